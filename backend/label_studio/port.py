@@ -1,0 +1,142 @@
+"""What the product needs from Label Studio, as plain values and one port.
+
+``client.LabelStudioClient`` is the real thing; ``tests/fakes/label_studio.py`` is the fake; both pass ``tests/contracts/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from mcal_engine.errors import MCALError
+
+
+class LabelStudioError(MCALError):
+    """Label Studio said no, or said nothing. ``retryable`` tells whether the same call may succeed later."""
+
+    def __init__(self, message: str, *, retryable: bool, status: int | None = None) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: int
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    id: int
+    title: str
+    label_config: str  # XML
+    maximum_annotations: int
+    model_version: str
+    sampling: str
+    show_collab_predictions: bool
+    n_tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One annotation as Label Studio has it. ``choice`` is the single chosen value, ``None`` where the result is empty."""
+
+    id: int
+    task_id: int
+    choice: str | None
+    completed_by: int
+    updated_by: int | None
+    created_at: datetime
+    updated_at: datetime
+    lead_time: float | None  # seconds
+    was_cancelled: bool  # skipped
+    parent_prediction: int | None
+    provenance: dict[str, Any] | None  # what write-back put into the result's meta; None on annotations by people
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    id: int
+    image: str  # the task data's value for the Image tag; "" where it is missing
+    created_at: datetime
+    updated_at: datetime
+    is_labeled: bool
+    annotations: tuple[Annotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A prediction to import. ``choice`` None makes an empty result, which shows annotators nothing."""
+
+    task_id: int
+    score: float  # in [0, 1]
+    choice: str | None = None
+    provenance: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelControl:
+    """The single-choice control a campaign labels with: ``<Choices name=from_name toName=to_name>`` on ``<Image value="$data_key">``."""
+
+    from_name: str
+    to_name: str
+    data_key: str
+    choices: tuple[str, ...]
+
+
+class LabelStudioPort(Protocol):
+    """Every method raises :class:`LabelStudioError` when Label Studio cannot be reached or refuses."""
+
+    def current_user(self) -> User: ...
+
+    def version(self) -> str: ...
+
+    def project(self, project_id: int) -> Project: ...
+
+    def projects(self) -> list[Project]: ...
+
+    def update_project(self, project_id: int, **fields: Any) -> None:
+        """PATCH: ``sampling``, ``model_version``, ``show_collab_predictions``."""
+
+    def tasks(self, project_id: int, control: LabelControl, *, updated_since: datetime | None = None) -> Iterator[Task]:
+        """Tasks with their annotations (skipped ones included), all of them or those changed after ``updated_since``."""
+
+    def tasks_by_id(self, project_id: int, control: LabelControl, task_ids: Sequence[int]) -> list[Task]:
+        """The given tasks as they are now, in any order; tasks that are gone are left out."""
+
+    def task_ids(self, project_id: int) -> list[int]:
+        """The ids of all tasks, cheaply (no annotations): what the full check compares the ledger with."""
+
+    def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
+        """Import in chunks; raises unless Label Studio created every one of them."""
+
+    def predicted_task_ids(self, project_id: int, model_version: str) -> list[int]:
+        """Tasks that hold at least one prediction of this version (so that a repeated import adds only what is missing)."""
+
+    def delete_predictions(self, project_id: int, model_version: str) -> None: ...
+
+    def predictions_to_annotations(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
+        """Turn this version's predictions on these tasks into annotations by the calling user."""
+
+    def delete_annotations_by(self, project_id: int, user_id: int, task_ids: Sequence[int]) -> None:
+        """Delete every annotation that was completed by this user on these tasks."""
+
+    def delete_annotation(self, annotation_id: int) -> None:
+        """Delete one annotation; one that is already gone is no error."""
+
+    def lock_task(self, project_id: int, task_id: int) -> None:
+        """Lock a task for the calling user, or renew the lock, so that nobody else is served it."""
+
+    def release_task(self, project_id: int, task_id: int) -> None:
+        """Give a lock of the calling user back, so that people are served the task again."""
+
+    def webhooks(self, project_id: int) -> list[dict[str, Any]]: ...
+
+    def register_webhook(self, project_id: int, url: str, headers: dict[str, str]) -> None:
+        """Create or update the one webhook with this URL: the actions this backend handles, these headers, payload sent."""
+
+    def fetch_media(self, reference: str, *, task_id: int, max_bytes: int) -> bytes:
+        """Bytes of an image as this Label Studio serves it; its credentials never go to another host."""

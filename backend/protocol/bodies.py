@@ -1,0 +1,72 @@
+"""Label Studio's request bodies, checked. Every function raises InvalidValue with the field and the rule; no value of unknown origin is echoed."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mcal_engine.errors import InvalidValue
+
+LARGEST_ID = 2**63 - 1  # what a database column holds
+
+
+def project_id(body: dict[str, Any]) -> int:
+    """The project's id: ``7``, ``"7"``, ``"7.1732229000"`` (id and creation time) or an object with such an ``id``."""
+    value = body.get("project")
+    if isinstance(value, dict):
+        value = value.get("id")
+    if isinstance(value, str):
+        head = value.split(".", 1)[0]
+        # Only ASCII digits: int() also takes "+7", " 7 ", "1_0" and other scripts' digits.
+        value = int(head) if head.isascii() and head.isdigit() and len(head) < 20 else None
+    number = _id(value)
+    if number is None:
+        raise InvalidValue('project must be a project id such as 7 or "7.1732229000"')
+    return number
+
+
+def extra_params(body: dict[str, Any]) -> dict[str, Any]:
+    """The extra params as an object; ``{}`` where there are none. Label Studio sends its text box as a string, its API an object."""
+    value = body.get("extra_params")
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return {}
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise InvalidValue('extra params must be JSON such as {"target_error": 0.05, "price_per_label": 0.04}') from None
+        if value is None:
+            return {}
+    if not isinstance(value, dict):
+        raise InvalidValue('extra params must be a JSON object such as {"target_error": 0.05, "price_per_label": 0.04}')
+    return value
+
+
+def text(body: dict[str, Any], name: str) -> str:
+    """A text field; ``""`` where it is missing or null."""
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise InvalidValue(f"{name} must be text")
+    return value
+
+
+def action(body: dict[str, Any]) -> str:
+    """The webhook's event name."""
+    value = text(body, "action")
+    if not value:
+        raise InvalidValue("action must name the event, such as ANNOTATION_CREATED")
+    return value
+
+
+def task_ids(body: dict[str, Any]) -> list[int | None]:
+    """The ids of the tasks to predict, in order; ``None`` for a task without a usable id (it still gets its one result)."""
+    tasks = body.get("tasks")
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise InvalidValue("tasks must be a list of task objects")
+    return [_id(task.get("id")) for task in tasks]
+
+
+def _id(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_ID else None

@@ -1,0 +1,130 @@
+"""What extra params do to campaigns: start one, change its settings, or nothing at all.
+
+Label Studio repeats ``/setup`` with the same extra params whenever somebody opens the settings page, so only a *change* since the
+last setup acts. The extra params as given are kept in the event they caused; settings changed elsewhere (CLI, page) stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.protocol.ports import CampaignStore, JobQueue, LabelConfigParser, SettingsParser
+from backend.store import Campaign, Conflict, Event, NewEvent
+from mcal_engine.errors import InvalidValue
+
+SETTINGS_KINDS = ("requested", "created", "settings")
+ATTEMPTS = 5  # at appending, while others append too
+
+
+class CampaignSetup:
+    """Applies extra params of one Label Studio's projects."""
+
+    def __init__(
+        self,
+        store: CampaignStore,
+        queue: JobQueue,
+        label_studio_url: str,
+        parse_settings: SettingsParser,
+        parse_label_config: LabelConfigParser,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._url = label_studio_url
+        self._parse_settings = parse_settings
+        self._parse_label_config = parse_label_config
+
+    def latest(self, project_id: int) -> Campaign | None:
+        """The live campaign on the project, or else the one that ended last."""
+        return self._store.live_campaign(self._url, project_id) or next(iter(self._campaigns(project_id)), None)
+
+    def apply(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
+        """Start or change a campaign if ``given`` differs from the last setup's extra params; return the one it is about now.
+
+        An ended campaign is not started again by the same extra params: opening a page must not buy labels.
+
+        Raises:
+            InvalidValue: a setting or the label config breaks a rule; nothing has changed.
+            Conflict: other writers were faster, again and again.
+        """
+        for _ in range(ATTEMPTS):
+            campaign = self.latest(project_id)
+            last_given = self._last_given(project_id)
+            if campaign is not None and last_given is not None and self._same(given, last_given):
+                return campaign
+            live = self._store.live_campaign(self._url, project_id)
+            try:
+                return self._start(project_id, given, label_config) if live is None else self._change(live, given, last_given, label_config)
+            except Conflict:
+                continue  # another setup or the worker appended: judge what is there now
+        raise Conflict(f"project {project_id}: its campaign is changing too fast to apply the extra params; try again")
+
+    def _start(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
+        settings = self._parse_settings(given)
+        self._check_label_config(label_config, settings.label_control)
+        request = NewEvent("requested", {"settings": settings.model_dump(mode="json"), "source": "setup", "extra_params": given})
+        try:
+            campaign = self._store.create_campaign(project_id, self._url, [request])
+        except InvalidValue:
+            if self._store.live_campaign(self._url, project_id) is None:
+                raise
+            raise Conflict(f"project {project_id}: another campaign was started meanwhile") from None
+        self._queue.enqueue(campaign.id, "setup")
+        return campaign
+
+    def _change(self, live: Campaign, given: dict[str, Any], last_given: dict[str, Any] | None, label_config: str) -> Campaign:
+        history = self._store.events(live.id, kinds=SETTINGS_KINDS)
+        seen = history[-1].seq if history else 0
+        seen = max((event.seq for event in self._store.events(live.id, after=seen)), default=seen)
+        current = _settings(history)
+        settings = self._parse_settings(given)
+        wanted = settings.model_dump(mode="json")
+        before = None if last_given is None else self._dump(last_given)
+        names = settings.model_fields_set if before is None else {name for name in wanted if wanted[name] != before.get(name)}
+        merged = self._parse_settings(current | {name: wanted[name] for name in names})
+        after = merged.model_dump(mode="json")
+        changed = sorted(name for name in after if after[name] != current.get(name))
+        if "label_control" in changed:
+            self._check_label_config(label_config, merged.label_control)
+        # Appended even where nothing changes (the CLI was there first), so that the next setup is compared with this one.
+        event = NewEvent("settings", {"settings": after, "changed": changed, "by": "setup", "extra_params": given})
+        self._store.append(live.id, [event], expected_seq=seen)
+        if changed:
+            self._queue.enqueue(live.id, "setup")
+        return live
+
+    def _check_label_config(self, label_config: str, label_control: str | None) -> None:
+        if not label_config.strip():
+            raise InvalidValue("schema must hold the project's label config")
+        self._parse_label_config(label_config, label_control)
+
+    def _campaigns(self, project_id: int) -> list[Campaign]:
+        """This project's campaigns, newest first."""
+        mine = [row for row in self._store.campaigns() if row.project_id == project_id and row.label_studio_url == self._url]
+        return sorted(mine, key=lambda row: row.id, reverse=True)
+
+    def _last_given(self, project_id: int) -> dict[str, Any] | None:
+        for campaign in self._campaigns(project_id):
+            for event in reversed(self._store.events(campaign.id, kinds=SETTINGS_KINDS)):
+                if isinstance(given := event.payload.get("extra_params"), dict):
+                    return given
+        return None
+
+    def _same(self, given: dict[str, Any], last_given: dict[str, Any]) -> bool:
+        if given == last_given:
+            return True
+        before = self._dump(last_given)
+        return before is not None and self._parse_settings(given).model_dump(mode="json") == before
+
+    def _dump(self, last_given: dict[str, Any]) -> dict[str, Any] | None:
+        """The last setup's settings, or ``None`` where today's rules refuse what an older version took."""
+        try:
+            return self._parse_settings(last_given).model_dump(mode="json")
+        except InvalidValue:
+            return None
+
+
+def _settings(history: list[Event]) -> dict[str, Any]:
+    for event in reversed(history):
+        if isinstance(settings := event.payload.get("settings"), dict):
+            return settings
+    return {}

@@ -1,0 +1,1 @@
+"""What the product does, in steps that can be killed anywhere and run again."""

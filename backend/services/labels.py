@@ -1,0 +1,87 @@
+"""The rule that turns one Label Studio task into one row of the ledger. Pure.
+
+A task's *human label* is its earliest (created_at, id) annotation that is not cancelled, names a choice of the control, and
+is by people: completed by somebody else than the service user, or edited by somebody else since. Later human labels are
+*duplicates*: listed and paid, not used. The service user's own untouched annotation is a *machine* label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from backend.label_studio.port import Annotation, Task
+from backend.store import Duplicate, Item
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one task says: its ledger row, its repeated labels, and choices that the control does not have."""
+
+    item: Item
+    duplicates: tuple[Duplicate, ...]
+    unknown_choices: frozenset[str]
+
+
+def by_people(annotation: Annotation, service_user: int) -> bool:
+    """Whether a person made this annotation, or edited it since (then ``completed_by`` stays and ``updated_by`` changes)."""
+    return annotation.completed_by != service_user or annotation.updated_by not in (None, service_user)
+
+
+def edited_machine_label(annotation: Annotation, service_user: int) -> bool:
+    """Whether this is the service user's annotation, corrected by a person."""
+    return annotation.completed_by == service_user and by_people(annotation, service_user)
+
+
+def read_task(task: Task, choices: Sequence[str], service_user: int, previous: Item | None, *, baseline: bool, now: datetime) -> Reading:
+    """Read one task as Label Studio has it now.
+
+    Args:
+        task: the task with all its annotations.
+        choices: the control's choices; a label's class is its position here.
+        service_user: the user the backend acts as.
+        previous: the ledger's row so far; keeps what Label Studio does not know (unreadable, pre-existing).
+        baseline: whether the campaign does not exist yet, so that labels found now cost nothing.
+        now: the time of reading, for ``updated_at``.
+
+    Returns:
+        The row, the repeated labels, and the choices that are not in the control. A task that people answered without a
+        usable label (skipped, empty, unknown choice) counts as skipped: Label Studio will not ask for it again.
+    """
+    index = {choice: number for number, choice in enumerate(choices)}
+    people = sorted((a for a in task.annotations if by_people(a, service_user)), key=lambda a: (a.created_at, a.id))
+    usable = [a for a in people if not a.was_cancelled and a.choice in index]
+    first = usable[0] if usable else None
+    machine = [a for a in task.annotations if not by_people(a, service_user) and not a.was_cancelled]
+    kept = previous is not None and previous.preexisting and first is not None and previous.annotation_id == first.id
+    item = Item(
+        task_id=task.id,
+        image=task.image,
+        label=_class(first, index),
+        annotation_id=first.id if first else None,
+        annotator=_author(first, service_user) if first else None,
+        labelled_at=first.created_at if first else None,
+        lead_time=first.lead_time if first else None,
+        n_human=len(usable),
+        skipped=bool(people) and not usable,
+        preexisting=first is not None and (baseline or kept),
+        unreadable=previous.unreadable if previous else None,
+        deleted=False,
+        machine_annotation_id=min((a.id for a in machine), default=None),
+        updated_at=now,
+    )
+    duplicates = tuple(Duplicate(task.id, a.id, _author(a, service_user), index[str(a.choice)], a.created_at) for a in usable[1:])
+    unknown = frozenset(a.choice for a in people if not a.was_cancelled and a.choice is not None and a.choice not in index)
+    return Reading(item, duplicates, unknown)
+
+
+def _class(annotation: Annotation | None, index: Mapping[str, int]) -> int | None:
+    return None if annotation is None or annotation.choice is None else index[annotation.choice]
+
+
+def _author(annotation: Annotation, service_user: int) -> int:
+    """The person behind the label: who edited it where the service user wrote it first."""
+    if annotation.completed_by == service_user and annotation.updated_by is not None:
+        return annotation.updated_by
+    return annotation.completed_by

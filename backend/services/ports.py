@@ -1,0 +1,68 @@
+"""What the services need besides the store and Label Studio, as values and small protocols; wired in ``backend.wiring``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from backend.label_studio.port import LabelStudioPort
+from backend.store import Store
+from mcal_engine.types import FloatArray
+
+Heartbeat = Callable[[], None]  # raises when the work must end: lease lost, or the process is asked to stop
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """One candidate's training of one round. The same request gives the same logits."""
+
+    campaign_id: int
+    round: int
+    classifier: str
+    n_classes: int
+    train_ids: tuple[int, ...]
+    train_labels: tuple[int, ...]
+    score_ids: tuple[int, ...]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came back: ``logits`` of shape (len(score_ids), n_classes), and the seconds by part (embed, fit, score)."""
+
+    logits: FloatArray
+    seconds: Mapping[str, float]
+
+
+class Trainer(Protocol):
+    def __call__(self, request: TrainingRequest, heartbeat: Heartbeat) -> Trained:
+        """Train and score; ``heartbeat`` is called every few seconds and its exception ends the training."""
+
+
+class ImageShelf(Protocol):
+    """The campaign's decoded images, fetched once and kept across restarts."""
+
+    def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
+        """The given tasks whose image is not on the shelf yet."""
+
+    def fetch(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> dict[int, str]:
+        """Fetch images in parallel (task id → reference); returns the reason for each one that cannot be read.
+
+        Raises:
+            LabelStudioError: Label Studio itself is away, which says nothing about the images.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a step works with."""
+
+    store: Store
+    label_studio: LabelStudioPort
+    trainer: Trainer
+    images: ImageShelf
+    now: Callable[[], datetime]
+    label_studio_url: str
+    lease_seconds: float

@@ -1,0 +1,154 @@
+"""One queue of tasks that people are asked for: its row in the history, how far it has come, and when that is enough. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import numpy as np
+
+from backend.settings import CampaignSettings
+from backend.store import Item, Role
+from mcal_engine.round import Skim
+
+QueueKind = Literal["start", "train", "certificate", "residual"]
+BLIND: tuple[Role, ...] = ("test", "certificate")  # what stands for the whole must be complete: no quorum for these
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue as it was decided. ``ids[:n_asked]`` are asked for, the rest is work-ahead; ``scores`` has None for test items.
+
+    ``n_taken`` counts the scored items that had left the pool when the queue was closed; ``None`` while it is open.
+    """
+
+    kind: QueueKind
+    round: int
+    model_version: str
+    ids: tuple[int, ...]
+    n_asked: int
+    sentinel: int | None = None
+    classifier: str | None = None
+    scores: tuple[float | None, ...] = ()
+    test_ids: tuple[int, ...] = ()
+    test_scores: tuple[float, ...] = ()
+    note: str = ""  # why there is such a queue, where no decision of the engine says it
+    opened_at: datetime | None = None
+    closed: bool = False
+    n_taken: int | None = None
+
+    def payload(self) -> dict[str, Any]:
+        """The row ``queue_opened``; what only happens later is not in it."""
+        return {
+            "queue": self.kind,
+            "round": self.round,
+            "model_version": self.model_version,
+            "ids": list(self.ids),
+            "n_asked": self.n_asked,
+            "sentinel": self.sentinel,
+            "classifier": self.classifier,
+            "scores": list(self.scores),
+            "test_ids": list(self.test_ids),
+            "test_scores": list(self.test_scores),
+            "note": self.note,
+        }
+
+    @classmethod
+    def opened(cls, payload: Mapping[str, Any], at: datetime) -> Queue:
+        return cls(
+            kind=payload["queue"],
+            round=payload["round"],
+            model_version=payload["model_version"],
+            ids=tuple(payload["ids"]),
+            n_asked=payload["n_asked"],
+            sentinel=payload["sentinel"],
+            classifier=payload["classifier"],
+            scores=tuple(payload["scores"]),
+            test_ids=tuple(payload["test_ids"]),
+            test_scores=tuple(payload["test_scores"]),
+            note=payload.get("note", ""),
+            opened_at=at,
+        )
+
+    @property
+    def asked(self) -> tuple[int, ...]:
+        return self.ids[: self.n_asked]
+
+    def ranked(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """The items that an acquisition function put into this order, with their scores, ascending."""
+        pairs = [(task, score) for task, score in zip(self.ids, self.scores, strict=False) if score is not None]
+        return tuple(task for task, _ in pairs), tuple(score for _, score in pairs)
+
+    def taken(self, items: Mapping[int, Item]) -> int:
+        """How many of :meth:`ranked` have left the pool: all that were asked for, and on to the last one that people took."""
+        ids, _ = self.ranked()
+        asked = set(self.asked)
+        last = max((place for place, task in enumerate(ids) if task in asked or _taken(items.get(task))), default=-1)
+        return last + 1
+
+    def skim(self) -> Skim | None:
+        """What the survivors are judged by; ``None`` for random draws, which skim nothing, and while the queue is open."""
+        ids, scores = self.ranked()
+        if self.classifier is None or not self.n_taken:
+            return None
+        return Skim(
+            np.array(ids, dtype=np.int64),
+            np.array(scores, dtype=np.float64),
+            self.n_taken,
+            np.array(self.test_ids, dtype=np.int64),
+            np.array(self.test_scores, dtype=np.float64),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far people have come with what a queue asks for."""
+
+    asked: int
+    labelled: int
+    skipped: int  # skipped, or their image cannot be read
+    gone: int  # deleted from the project
+    missing: tuple[int, ...]
+    blind_missing: tuple[int, ...]  # those of the missing that are test or certificate items
+    quiet_since: datetime | None  # the last label on any of the queue's tasks, or the opening
+
+
+def progress(queue: Queue, items: Mapping[int, Item], roles: Mapping[int, Role]) -> Progress:
+    """Count the asked items by what became of them."""
+    labelled = skipped = gone = 0
+    missing: list[int] = []
+    for task in queue.asked:
+        item = items.get(task)
+        if item is None or item.deleted:
+            gone += 1
+        elif item.label is not None:
+            labelled += 1
+        elif item.skipped or item.unreadable:
+            skipped += 1
+        else:
+            missing.append(task)
+    times = [items[task].labelled_at for task in queue.ids if task in items]
+    latest = [time for time in (queue.opened_at, *times) if time is not None]
+    blind = tuple(task for task in missing if roles.get(task) in BLIND)
+    return Progress(queue.n_asked, labelled, skipped, gone, tuple(missing), blind, max(latest, default=None))
+
+
+def enough(seen: Progress, settings: CampaignSettings, now: datetime) -> bool:
+    """Whether the next step need not wait for more labels.
+
+    Everything is in; or a quorum is in and nobody has labelled for a while: ``patience_minutes`` if only training items are
+    missing, ``blind_timeout_hours`` if test or certificate items are. The quorum holds in both cases, so that a long weekend
+    does not turn a certificate sample into errors.
+    """
+    if not seen.missing:
+        return True
+    if len(seen.missing) > (1 - settings.quorum) * seen.asked + 1e-9 or seen.quiet_since is None:
+        return False
+    patience = timedelta(hours=settings.blind_timeout_hours) if seen.blind_missing else timedelta(minutes=settings.patience_minutes)
+    return now - seen.quiet_since >= patience
+
+
+def _taken(item: Item | None) -> bool:
+    return item is None or item.deleted or item.label is not None or item.skipped

@@ -1,0 +1,36 @@
+"""The truth about decisions: campaigns, their append-only history, and the mirror of Label Studio's labels.
+
+SQL lives here and nowhere else. :class:`Store` is the whole interface; the other names are its rows and errors.
+"""
+
+from backend.store.database import StoreUnavailable
+from backend.store.rows import (
+    Assignment,
+    Campaign,
+    Conflict,
+    Duplicate,
+    Event,
+    Frozen,
+    Item,
+    MachineLabel,
+    MachineLabelState,
+    NewEvent,
+    Role,
+)
+from backend.store.store import Store
+
+__all__ = [
+    "Assignment",
+    "Campaign",
+    "Conflict",
+    "Duplicate",
+    "Event",
+    "Frozen",
+    "Item",
+    "MachineLabel",
+    "MachineLabelState",
+    "NewEvent",
+    "Role",
+    "Store",
+    "StoreUnavailable",
+]

@@ -1,0 +1,42 @@
+"""The right to work on a campaign: one owner at a time, by compare-and-set, lost when it is not renewed in time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, delete, func, or_, select, update
+
+from backend.store.schema import UTCDateTime, leases
+from backend.store.tables import upsert_row_if
+from mcal_engine.errors import InvalidValue
+
+
+def acquire(connection: Connection, campaign_id: int, owner: str, seconds: float, now: datetime | None) -> bool:
+    start = now or _clock(connection)
+    row = {"campaign_id": campaign_id, "owner": owner, "expires_at": _expiry(start, seconds)}
+    return upsert_row_if(connection, leases, row, or_(leases.c.owner == owner, leases.c.expires_at <= start))
+
+
+def renew(connection: Connection, campaign_id: int, owner: str, seconds: float, now: datetime | None) -> bool:
+    # A lease that ran out unnoticed is still the owner's: whoever took it in between would stand in the row.
+    expires_at = _expiry(now or _clock(connection), seconds)
+    mine = (leases.c.campaign_id == campaign_id, leases.c.owner == owner)
+    return connection.execute(update(leases).where(*mine).values(expires_at=expires_at)).rowcount == 1
+
+
+def release(connection: Connection, campaign_id: int, owner: str) -> None:
+    connection.execute(delete(leases).where(leases.c.campaign_id == campaign_id, leases.c.owner == owner))
+
+
+def _expiry(start: datetime, seconds: float) -> datetime:
+    if not seconds > 0:
+        raise InvalidValue(f"a lease must last longer than 0 seconds, got {seconds}")
+    return start + timedelta(seconds=seconds)
+
+
+def _clock(connection: Connection) -> datetime:
+    """The one clock that every worker of this database shares: the server's on PostgreSQL, this machine's on SQLite."""
+    if connection.dialect.name != "postgresql":
+        return datetime.now(UTC)
+    # clock_timestamp: now() would be the start of a transaction that may have waited for its turn.
+    return connection.execute(select(func.clock_timestamp(type_=UTCDateTime))).scalar_one()

@@ -1,0 +1,1 @@
+"""Alembic's migrations, run by ``Store.migrate()``; each file in ``versions/`` is one step."""

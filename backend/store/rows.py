@@ -1,0 +1,119 @@
+"""The store's rows as plain frozen values. Datetimes are aware and in UTC; a choice is a position in ``control.choices``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from mcal_engine.errors import MCALError
+
+Role = Literal["test", "train", "certificate"]
+MachineLabelState = Literal["planned", "written", "human", "removed", "kept"]
+
+
+class Conflict(MCALError):
+    """Somebody else appended first: read the new events, decide again, then append."""
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One campaign on one project. ``label_studio_url`` has no slash at its end."""
+
+    id: int
+    project_id: int
+    label_studio_url: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """What is about to be appended: JSON objects only, NaN and infinity refused."""
+
+    kind: str
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One row of a campaign's history; ``seq`` counts 1, 2, 3 … without gaps."""
+
+    seq: int
+    kind: str
+    payload: dict[str, Any]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The one role a task was ever given. ``rank`` is its place in that round's draw or queue, 0 first."""
+
+    task_id: int
+    role: Role
+    round: int
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """The mirror of one Label Studio task, as reconcile last saw it.
+
+    Attributes:
+        label: class index of the counting human label; ``None`` without one.
+        annotation_id, annotator, labelled_at, lead_time: of that annotation; lead time in seconds.
+        n_human: human labels that count and are paid, repeats included.
+        skipped: somebody skipped it and nobody has labelled it.
+        preexisting: its label was there before the campaign.
+        unreadable: why its image cannot be used; ``None`` while it can, or while nobody has tried.
+        deleted: gone from Label Studio.
+        machine_annotation_id: the service user's own annotation on it.
+        updated_at: Label Studio's time of last change.
+    """
+
+    task_id: int
+    image: str
+    label: int | None
+    annotation_id: int | None
+    annotator: int | None
+    labelled_at: datetime | None
+    lead_time: float | None
+    n_human: int
+    skipped: bool
+    preexisting: bool
+    unreadable: str | None
+    deleted: bool
+    machine_annotation_id: int | None
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A human label beyond the first on its task: listed and paid, never counted."""
+
+    task_id: int
+    annotation_id: int
+    annotator: int
+    choice: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """One place in the order of the pool at a freeze: rank 0 is the surest."""
+
+    rank: int
+    task_id: int
+    choice: int
+    surety: float
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLabel:
+    """What happens to one task of S*: planned → written, or human (people came first); written → removed or kept by a rollback."""
+
+    task_id: int
+    look: int
+    choice: int
+    surety: float
+    state: MachineLabelState
+    annotation_id: int | None

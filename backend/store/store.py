@@ -1,0 +1,207 @@
+"""The store's one interface. Every method is one transaction; any number of threads and processes may share a database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError
+
+from backend.store import history, leases, mirror
+from backend.store.database import Database
+from backend.store.migrate import migrate
+from backend.store.rows import Assignment, Campaign, Duplicate, Event, Frozen, Item, MachineLabel, NewEvent
+from backend.store.schema import assignments, duplicates, frozen, items, machine_labels
+from backend.store.tables import as_parameters, select_rows, upsert_rows
+from mcal_engine.errors import InvalidValue
+
+
+class Store:
+    """Campaigns, their history, and the mirror of Label Studio's labels, in SQLite or PostgreSQL.
+
+    Raises (every method): :class:`StoreUnavailable` when the database cannot be reached, is locked for more than half a minute or has
+    not been migrated; :class:`InvalidValue` for a campaign that does not exist and for datetimes without a time zone.
+    """
+
+    def __init__(self, url: str) -> None:
+        """``url``: ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``. Nothing is opened before the first call."""
+        self._database = Database(url)
+
+    def migrate(self) -> None:
+        """Make or update the tables. Idempotent; processes that start together wait for each other."""
+        migrate(self._database)
+
+    def close(self) -> None:
+        """Give the connections back; a later call opens new ones."""
+        self._database.engine.dispose()
+
+    def ping(self) -> None:
+        """Raise :class:`StoreUnavailable` unless the database answers and has been migrated."""
+        with self._database.reading() as connection:
+            connection.execute(text("SELECT version_num FROM alembic_version"))
+
+    # --- campaigns and their history
+
+    def create_campaign(self, project_id: int, label_studio_url: str, events: Sequence[NewEvent]) -> Campaign:
+        """Open a campaign with its first events (seq 1, 2 …).
+
+        Raises:
+            InvalidValue: the project already has a live campaign: one whose last event is no ``finished``, ``rolled_back``, ``cancelled``.
+        """
+        with self._database.writing() as connection:
+            return history.create_campaign(connection, project_id, label_studio_url, events)
+
+    def campaigns(self) -> list[Campaign]:
+        """All campaigns, the oldest first."""
+        with self._database.reading() as connection:
+            return history.all_campaigns(connection)
+
+    def campaign(self, campaign_id: int) -> Campaign:
+        """Raises :class:`InvalidValue` naming the id when there is no such campaign."""
+        with self._database.reading() as connection:
+            return history.campaign(connection, campaign_id)
+
+    def live_campaign(self, label_studio_url: str, project_id: int) -> Campaign | None:
+        with self._database.reading() as connection:
+            return history.live_campaign(connection, label_studio_url, project_id)
+
+    def live_campaigns(self) -> list[Campaign]:
+        with self._database.reading() as connection:
+            return history.all_campaigns(connection, only_live=True)
+
+    def events(self, campaign_id: int, *, after: int = 0, kinds: Collection[str] | None = None) -> list[Event]:
+        """The history in order of ``seq``: rows with ``seq > after``, of these kinds only if given."""
+        with self._database.reading() as connection:
+            return history.read_events(connection, campaign_id, after=after, kinds=kinds)
+
+    def append(
+        self,
+        campaign_id: int,
+        events: Sequence[NewEvent],
+        *,
+        expected_seq: int | None = None,
+        assignments: Sequence[Assignment] = (),
+        frozen: tuple[int, Sequence[Frozen]] | None = None,
+        machine_labels: Sequence[MachineLabel] = (),
+        ends: bool = False,
+    ) -> list[Event]:
+        """Add events and what goes with them, all or nothing.
+
+        Args:
+            expected_seq: seq of the last event the caller has seen (0 for none); ``None`` appends after whatever is there.
+            assignments: roles given now; a task gets one role per campaign, once.
+            frozen: a look and its whole order of the pool; a look is frozen once.
+            machine_labels: inserted, or overwritten by task.
+            ends: the campaign is no longer live (also so when the last event is ``finished``, ``rolled_back`` or ``cancelled``).
+
+        Raises:
+            Conflict: the history has moved on from ``expected_seq``; nothing was written.
+            InvalidValue: a task with a role already, a look frozen already, or a payload that is no plain JSON object.
+        """
+        with self._writing(campaign_id) as connection:
+            return history.append(
+                connection,
+                campaign_id,
+                events,
+                expected_seq=expected_seq,
+                new_assignments=assignments,
+                freeze=frozen,
+                new_machine_labels=machine_labels,
+                ends=ends,
+            )
+
+    def assignments(self, campaign_id: int) -> list[Assignment]:
+        """By round, role and rank."""
+        order = (assignments.c.round, assignments.c.role, assignments.c.rank)
+        with self._database.reading() as connection:
+            return [Assignment(*row) for row in connection.execute(select_rows(assignments, Assignment, campaign_id).order_by(*order))]
+
+    def frozen(self, campaign_id: int, look: int) -> list[Frozen]:
+        """The frozen order of one look, by rank; empty when that look was never frozen."""
+        query = select_rows(frozen, Frozen, campaign_id, frozen.c.look == look).order_by(frozen.c.rank)
+        with self._database.reading() as connection:
+            return [Frozen(*row) for row in connection.execute(query)]
+
+    # --- the mirror of Label Studio
+
+    def items(self, campaign_id: int) -> list[Item]:
+        """By task id, deleted ones included."""
+        with self._database.reading() as connection:
+            return [Item(*row) for row in connection.execute(select_rows(items, Item, campaign_id).order_by(items.c.task_id))]
+
+    def upsert_items(self, campaign_id: int, items: Sequence[Item]) -> None:
+        """Insert, or overwrite by task. A stored ``unreadable`` outlives a new ``None`` as long as ``image`` stays the same."""
+        with self._writing(campaign_id) as connection:
+            mirror.upsert_items(connection, campaign_id, items)
+
+    def mark_deleted(self, campaign_id: int, task_ids: Collection[int]) -> None:
+        """Tasks that are gone from Label Studio; ids that the mirror does not have are passed over."""
+        with self._writing(campaign_id) as connection:
+            mirror.mark_deleted(connection, campaign_id, task_ids)
+
+    def mark_unreadable(self, campaign_id: int, reasons: Mapping[int, str | None]) -> None:
+        """Why each task's image cannot be used; ``None`` gives it another chance."""
+        with self._writing(campaign_id) as connection:
+            mirror.mark_unreadable(connection, campaign_id, reasons)
+
+    def duplicates(self, campaign_id: int) -> list[Duplicate]:
+        """By task and annotation."""
+        order = (duplicates.c.task_id, duplicates.c.annotation_id)
+        with self._database.reading() as connection:
+            return [Duplicate(*row) for row in connection.execute(select_rows(duplicates, Duplicate, campaign_id).order_by(*order))]
+
+    def upsert_duplicates(self, campaign_id: int, duplicates: Sequence[Duplicate], *, of_tasks: Collection[int] = ()) -> None:
+        """Insert, or overwrite by annotation. ``of_tasks``: tasks whose duplicates are all given, so that others of theirs are dropped."""
+        with self._writing(campaign_id) as connection:
+            mirror.upsert_duplicates(connection, campaign_id, duplicates, of_tasks)
+
+    def machine_labels(self, campaign_id: int) -> list[MachineLabel]:
+        """By task id."""
+        query = select_rows(machine_labels, MachineLabel, campaign_id).order_by(machine_labels.c.task_id)
+        with self._database.reading() as connection:
+            return [MachineLabel(*row) for row in connection.execute(query)]
+
+    def set_machine_labels(self, campaign_id: int, rows: Sequence[MachineLabel]) -> None:
+        """Insert, or overwrite by task."""
+        with self._writing(campaign_id) as connection:
+            upsert_rows(connection, machine_labels, as_parameters(campaign_id, rows))
+
+    def watermark(self, campaign_id: int) -> datetime | None:
+        """Label Studio's time up to which changes have been read."""
+        with self._database.reading() as connection:
+            return mirror.watermark(connection, campaign_id)
+
+    def set_watermark(self, campaign_id: int, when: datetime) -> None:
+        with self._writing(campaign_id) as connection:
+            mirror.set_watermark(connection, campaign_id, when)
+
+    # --- leases
+
+    def acquire_lease(self, campaign_id: int, owner: str, seconds: float, *, now: datetime | None = None) -> bool:
+        """Whether the campaign is this owner's for the next ``seconds``: it was free, run out, or the owner's already.
+
+        ``owner`` must differ between workers and between threads that work at once. ``now``: the database's clock unless given.
+        """
+        with self._writing(campaign_id) as connection:
+            return leases.acquire(connection, campaign_id, owner, seconds, now)
+
+    def renew_lease(self, campaign_id: int, owner: str, seconds: float, *, now: datetime | None = None) -> bool:
+        """Whether it is still the owner's, now for ``seconds`` from here. ``False``: somebody else has it; stop working."""
+        with self._writing(campaign_id) as connection:
+            return leases.renew(connection, campaign_id, owner, seconds, now)
+
+    def release_lease(self, campaign_id: int, owner: str) -> None:
+        """Free it at once; nothing happens when somebody else has it by now."""
+        with self._writing(campaign_id) as connection:
+            leases.release(connection, campaign_id, owner)
+
+    @contextmanager
+    def _writing(self, campaign_id: int) -> Iterator[Connection]:
+        try:
+            with self._database.writing() as connection:
+                yield connection
+        except IntegrityError as error:
+            first = (str(error.orig).splitlines() or [""])[0]
+            raise InvalidValue(f"campaign {campaign_id}: there is no such campaign, or a row contradicts a stored one ({first})") from error

@@ -1,0 +1,136 @@
+"""The certificate: how many machine labels a blind random sample V of the pool allows, exactly.
+
+The pool U is ordered once, surest first, before V is drawn. With the allowance E = ⌊ε·|X|⌋, the machine may label the items of
+U∖V above the (c0 + 1)-th error of V, where c0 is the largest c with
+
+    f(c) = P[ Hypergeometric(population |U|, successes E + 1 + c, draws n) ≤ c ] ≤ a.
+
+More than E machine errors need at most c0 of the first E + 1 + c0 errors of U to have fallen into V, which has probability
+f(c0) ≤ a, whatever the classifier and the data. It is the fixed-sequence scan of risk-controlling prediction sets
+(Bates et al. 2021) in closed form.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special, stats
+
+from mcal_engine.errors import InvalidValue
+from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray
+
+
+def level_of_look(confidence_level: float, look: int) -> float:
+    """The share of ``1 − confidence_level`` that look 1, 2, … may spend; over all looks it sums to the whole."""
+    if look < 1:
+        raise InvalidValue(f"look must be 1 or more, got {look}")
+    return float((1 - confidence_level) * 0.8 * 0.2 ** (look - 1))
+
+
+def allowance(target_error: float, n_items: int) -> int:
+    """E = ⌊ε·|X|⌋, the machine errors that ε allows; the product is rounded first, so that 0.05 × 100 is 5 and not 4."""
+    return math.floor(round(target_error * n_items, 9))
+
+
+def miss_probability(c: int | IntArray, *, n_pool: int, n_sample: int, allowed: int) -> FloatArray:
+    """f(c): the chance that V holds at most ``c`` of the first ``allowed + 1 + c`` errors; 0 where the pool cannot hold so many."""
+    count = np.asarray(c, dtype=np.int64)
+    errors = allowed + 1 + count
+    with np.errstate(all="ignore"):
+        chance = stats.hypergeom.cdf(count, n_pool, np.minimum(errors, n_pool), n_sample)
+    return np.where(errors > n_pool, 0.0, chance)
+
+
+def tolerated_errors(*, n_pool: int, n_sample: int, allowed: int, level: float) -> int | None:
+    """c0, or ``None`` where a sample of this size certifies nothing. f grows with c, so bisection finds it."""
+
+    def fine(c: int) -> bool:
+        return bool(miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed) <= level)
+
+    if not fine(0):
+        return None
+    low, high = 0, n_sample + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fine(middle) else (low, middle)
+    return low
+
+
+def sample_share(c: int | IntArray, *, allowed: int, level: float) -> FloatArray:
+    """The share q of the pool that V needs so that ``c`` errors are tolerated.
+
+    Each of the first E + 1 + c errors falls into V with chance q; the binomial tail at c equals ``level`` where the regularised
+    incomplete beta function I_q(c + 1, E + 1) is 1 − level. The hypergeometric tail is thinner, so q errs on the safe side.
+    """
+    count = np.asarray(c, dtype=np.float64)
+    return np.asarray(special.betaincinv(count + 1, allowed + 1.0, 1 - level), dtype=np.float64)
+
+
+def sample_size(c: int, *, n_pool: int, allowed: int, level: float) -> int | None:
+    """The smallest n whose sample tolerates ``c`` errors, or ``None`` if only the whole pool would."""
+    low, high = 0, n_pool
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = miss_probability(c, n_pool=n_pool, n_sample=middle, allowed=allowed) <= level
+        low, high = (low, middle) if enough else (middle, high)
+    return high if high < n_pool else None
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """What V allows.
+
+    Attributes:
+        n_ranked: length of the certified prefix of the frozen order, items of V in it included.
+        n_machine: items of U∖V in that prefix: S*.
+        tolerated: c0; ``None`` if this sample size can certify nothing.
+        errors_in_prefix: errors of V inside the prefix.
+        max_errors: machine errors in S* that the certificate excludes going beyond, at the look's level.
+    """
+
+    n_ranked: int
+    n_machine: int
+    tolerated: int | None
+    errors_in_prefix: int
+    max_errors: int
+
+
+def certify(outcome: CertificateOutcome, *, allowed: int, level: float) -> Certified:
+    """Apply the rule of the module's head to an answered sample."""
+    n_sample = len(outcome.ranks)
+    _check(outcome.ranks, outcome.errors, outcome.n_pool)
+    if outcome.n_pool - n_sample <= allowed:
+        return Certified(outcome.n_pool, outcome.n_pool - n_sample, n_sample, int(outcome.errors.sum()), outcome.n_pool - n_sample)
+    tolerated = tolerated_errors(n_pool=outcome.n_pool, n_sample=n_sample, allowed=allowed, level=level)
+    if tolerated is None:
+        return Certified(0, 0, None, 0, 0)
+    error_ranks = outcome.ranks[outcome.errors]
+    if len(error_ranks) <= tolerated:
+        bound = _whole_pool_bound(len(error_ranks), outcome.n_pool, n_sample, allowed, level)
+        return Certified(outcome.n_pool, outcome.n_pool - n_sample, tolerated, len(error_ranks), bound)
+    n_ranked = int(error_ranks[tolerated])
+    n_sampled_inside = int(np.searchsorted(outcome.ranks, n_ranked))
+    return Certified(n_ranked, n_ranked - n_sampled_inside, tolerated, tolerated, min(allowed, n_ranked - n_sampled_inside))
+
+
+def _whole_pool_bound(seen: int, n_pool: int, n_sample: int, allowed: int, level: float) -> int:
+    """Smallest E' ≤ E for which ``seen`` errors are tolerated.
+
+    When the whole pool is taken, "at most E' errors" is claimed only where V holds few enough errors to exclude more; for any true
+    number of errors that is one tail event, nested in the one the scan already pays for, so no further level is spent.
+    """
+    low, high = -1, allowed
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = miss_probability(seen, n_pool=n_pool, n_sample=n_sample, allowed=middle) <= level
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _check(ranks: IntArray, errors: BoolArray, n_pool: int) -> None:
+    if len(ranks) != len(errors):
+        raise InvalidValue(f"ranks and errors must have one length, got {len(ranks)} and {len(errors)}")
+    if len(ranks) and (np.any(np.diff(ranks) <= 0) or ranks[0] < 0 or ranks[-1] >= n_pool):
+        raise InvalidValue(f"ranks must ascend within [0, {n_pool}), got {ranks[:5].tolist()} …")

@@ -1,0 +1,78 @@
+"""Rows of a history as JSON objects and back, with a schema version; arrays are lists, flags are strings of 0 and 1."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from mcal_engine.errors import HistoryError
+from mcal_engine.types import (
+    Acquire,
+    CertificateOutcome,
+    Certify,
+    HumanLabelAll,
+    MachineLabel,
+    Measurement,
+    Observation,
+    Plan,
+    StopReason,
+    Verdict,
+)
+
+SCHEMA_VERSION = 1
+_TYPES: dict[str, type] = {
+    cls.__name__: cls
+    for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, MachineLabel, Measurement, Observation, Plan, Verdict)
+}
+Row = Observation | CertificateOutcome | Acquire | Certify | MachineLabel | HumanLabelAll
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """A row as JSON values only."""
+    return {"schema_version": SCHEMA_VERSION, **_encode(row)}
+
+
+def from_json(value: dict[str, Any]) -> Row:
+    """The row that :func:`to_json` made ``value`` from."""
+    if value.get("schema_version") != SCHEMA_VERSION:
+        raise HistoryError(f"schema_version must be {SCHEMA_VERSION}, got {value.get('schema_version')!r}")
+    row = _decode({key: part for key, part in value.items() if key != "schema_version"})
+    if not isinstance(row, Row):
+        raise HistoryError(f"{type(row).__name__} is not a row of a history")
+    return row
+
+
+def _encode(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__, **{f.name: _encode(getattr(value, f.name)) for f in fields(value)}}
+    if isinstance(value, np.ndarray):
+        if value.dtype == np.bool_:
+            return {"type": "flags", "values": "".join("01"[int(flag)] for flag in value)}
+        return {"type": "integers", "values": value.tolist()}
+    if isinstance(value, tuple):
+        return [_encode(part) for part in value]
+    if isinstance(value, dict):
+        return {"type": "mapping", "values": dict(value)}
+    return str(value) if isinstance(value, StopReason) else value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_decode(part) for part in value)
+    if not isinstance(value, dict):
+        return value
+    kind = value.get("type")
+    if kind == "flags":
+        return np.array([flag == "1" for flag in value["values"]], dtype=np.bool_)
+    if kind == "integers":
+        return np.array(value["values"], dtype=np.int64)
+    if kind == "mapping":
+        return dict(value["values"])
+    if kind not in _TYPES:
+        raise HistoryError(f"unknown row type {kind!r}")
+    parts = {key: _decode(part) for key, part in value.items() if key != "type"}
+    if kind == "Verdict":
+        parts["reason"] = StopReason(parts["reason"])
+    return _TYPES[kind](**parts)

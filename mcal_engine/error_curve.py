@@ -1,0 +1,127 @@
+"""Error curves ε_θ(B): how many errors the θ·|X| surest pool items hold, counted on the test items that stand for the pool.
+
+The surviving test items T_A and the pool U are exchangeable, so k wrong ones of n inside S_θ estimate the pool's share of wrong
+items inside S_θ, which is ε_θ·|X| / |U| (ε_θ is a share of X).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcal_engine import learning_curve
+from mcal_engine.learning_curve import FitFailed, PowerLaws
+from mcal_engine.types import FloatArray, Measurement, Observation
+
+REPLICATES = 60
+
+
+def theta_grid(step: float) -> FloatArray:
+    """The machine-labelled shares θ that are tracked: step, 2·step … 1."""
+    return np.round(np.arange(1, round(1 / step) + 1) * step, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Errors of one classifier in one round.
+
+    Attributes:
+        errors: shape (..., n_theta + 1). Wrong survivors inside S_θ; the last column is the whole pool.
+        trials: shape (..., 1). Survivors.
+    """
+
+    errors: FloatArray
+    trials: FloatArray
+
+
+def count(observation: Observation, measurement: Measurement, n_theta: int, weights: FloatArray | None = None) -> Counts:
+    """Count errors per θ; ``weights`` of shape (R, n_test) makes R bootstrap replicates of it."""
+    wrong = observation.survivors & ~measurement.correct
+    if weights is None:
+        histogram = np.bincount(measurement.level[wrong], minlength=n_theta + 1).astype(np.float64)
+        return Counts(np.cumsum(histogram), np.array([float(observation.survivors.sum())]))
+    inside = np.zeros((int(wrong.sum()), n_theta + 1))
+    inside[np.arange(len(inside)), measurement.level[wrong]] = 1.0
+    trials = weights[:, observation.survivors].sum(axis=1, keepdims=True)
+    return Counts(np.cumsum(weights[:, wrong] @ inside, axis=-1), trials)
+
+
+def measured(observation: Observation, counts: Counts, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The error curve of this round as it was measured: shares θ (ascending, from 0 to |U|/|X|) and ε at each, a share of X."""
+    top = observation.n_pool / observation.n_items
+    rate = counts.errors / np.maximum(counts.trials, 1.0) * top
+    usable = grid < top
+    return np.concatenate([[0.0], grid[usable], [top]]), np.concatenate([[0.0], rate[:-1][usable], [rate[-1]]])
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorModel:
+    """Learning curves of one classifier, one per θ and one for the whole pool, for each of R replicates (replicate 0 is the data).
+
+    Attributes:
+        grid: shape (n_theta,).
+        laws: R·(n_theta + 1) curves, replicate by replicate; the last of each replicate is the error rate of the whole pool.
+    """
+
+    grid: FloatArray
+    laws: PowerLaws
+    n_replicates: int
+
+    def at(self, n_train: FloatArray, n_pool: FloatArray, n_items: int) -> tuple[FloatArray, FloatArray]:
+        """Error curves after growing B: θ of shape (n_sizes, n_theta + 2) and ε of shape (R, n_sizes, n_theta + 2).
+
+        A θ beyond |U|/|X| is folded onto the whole pool, and ε is made non-decreasing in θ.
+        """
+        error = self.laws(n_train).reshape(self.n_replicates, len(self.grid) + 1, len(n_train)).transpose(0, 2, 1)
+        top = n_pool / n_items
+        theta = np.minimum(self.grid[None, :], top[:, None])
+        whole = error[:, :, -1] * top
+        beyond = self.grid[None, :] >= top[:, None]
+        inner = np.where(beyond[None], whole[:, :, None], np.minimum(error[:, :, :-1], np.maximum(whole, 0)[:, :, None]))
+        zero = np.zeros((self.n_replicates, len(n_train), 1))
+        curve = np.concatenate([zero, inner, whole[:, :, None]], axis=2)
+        shares = np.concatenate([np.zeros((len(n_train), 1)), theta, top[:, None]], axis=1)
+        return shares, np.maximum.accumulate(curve, axis=2)
+
+
+def model(observations: Sequence[Observation], classifier: str, step: float, seed: int) -> ErrorModel | FitFailed:
+    """Fit every θ of one classifier over all its rounds, with bootstrap replicates over test items.
+
+    The same test items serve every round and every θ, so a replicate draws a weight per test item once and uses it throughout;
+    bands from independent noise would be too narrow.
+    """
+    grid = theta_grid(step)
+    rounds = [(o, m) for o in observations for m in o.measurements if m.classifier == classifier and o.survivors.any() and o.n_pool > 0]
+    if len({o.n_train for o, _ in rounds}) < learning_curve.MIN_SIZES:
+        sizes = len({o.n_train for o, _ in rounds})
+        return FitFailed(f"a learning curve needs {learning_curve.MIN_SIZES} training sizes, there are {sizes}")
+    identifiers = np.unique(np.concatenate([o.test_ids for o, _ in rounds]))
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, len(rounds))))
+    weights = np.concatenate([np.ones((1, len(identifiers))), generator.poisson(1.0, (REPLICATES, len(identifiers)))])
+    errors, trials = [], []
+    for observation, measurement in rounds:
+        counts = count(observation, measurement, len(grid), weights[:, np.searchsorted(identifiers, observation.test_ids)])
+        errors.append(counts.errors)
+        trials.append(np.maximum(np.broadcast_to(counts.trials, counts.errors.shape), 1.0))
+    shape = (len(weights) * (len(grid) + 1), len(rounds))
+    scale = np.array([o.n_items / o.n_pool for o, _ in rounds])
+    # The last column is a rate of the pool itself: its scale is 1. Dividing by each column's own scale needs two fits.
+    stacked, n = np.stack(errors, axis=-1), np.stack(trials, axis=-1)
+    sizes_of = np.array([float(o.n_train) for o, _ in rounds])
+    inner = learning_curve.fit(sizes_of, stacked[:, :-1].reshape(-1, shape[1]), n[:, :-1].reshape(-1, shape[1]), scale)
+    whole = learning_curve.fit(sizes_of, stacked[:, -1], n[:, -1], np.ones(shape[1]))
+    if isinstance(inner, FitFailed):
+        return inner
+    if isinstance(whole, FitFailed):
+        return whole
+    return ErrorModel(grid, _merge(inner, whole, len(weights), len(grid)), len(weights))
+
+
+def _merge(inner: PowerLaws, whole: PowerLaws, n_replicates: int, n_theta: int) -> PowerLaws:
+    def join(name: str) -> FloatArray:
+        left = getattr(inner, name).reshape(n_replicates, n_theta)
+        return np.asarray(np.concatenate([left, getattr(whole, name)[:, None]], axis=1).reshape(-1))
+
+    return PowerLaws(join("log_alpha"), join("gamma"), join("decay"), inner.reference)

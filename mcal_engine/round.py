@@ -1,0 +1,182 @@
+"""One round's arithmetic, shared by the simulator and the worker: rank, draw, measure, freeze, read a certificate sample."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcal_engine.error_curve import theta_grid
+from mcal_engine.errors import InvalidValue
+from mcal_engine.spec import CampaignSpec
+from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, Measurement, Observation
+
+_PURPOSES = {"test": 1, "train": 2, "certificate": 3, "mix": 4, "join": 5}
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One classifier's logits of the test items and the pool, shapes (n_test, n_classes) and (n_pool, n_classes)."""
+
+    classifier: str
+    test_logits: FloatArray
+    pool_logits: FloatArray
+    training_seconds: float
+    one_off_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Skim:
+    """One acquisition, as far as people got: what it took out of the pool, and how the test items scored beside it.
+
+    Attributes:
+        ids, scores: items in serving order with their acquisition scores, ascending.
+        n_taken: how many of them left the pool.
+        test_ids, test_scores: the test items' scores under the same classifier.
+    """
+
+    ids: IntArray
+    scores: FloatArray
+    n_taken: int
+    test_ids: IntArray
+    test_scores: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What people are asked next, lowest acquisition score first; and the test items' scores, for the survivors."""
+
+    ids: IntArray
+    scores: FloatArray
+    test_ids: IntArray
+    test_scores: FloatArray
+
+
+def surety(logits: FloatArray) -> FloatArray:
+    """L(.): the gap between the two largest logits, in float64; a gap of probabilities would saturate into ties."""
+    top = np.partition(np.asarray(logits, dtype=np.float64), -2, axis=1)
+    return np.asarray(top[:, -1] - top[:, -2], dtype=np.float64)
+
+
+def acquisition_scores(logits: FloatArray, acquisition: str) -> FloatArray:
+    """M(.): what to ask people next; lowest first. Entropy is negated, so that the most uncertain item has the lowest score."""
+    logits = np.asarray(logits, dtype=np.float64)
+    log_p = logits - logits.max(axis=1, keepdims=True)
+    log_p = log_p - np.log(np.exp(log_p).sum(axis=1, keepdims=True))
+    if acquisition == "margin":
+        ordered = np.partition(np.exp(log_p), -2, axis=1)
+        return np.asarray(ordered[:, -1] - ordered[:, -2])
+    if acquisition == "entropy":
+        return np.asarray((np.exp(log_p) * log_p).sum(axis=1))
+    if acquisition == "least_confidence":
+        return np.asarray(np.exp(log_p.max(axis=1)))
+    raise InvalidValue(f"acquisition {acquisition!r} does not score items one by one")
+
+
+def order_pool(pool_ids: IntArray, logits: FloatArray) -> IntArray:
+    """Positions into ``pool_ids``, surest first, ties by ascending id: a total order."""
+    return np.asarray(np.lexsort((np.asarray(pool_ids), -surety(logits))))
+
+
+def draw_random(spec: CampaignSpec, purpose: str, round: int, ids: IntArray, n: int) -> IntArray:
+    """A uniform draw of ``n`` items without replacement; it depends on the set of ids, not on their order."""
+    if n > len(ids):
+        raise InvalidValue(f"cannot draw {n} of {len(ids)} items")
+    generator = np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(_PURPOSES[purpose], round)))
+    return generator.permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
+
+
+def rank_for_people(spec: CampaignSpec, scored: Scored, pool_ids: IntArray, test_ids: IntArray, n: int, *, round: int = 0) -> Ranking:
+    """The first ``n`` pool items in the order people should label them."""
+    pool_ids = np.asarray(pool_ids, dtype=np.int64)
+    if spec.acquisition == "random":
+        drawn = draw_random(spec, "train", round, pool_ids, min(n, len(pool_ids)))
+        return Ranking(drawn, np.zeros(len(drawn)), np.asarray(test_ids, dtype=np.int64), np.full(len(test_ids), np.inf))
+    scores = acquisition_scores(scored.pool_logits, spec.acquisition)
+    first = np.lexsort((pool_ids, scores))[:n]
+    test_scores = acquisition_scores(scored.test_logits, spec.acquisition)
+    return Ranking(pool_ids[first], scores[first], np.asarray(test_ids, dtype=np.int64), test_scores)
+
+
+def surviving(test_ids: IntArray, skims: Sequence[Skim], not_in_pool: Collection[int]) -> BoolArray:
+    """Which test items every acquisition so far would have left in the pool (ALGORITHM 4.1).
+
+    A test item is skimmed if, in some acquisition, it stood before the last item taken (by score, then by id). Items that were
+    labelled before the campaign left the pool as well, so test items among them (``not_in_pool``) do not survive. A test item that
+    an acquisition has no score for came later and counts as a survivor of it.
+    """
+    test_ids = np.asarray(test_ids, dtype=np.int64)
+    alive = ~np.isin(test_ids, np.fromiter(not_in_pool, dtype=np.int64, count=len(not_in_pool)))
+    for skim in skims:
+        if skim.n_taken == 0:
+            continue
+        cut_score, cut_id = skim.scores[skim.n_taken - 1], skim.ids[skim.n_taken - 1]
+        skimmed = (skim.test_scores < cut_score) | ((skim.test_scores == cut_score) & (skim.test_ids < cut_id))
+        alive &= ~np.isin(test_ids, skim.test_ids[skimmed])
+    return alive
+
+
+def measure(
+    spec: CampaignSpec,
+    *,
+    round: int,
+    n_items: int,
+    n_classes: int,
+    n_train: int,
+    n_set_aside: int,
+    n_preexisting: int,
+    n_labels_paid: int,
+    test_ids: IntArray,
+    test_labels: IntArray,
+    survivors: BoolArray,
+    pool_ids: IntArray,
+    scored: Sequence[Scored],
+) -> Observation:
+    """Turn the candidates' scores into the observation a decision is made from."""
+    order = np.argsort(np.asarray(test_ids, dtype=np.int64), kind="stable")
+    grid = theta_grid(spec.theta_step)
+    measurements = []
+    for one in scored:
+        pool_surety = np.sort(surety(one.pool_logits))[::-1] if len(pool_ids) else np.zeros(0)
+        sizes = np.floor(grid * n_items + 1e-9).astype(np.int64)
+        # S_θ reaches down to its last item's surety; a θ beyond the pool is the whole pool, which is the level behind the grid.
+        reachable = (sizes >= 1) & (sizes < len(pool_surety))
+        thresholds = pool_surety[sizes[reachable] - 1]
+        level_of = np.append(np.flatnonzero(reachable), len(grid))
+        test_surety = surety(one.test_logits)[order]
+        level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")]
+        correct = np.asarray(one.test_logits).argmax(axis=1)[order] == np.asarray(test_labels)[order]
+        measurements.append(Measurement(one.classifier, level.astype(np.int64), correct, one.training_seconds, one.one_off_seconds))
+    return Observation(
+        round=round,
+        n_items=n_items,
+        n_classes=n_classes,
+        n_train=n_train,
+        n_pool=len(pool_ids),
+        n_set_aside=n_set_aside,
+        n_preexisting=n_preexisting,
+        n_labels_paid=n_labels_paid,
+        test_ids=np.asarray(test_ids, dtype=np.int64)[order],
+        survivors=np.asarray(survivors, dtype=np.bool_)[order],
+        measurements=tuple(measurements),
+    )
+
+
+def freeze(pool_ids: IntArray, logits: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """The pool in its frozen order: item ids, predicted classes and sureties, surest first."""
+    order = order_pool(pool_ids, logits)
+    return np.asarray(pool_ids, dtype=np.int64)[order], np.asarray(logits).argmax(axis=1)[order].astype(np.int64), surety(logits)[order]
+
+
+def outcome(
+    look: int, frozen_ids: IntArray, frozen_classes: IntArray, sample: Mapping[int, int | None], n_labels_paid: int
+) -> CertificateOutcome:
+    """Read V in the frozen order. An item without a usable label (``None``) counts as an error: dropping it would break ε."""
+    rank_of = {int(item): rank for rank, item in enumerate(frozen_ids)}
+    strangers = [item for item in sample if item not in rank_of]
+    if strangers:
+        raise InvalidValue(f"item {strangers[0]} of the certificate sample is not in the frozen pool")
+    ranks = np.array(sorted(rank_of[item] for item in sample), dtype=np.int64)
+    errors = np.array([sample[int(frozen_ids[rank])] != int(frozen_classes[rank]) for rank in ranks], dtype=np.bool_)
+    return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid)

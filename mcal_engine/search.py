@@ -1,0 +1,127 @@
+"""The joint argmin of Eq. 1 and 2: how far to grow B, what share θ to machine-label, and how large a certificate sample V to buy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcal_engine import certificate
+from mcal_engine.cost import TrainingCost, money
+from mcal_engine.spec import CampaignSpec
+from mcal_engine.types import FloatArray, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The certificate's price list: tolerate c errors of V (shape (n,)), pay a share q of the pool, get ``errors`` errors in S*.
+
+    The (c + 1)-th error of a sample of share q stands, on average, at the ((c + 1)/q)-th error of the pool; what comes before it is
+    what the machine may label. An uncertified campaign has the one row: no sample, the whole allowance.
+    """
+
+    share: FloatArray
+    errors: FloatArray
+
+
+def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
+    """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors."""
+    allowed = certificate.allowance(spec.target_error, n_items)
+    if spec.guarantee == "estimate":
+        return Terms(np.zeros(1), np.array([spec.target_error * n_items]))
+    tolerated = np.unique(np.round(np.geomspace(1, 3000, 120))).astype(np.int64) - 1
+    share = certificate.sample_share(tolerated, allowed=allowed, level=level)
+    if spec.certificate_size is not None:
+        wanted = min(spec.certificate_size / max(n_pool, 1), 1.0)
+        usable = np.flatnonzero(share <= wanted)[-1:]
+        return Terms(np.full(len(usable), wanted), np.minimum((tolerated[usable] + 1) / wanted, allowed))
+    usable = np.flatnonzero(share < 0.95)
+    return Terms(share[usable], np.minimum((tolerated[usable] + 1) / share[usable], float(allowed)))
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """Total cost of each training size, the best θ and V chosen for it. ``cost`` has shape (R, n_sizes), the rest is replicate 0's.
+
+    ``n_machine`` is 0 where labelling everything by hand is the cheapest.
+    """
+
+    sizes: FloatArray
+    cost: FloatArray
+    theta: FloatArray
+    n_machine: FloatArray
+    n_certificate: FloatArray
+    training: FloatArray
+
+
+def surface(
+    spec: CampaignSpec,
+    observation: Observation,
+    shares: FloatArray,
+    errors: FloatArray,
+    sizes: FloatArray,
+    price_list: Terms,
+    training: FloatArray,
+) -> Surface:
+    """Price every training size.
+
+    Args:
+        shares, errors: error curves at each size, shapes (n_sizes, n_points) and (R, n_sizes, n_points).
+        sizes: shape (n_sizes,). |B| to weigh.
+        training: shape (n_sizes,). Money spent and still to be spent on training on the way to each size.
+    """
+    n_items = observation.n_items
+    budget = price_list.errors / n_items
+    n_replicates, n_sizes = errors.shape[:2]
+    theta = np.empty((n_replicates, n_sizes, len(budget)))
+    for replicate in range(n_replicates):
+        for size in range(n_sizes):
+            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget)
+    machine = np.floor(theta * n_items * (1 - price_list.share))
+    best = np.argmax(machine, axis=2)
+    n_machine = np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0]
+    by_hand = n_items - observation.n_preexisting + _repeats(observation)
+    cost = spec.price_per_label * (by_hand - n_machine) + training
+    pool = observation.n_pool - (sizes - observation.n_train)
+    return Surface(
+        sizes,
+        cost,
+        np.take_along_axis(theta, best[:, :, None], axis=2)[0, :, 0],
+        n_machine[0],
+        np.where(n_machine[0] > 0, np.ceil(price_list.share[best[0]] * pool), 0.0),
+        training,
+    )
+
+
+def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray) -> FloatArray:
+    """The largest θ whose error stays within each budget, along a curve that is linear between its points."""
+    # A rising ramp far below the counts' resolution makes ties unique, so that the far end of a flat piece is found.
+    ramp = np.arange(len(errors)) * 1e-12
+    return np.asarray(np.interp(budget + ramp[-1], errors + ramp, shares))
+
+
+def candidate_sizes(n_train: int, n_pool: int, first_step: int, n_points: int = 96) -> FloatArray:
+    """Training sizes to weigh: today's, today's plus one batch, and geometrically on to the whole pool."""
+    if n_pool <= 0:
+        return np.array([float(n_train)])
+    first = min(first_step, n_pool)
+    steps = np.unique(np.round(np.geomspace(first, n_pool, n_points)))
+    return np.concatenate([[float(n_train)], n_train + steps])
+
+
+def batch_for(spec: CampaignSpec, cost: TrainingCost, n_train: int, target: int, total: float, spent_on_path: float, floor: int) -> int:
+    """δ once the forecast is stable: the smallest (B_opt − |B|)/N whose total stays below C*·(1 + β) (Algorithm 1, line 20)."""
+    grow = target - n_train
+    if grow <= floor:
+        return max(grow, 1)
+    most = grow // floor
+    rounds = np.arange(1, most + 1)
+    totals = total - spent_on_path + money(cost.path(n_train, np.full(most, float(target)), grow / rounds), spec.machine_price_per_hour)
+    affordable = np.flatnonzero(totals <= total * (1 + spec.batch_cost_slack))
+    return int(np.ceil(grow / rounds[affordable[-1]])) if len(affordable) else grow
+
+
+def _repeats(observation: Observation) -> int:
+    """Labels paid beyond one per item (second labels on the same item): they are sunk, and part of every total."""
+    labelled = observation.n_train + len(observation.test_ids)
+    return max(observation.n_labels_paid + observation.n_preexisting - labelled, 0)

@@ -1,0 +1,135 @@
+"""What a project admin decides: the settings of one campaign, in one model with units and ranges.
+
+Every setting has one name everywhere: ``target_error`` is ``--target-error`` on the command line, ``MCAL_TARGET_ERROR`` in
+the environment, the key in Label Studio's extra params, and the field on the page. The README's table is made from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mcal_engine.errors import InvalidValue
+
+Acquisition = Literal["margin", "entropy", "least_confidence", "random"]
+Guarantee = Literal["certified", "estimate"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class CampaignSpec(BaseModel):
+    """Everything the engine needs to know besides the history. Immutable; money is in ``currency``, times in hours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    target_error: float = Field(description="Largest share of wrong labels over all items (ε).", json_schema_extra={"unit": "fraction"})
+    price_per_label: float = Field(description="Price of one human label (C_h).", json_schema_extra={"unit": "currency"})
+    currency: str = Field("USD", min_length=1, max_length=8, description="Name of the currency; shown, never converted.")
+    machine_price_per_hour: float = Field(
+        0.20, ge=0, description="Price of one hour of the training machine.", json_schema_extra={"unit": "currency/h"}
+    )
+    guarantee: Guarantee = Field("certified", description="certified: ε holds at confidence_level; estimate: the paper's plug-in rule.")
+    confidence_level: float = Field(
+        0.95, gt=0.5, lt=1, description="Probability with which the certificate holds.", json_schema_extra={"unit": "fraction"}
+    )
+    acquisition: Acquisition = Field("margin", description="Which items people are asked for next (M).")
+    classifiers: tuple[str, ...] = Field(
+        ("frozen",), min_length=1, max_length=4, description="Candidate classifiers; more than one makes a race."
+    )
+    test_size: int | None = Field(
+        None, ge=20, description="Items of the test set T; empty: sized by the project.", json_schema_extra={"unit": "items"}
+    )
+    batch_size: int | None = Field(
+        None, ge=1, description="First batch δ0 and its floor; empty: sized by the project.", json_schema_extra={"unit": "items"}
+    )
+    certificate_size: int | None = Field(
+        None, ge=1, description="Items of the certificate sample V; empty: sized by money.", json_schema_extra={"unit": "items"}
+    )
+    theta_step: float = Field(
+        0.05, gt=0, le=0.5, description="Step of the grid of machine-labelled shares θ.", json_schema_extra={"unit": "fraction"}
+    )
+    stability_tolerance: Fraction = Field(
+        0.05, description="Relative change of C* below which the forecast is stable (Δ).", json_schema_extra={"unit": "fraction"}
+    )
+    batch_cost_slack: Fraction = Field(
+        0.05, description="Extra cost accepted for a smaller batch δ (β).", json_schema_extra={"unit": "fraction"}
+    )
+    stop_tolerance: Fraction = Field(
+        0.005,
+        description="Forecast gain, as a share of the total, below which another batch is not bought.",
+        json_schema_extra={"unit": "fraction"},
+    )
+    exploration_tax: Fraction = Field(
+        0.10,
+        description="Training spend, as a share of the human-only cost, after which a hopeless search ends (x).",
+        json_schema_extra={"unit": "fraction"},
+    )
+    max_rounds: int = Field(
+        60,
+        ge=4,
+        le=1000,
+        description="Rounds after which the search ends with the best plan in hand.",
+        json_schema_extra={"unit": "rounds"},
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of every random draw.")
+
+    @field_validator("target_error", mode="before")
+    @classmethod
+    def _target_error(cls, value: Any) -> Any:
+        number = _number("target_error", value)
+        if not 0 < number < 1:
+            hint = f" (did you mean {number / 100:g}?)" if 1 <= number < 100 else ""
+            raise ValueError(f"target_error must be in (0, 1), got {value}{hint}")
+        return number
+
+    @field_validator("price_per_label", mode="before")
+    @classmethod
+    def _price_per_label(cls, value: Any) -> Any:
+        number = _number("price_per_label", value)
+        if not 0 < number < float("inf"):
+            raise ValueError(f"price_per_label must be above 0, got {value}")
+        return number
+
+    @field_validator("classifiers", mode="before")
+    @classmethod
+    def _classifiers(cls, value: Any) -> Any:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _no_twins(self) -> Self:
+        if len(set(self.classifiers)) != len(self.classifiers):
+            raise ValueError(f"classifiers must differ from each other, got {', '.join(self.classifiers)}")
+        return self
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate ``values``; raise one :class:`InvalidValue` whose text names every bad setting and its rule."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InvalidValue("; ".join(explain(error, cls))) from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Pydantic's findings as sentences a person can act on, without repeating values of unknown settings (they may be secrets)."""
+    sentences = []
+    for found in error.errors():
+        name = ".".join(str(part) for part in found["loc"][:1])
+        if found["type"] == "extra_forbidden":
+            sentences.append(f"unknown setting {name!r}; known settings: {', '.join(sorted(model.model_fields))}")
+        elif found["type"] == "missing":
+            sentences.append(f"{name} is required")
+        elif found["type"] == "value_error":
+            sentences.append(str(found["ctx"]["error"]))
+        else:
+            sentences.append(f"{name}: {found['msg'][0].lower()}{found['msg'][1:]}, got {found['input']!r}")
+    return sentences
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, got {value}")
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a number, got {value!r}") from None

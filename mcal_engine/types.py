@@ -1,0 +1,187 @@
+"""The engine's nouns: what is observed, what is planned, what is decided. All are frozen values.
+
+A campaign's history is a sequence of rows ``Observation | CertificateOutcome`` with the ``Decision`` that followed each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One classifier, trained on B, scored on the test set T and the pool U.
+
+    Attributes:
+        classifier: name of the candidate.
+        level: shape (n_test,). Index into the θ grid of the smallest machine set S_θ that would contain the test item, judged by
+            surety against the pool's own θ·|X|-th surest item; ``len(grid)`` if only the whole pool would.
+        correct: shape (n_test,). Whether the predicted class is the people's label.
+        training_seconds: training, embedding and scoring of this candidate in this round.
+        one_off_seconds: the part of it that later rounds do not pay again (filling the embedding cache).
+    """
+
+    classifier: str
+    level: IntArray
+    correct: BoolArray
+    training_seconds: float
+    one_off_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One round, measured: the only thing a decision is made from.
+
+    Attributes:
+        round: 0, 1, 2 …
+        n_items: |X|, every live item of the project, set-aside ones included.
+        n_classes: number of choices people can pick.
+        n_train: |B| that the classifiers were trained on.
+        n_pool: |U|, items that machines could label now.
+        n_set_aside: items nobody labels by machine because they could not be read or were skipped.
+        n_preexisting: human labels that were there before the campaign; they cost nothing.
+        n_labels_paid: human labels bought so far, repeats included.
+        test_ids: shape (n_test,). The labelled test items, ascending.
+        survivors: shape (n_test,). Test items that every acquisition so far would have left in the pool (ALGORITHM 4.1).
+        measurements: one per candidate still in the race.
+    """
+
+    round: int
+    n_items: int
+    n_classes: int
+    n_train: int
+    n_pool: int
+    n_set_aside: int
+    n_preexisting: int
+    n_labels_paid: int
+    test_ids: IntArray
+    survivors: BoolArray
+    measurements: tuple[Measurement, ...]
+
+    @property
+    def training_seconds(self) -> float:
+        return sum(measurement.training_seconds for measurement in self.measurements)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateOutcome:
+    """A certificate sample V, fully answered, read in the frozen order of the pool.
+
+    Attributes:
+        look: 1, 2 … (each look has a fresh V and its own share of the level).
+        n_pool: |U| at the freeze, V included.
+        ranks: shape (n,). Position of each item of V in the frozen order of U, 0 = surest; ascending.
+        errors: shape (n,). Whether the frozen prediction differs from the label; skipped and unreadable items are errors.
+        n_labels_paid: human labels bought so far, repeats included.
+    """
+
+    look: int
+    n_pool: int
+    ranks: IntArray
+    errors: BoolArray
+    n_labels_paid: int
+
+
+class StopReason(StrEnum):
+    """Why the search for more training labels ended."""
+
+    NO_GAIN = "no_gain"  # the forecast says that no larger B lowers the total
+    OPTIMUM_REACHED = "optimum_reached"  # |B| has reached the forecast's B_opt
+    MACHINE_CANNOT_PAY = "machine_cannot_pay"  # the best plan is that people label everything
+    EXPLORATION_TAX = "exploration_tax"  # training spend passed its limit with nothing feasible
+    POOL_EMPTY = "pool_empty"  # people have labelled everything
+    MAX_ROUNDS = "max_rounds"
+    STOPPED_BY_ADMIN = "stopped_by_admin"
+    CERTIFICATE_FAILED = "certificate_failed"  # V held too many errors for any S*
+    CERTIFIED = "certified"
+    ESTIMATED = "estimated"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The cheapest way to finish, as forecast now (Eq. 1, 2). Counts are items, money is in the campaign's currency.
+
+    ``low`` and ``high`` bound ``total_cost`` at 90 % over a bootstrap of the test items; ``None`` before a fit can be had.
+    """
+
+    classifier: str
+    target_error: float
+    price_per_label: float
+    n_train: int
+    theta: float
+    n_machine: int
+    n_certificate: int
+    batch_size: int
+    human_cost: float
+    training_cost: float
+    total_cost: float
+    total_cost_now: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why the engine stopped asking for training labels: the reason and the numbers it rests on."""
+
+    reason: StopReason
+    sentence: str
+    evidence: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquire:
+    """Ask people for ``n_test`` random test items and ``n_train`` training items picked by ``acquisition``."""
+
+    n_test: int
+    n_train: int
+    acquisition: str
+    classifier: str | None  # whose scores rank the pool; None: the draw is random
+    candidates: tuple[str, ...]  # classifiers still in the race, to be trained next round
+    plan: Plan | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Certify:
+    """Freeze the classifier's predictions on U, then ask people for a uniform random blind sample V of ``n_certificate`` items."""
+
+    classifier: str
+    n_certificate: int
+    look: int
+    level: float  # this look's share of 1 − confidence_level
+    plan: Plan
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLabel:
+    """Machine-label the ``n_ranked`` surest items of the frozen order of U, without those of V; the rest is people's."""
+
+    classifier: str
+    n_ranked: int
+    n_machine: int
+    certified: bool
+    error_estimate: float
+    error_upper_bound: float | None
+    plan: Plan
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class HumanLabelAll:
+    """People label everything that is left: machine labels do not pay, or cannot be trusted. A first-class outcome."""
+
+    plan: Plan | None
+    verdict: Verdict
+
+
+Decision = Acquire | Certify | MachineLabel | HumanLabelAll
