@@ -302,7 +302,7 @@ def _after_certificate(spec: CampaignSpec, history: Sequence[Row]) -> Decision:
     outcome, asked = history[-1], history[-2] if len(history) > 1 else None
     if not isinstance(outcome, CertificateOutcome) or not isinstance(asked, Certify) or outcome.look != asked.look:
         raise HistoryError("a certificate outcome answers the Certify just before it")
-    n_items = next(row.n_items for row in reversed(history) if isinstance(row, Observation))
+    n_items, n_classes = next((row.n_items, row.n_classes) for row in reversed(history) if isinstance(row, Observation))
     allowed = certificate.allowance(spec.target_error, n_items)
     certified = certificate.certify(outcome, allowed=allowed, level=asked.level)
     seen = int(outcome.errors.sum())
@@ -313,21 +313,23 @@ def _after_certificate(spec: CampaignSpec, history: Sequence[Row]) -> Decision:
         "allowed_errors": float(allowed),
         "level": asked.level,
     }
-    if certified.n_machine == 0:
-        sentence = f"The certificate sample holds {seen:,} errors of {len(outcome.ranks):,}; no set of machine labels can be certified."
+    sampled_inside = certified.n_ranked - certified.n_machine
+    error_inside = certified.errors_in_prefix / max(sampled_inside, 1)
+    if certified.n_machine == 0 or error_inside > search.worst_useful_error(spec.target_error, n_classes):
+        sentence = (
+            f"The certificate sample holds {seen:,} errors of {len(outcome.ranks):,}; no useful set of machine labels can be certified."
+        )
         return HumanLabelAll(asked.plan, Verdict(StopReason.CERTIFICATE_FAILED, sentence, evidence))
     sentence = (
         f"{certified.errors_in_prefix:,} errors among the certificate sample in front of the cut, where {certified.tolerated:,} are "
         f"tolerated: at most {certified.max_errors:,} of {n_items:,} labels are wrong, at level {asked.level:.3f}."
     )
-    sampled_inside = certified.n_ranked - certified.n_machine
-    estimate = certified.errors_in_prefix / max(sampled_inside, 1) * certified.n_machine / n_items
     return MachineLabel(
         asked.classifier,
         certified.n_ranked,
         certified.n_machine,
         True,
-        float(estimate),
+        error_inside * certified.n_machine / n_items,
         certified.max_errors / n_items,
         asked.plan,
         Verdict(StopReason.CERTIFIED, sentence, evidence),

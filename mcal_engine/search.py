@@ -72,11 +72,12 @@ def surface(
     """
     n_items = observation.n_items
     budget = price_list.errors / n_items
+    worst = worst_useful_error(spec.target_error, observation.n_classes)
     n_replicates, n_sizes = errors.shape[:2]
     theta = np.empty((n_replicates, n_sizes, len(budget)))
     for replicate in range(n_replicates):
         for size in range(n_sizes):
-            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget)
+            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst)
     machine = np.floor(theta * n_items * (1 - price_list.share))
     best = np.argmax(machine, axis=2)
     n_machine = np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0]
@@ -93,11 +94,23 @@ def surface(
     )
 
 
-def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray) -> FloatArray:
-    """The largest θ whose error stays within each budget, along a curve that is linear between its points."""
+def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, worst: float) -> FloatArray:
+    """The largest θ whose error stays within each budget, along a curve that is linear between its points.
+
+    It is 0 where more than a share ``worst`` of the machine's labels would be wrong.
+    """
     # A rising ramp far below the counts' resolution makes ties unique, so that the far end of a flat piece is found.
     ramp = np.arange(len(errors)) * 1e-12
-    return np.asarray(np.interp(budget + ramp[-1], errors + ramp, shares))
+    theta = np.interp(budget + ramp[-1], errors + ramp, shares)
+    return np.where(np.interp(theta, shares, errors) <= worst * theta + 1e-9, theta, 0.0)
+
+
+def worst_useful_error(target_error: float, n_classes: int) -> float:
+    """The error inside S* above which machine labels are of no use: half of what guessing gets wrong, or ε where that is more.
+
+    ε is a share of all items, so a guesser could fill a few per cent of them with noise and stay below it.
+    """
+    return max(target_error, 0.5 * (1 - 1 / n_classes))
 
 
 def candidate_sizes(n_train: int, n_pool: int, first_step: int, n_points: int = 96) -> FloatArray:

@@ -1,0 +1,159 @@
+"""The certificate against exact fractions, brute force and simulation."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import comb
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mcal_engine import certificate
+from mcal_engine.errors import InvalidValue
+from mcal_engine.types import CertificateOutcome
+
+
+def exact_miss(c: int, n_pool: int, n_sample: int, allowed: int) -> Fraction:
+    errors = allowed + 1 + c
+    ways = sum(comb(errors, k) * comb(n_pool - errors, n_sample - k) for k in range(c + 1))
+    return Fraction(ways, comb(n_pool, n_sample))
+
+
+@pytest.mark.parametrize(("n_pool", "n_sample", "allowed"), [(60, 20, 3), (60, 45, 3), (100, 30, 5), (400, 90, 20), (37, 36, 1)])
+def test_the_miss_probability_equals_exact_fractions(n_pool: int, n_sample: int, allowed: int) -> None:
+    for c in range(min(n_sample, n_pool - allowed - 1) + 1):
+        exact = float(exact_miss(c, n_pool, n_sample, allowed))
+        assert certificate.miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed) == pytest.approx(exact, rel=1e-9)
+
+
+def test_the_tolerated_errors_are_the_largest_count_whose_exact_miss_probability_is_within_the_level() -> None:
+    for n_pool, n_sample, allowed in [(60, 20, 3), (60, 45, 3), (100, 30, 5), (400, 90, 20), (3000, 200, 150)]:
+        fits = [
+            c for c in range(n_sample + 1) if allowed + 1 + c <= n_pool and exact_miss(c, n_pool, n_sample, allowed) <= Fraction(4, 100)
+        ]
+        expected = max(fits) if fits else None
+        assert certificate.tolerated_errors(n_pool=n_pool, n_sample=n_sample, allowed=allowed, level=0.04) == expected
+
+
+def test_the_miss_probability_stays_accurate_in_a_pool_of_a_million() -> None:
+    # The error chance of every pool item is tiny and equal, so the binomial is an independent reference for the hypergeometric.
+    from scipy import stats
+
+    got = certificate.miss_probability(40, n_pool=1_200_000, n_sample=1_000, allowed=60_000)
+    assert got == pytest.approx(stats.binom.cdf(40, 1_000, 60_041 / 1_200_000), rel=0.02)
+
+
+@given(allowed=st.integers(1, 300), c=st.integers(0, 40), n_pool=st.integers(700, 5000))
+def test_the_planned_share_of_the_pool_always_suffices_for_the_exact_rule(allowed: int, c: int, n_pool: int) -> None:
+    share = float(certificate.sample_share(c, allowed=allowed, level=0.04))
+    planned = int(np.ceil(share * n_pool))
+    needed = certificate.sample_size(c, n_pool=n_pool, allowed=allowed, level=0.04)
+    if needed is not None and planned < n_pool:
+        assert needed <= planned + 1
+
+
+def test_the_smallest_sample_size_is_just_enough() -> None:
+    size = certificate.sample_size(3, n_pool=2600, allowed=150, level=0.04)
+    assert size is not None
+    assert certificate.tolerated_errors(n_pool=2600, n_sample=size, allowed=150, level=0.04) == 3
+    assert certificate.tolerated_errors(n_pool=2600, n_sample=size - 1, allowed=150, level=0.04) == 2
+
+
+def test_the_looks_share_the_whole_level_and_no_more() -> None:
+    assert certificate.level_of_look(0.95, 1) == pytest.approx(0.04)
+    assert sum(certificate.level_of_look(0.95, look) for look in range(1, 60)) == pytest.approx(0.05)
+    with pytest.raises(InvalidValue, match="got 0"):
+        certificate.level_of_look(0.95, 0)
+
+
+def test_the_allowance_is_the_floor_of_the_share_without_float_dust() -> None:
+    assert certificate.allowance(0.05, 100) == 5
+    assert certificate.allowance(0.07, 100) == 7
+    assert certificate.allowance(0.05, 99) == 4
+    assert certificate.allowance(0.29, 100) == 29
+
+
+def _outcome(ranks: list[int], errors: list[bool], n_pool: int) -> CertificateOutcome:
+    return CertificateOutcome(1, n_pool, np.array(ranks, dtype=np.int64), np.array(errors, dtype=np.bool_), 0)
+
+
+def test_the_machine_set_ends_at_the_error_after_the_tolerated_ones() -> None:
+    # 10 of 40 sampled, 4 errors allowed: count c0 by brute force, then check where the prefix is cut.
+    ranks = [0, 4, 8, 12, 16, 20, 24, 28, 32, 36]
+    allowed, level = 12, 0.3
+    tolerated = max(c for c in range(11) if exact_miss(c, 40, 10, allowed) <= Fraction(3, 10))
+    errors = [False, True, False, True, True, True, True, True, True, True]
+    error_ranks = [rank for rank, wrong in zip(ranks, errors, strict=True) if wrong]
+    result = certificate.certify(_outcome(ranks, errors, 40), allowed=allowed, level=level)
+    assert result.tolerated == tolerated
+    assert result.n_ranked == error_ranks[tolerated]
+    assert result.n_machine == result.n_ranked - sum(rank < result.n_ranked for rank in ranks)
+
+
+def test_the_whole_pool_is_taken_when_the_sample_holds_few_errors_and_the_bound_tightens() -> None:
+    outcome = _outcome(list(range(0, 1000, 5)), [False] * 200, 1000)
+    result = certificate.certify(outcome, allowed=50, level=0.04)
+    assert (result.n_ranked, result.n_machine) == (1000, 800)
+    bound = result.max_errors
+    assert exact_miss(0, 1000, 200, bound) <= Fraction(4, 100) < exact_miss(0, 1000, 200, bound - 1)
+
+
+def test_a_sample_too_small_certifies_nothing() -> None:
+    result = certificate.certify(_outcome([3, 9], [False, False], 1000), allowed=10, level=0.04)
+    assert (result.tolerated, result.n_machine) == (None, 0)
+
+
+def test_a_pool_smaller_than_the_allowance_needs_no_sample() -> None:
+    assert certificate.certify(_outcome([], [], 9), allowed=10, level=0.04).n_machine == 9
+
+
+def test_ranks_out_of_order_are_refused() -> None:
+    with pytest.raises(InvalidValue, match="ascend"):
+        certificate.certify(_outcome([5, 3], [False, False], 1000), allowed=10, level=0.04)
+
+
+def _violations(allowed: int, wrong: np.ndarray, n_sample: int, level: float, draws: int, *, plug_in: bool = False) -> float:
+    """Share of random samples after which more than ``allowed`` machine labels are wrong."""
+    generator, n_pool, broken = np.random.default_rng(0), len(wrong), 0
+    tolerated = certificate.tolerated_errors(n_pool=n_pool, n_sample=n_sample, allowed=allowed, level=level)
+    for _ in range(draws):
+        ranks = np.sort(generator.choice(n_pool, n_sample, replace=False))
+        outcome = CertificateOutcome(1, n_pool, ranks, wrong[ranks], 0)
+        if plug_in:
+            limit = int(allowed * n_sample / n_pool)
+            error_ranks = ranks[wrong[ranks]]
+            end = n_pool if len(error_ranks) <= limit else error_ranks[limit]
+        else:
+            end = certificate.certify(outcome, allowed=allowed, level=level).n_ranked
+        machine = np.ones(end, dtype=bool)
+        machine[ranks[ranks < end]] = False
+        broken += bool((wrong[:end] & machine).sum() > allowed)
+    assert tolerated is not None
+    return broken / draws
+
+
+def test_over_many_draws_the_certificate_is_broken_no_more_often_than_its_level_and_the_plug_in_rule_far_more() -> None:
+    generator = np.random.default_rng(3)
+    # Errors get denser towards the unsure end, as they do for a classifier.
+    wrong = generator.random(2000) < np.linspace(0, 0.4, 2000) ** 2 * 1.5
+    share = _violations(60, wrong, 300, 0.04, 1500)
+    assert share <= 0.04 + 3 * np.sqrt(0.04 * 0.96 / 1500)
+    assert share > 0.005  # the rule is exact, not merely safe
+    assert _violations(60, wrong, 300, 0.04, 500, plug_in=True) > 0.25
+
+
+def test_the_tighter_bound_of_a_whole_pool_holds_as_often_as_it_says() -> None:
+    generator, broken, draws = np.random.default_rng(5), 0, 600
+    for n_errors in (12, 20, 30, 45):
+        wrong = np.zeros(1000, dtype=bool)
+        wrong[generator.choice(1000, n_errors, replace=False)] = True
+        broken = 0
+        for _ in range(draws):
+            ranks = np.sort(generator.choice(1000, 200, replace=False))
+            result = certificate.certify(CertificateOutcome(1, 1000, ranks, wrong[ranks], 0), allowed=50, level=0.04)
+            machine = np.ones(result.n_ranked, dtype=bool)
+            machine[ranks[ranks < result.n_ranked]] = False
+            broken += bool((wrong[: result.n_ranked] & machine).sum() > result.max_errors)
+        assert broken / draws <= 0.04 + 3 * np.sqrt(0.04 * 0.96 / draws)

@@ -1,0 +1,94 @@
+"""The joint argmin against brute force, and the cost of a training path against a loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mcal_engine import certificate, search
+from mcal_engine.cost import TrainingCost
+from mcal_engine.spec import CampaignSpec
+from mcal_engine.types import Observation
+
+
+def observation(n_items: int, n_train: int, n_test: int) -> Observation:
+    ids = np.arange(n_test)
+    return Observation(
+        0, n_items, 10, n_train, n_items - n_train - n_test, 0, 0, n_train + n_test, ids, np.ones(n_test, dtype=bool), ()
+    )  # fmt: skip
+
+
+def law(size: float, theta: float) -> float:
+    """A known error law: share of X that is wrong among the θ surest after ``size`` labels."""
+    return 0.9 * theta**4 * (size / 50) ** -0.6
+
+
+@pytest.mark.parametrize("guarantee", ["estimate", "certified"])
+@pytest.mark.parametrize(("n_items", "price"), [(3000, 0.04), (60_000, 0.04), (60_000, 0.003)])
+def test_the_cheapest_plan_is_within_one_percent_of_brute_force_over_every_size_share_and_sample(
+    guarantee: str, n_items: int, price: float
+) -> None:
+    spec = CampaignSpec(target_error=0.05, price_per_label=price, guarantee=guarantee, machine_price_per_hour=0.0)  # type: ignore[arg-type]
+    now = observation(n_items, n_train=100, n_test=150)
+    grid = np.round(np.arange(0.05, 1.01, 0.05), 9)
+    sizes = search.candidate_sizes(100, now.n_pool, 50)
+    pools = now.n_pool - (sizes - 100)
+    shares = np.minimum(np.concatenate([[0.0], grid])[None, :], (pools / n_items)[:, None])
+    errors = np.vectorize(law)(sizes[:, None], shares)
+    priced = search.surface(spec, now, shares, errors[None], sizes, search.terms(spec, n_items, now.n_pool, 0.04), np.zeros(len(sizes)))
+
+    best = np.inf
+    allowed = certificate.allowance(0.05, n_items)
+    for size in np.unique(np.geomspace(100, 100 + now.n_pool, 500).astype(int)):
+        pool = now.n_pool - (size - 100)
+        thetas = np.linspace(0, pool / n_items, 2000)
+        wrong = law(float(size), thetas) * n_items  # type: ignore[arg-type]
+        if guarantee == "estimate":
+            best = min(best, price * (n_items - thetas[wrong <= 0.05 * n_items].max() * n_items))
+            continue
+        for tolerated in range(0, 400, 3):
+            share = float(certificate.sample_share(tolerated, allowed=allowed, level=0.04))
+            if share < 0.9:
+                fine = thetas[wrong <= min((tolerated + 1) / share, allowed)]
+                best = min(best, price * (n_items - fine.max() * n_items * (1 - share)))
+    assert priced.cost[0].min() == pytest.approx(best, rel=0.01)
+
+
+def test_machine_labels_that_are_mostly_wrong_are_never_planned() -> None:
+    spec = CampaignSpec(target_error=0.05, price_per_label=0.04, guarantee="estimate")
+    shares, errors = np.linspace(0, 1, 21), np.linspace(0, 1, 21) * 0.9
+    assert search.largest_share(shares, errors, np.array([0.05]), search.worst_useful_error(0.05, 10))[0] == 0
+    assert search.largest_share(shares, errors * 0.3, np.array([0.05]), search.worst_useful_error(0.05, 10))[0] == pytest.approx(
+        0.05 / 0.27
+    )
+    assert search.worst_useful_error(spec.target_error, 2) == 0.25
+    assert search.worst_useful_error(0.4, 2) == 0.4
+
+
+def test_a_flat_error_curve_is_used_to_its_far_end() -> None:
+    shares, errors = np.array([0, 0.2, 0.4, 0.6, 0.8]), np.array([0, 0.0, 0.01, 0.01, 0.03])
+    assert search.largest_share(shares, errors, np.array([0.0, 0.01, 0.02, 0.5]), 0.45).tolist() == pytest.approx([0.2, 0.6, 0.7, 0.8])
+
+
+def test_the_training_path_costs_what_a_loop_over_its_rounds_adds_up_to() -> None:
+    model = TrainingCost(fixed=3.0, per_item=0.01)
+    for n_train, target, batch in [(100, 100, 50), (100, 130, 50), (100, 1000, 50), (7, 1003, 33)]:
+        size, seconds = n_train, 0.0
+        while size < target:
+            size = min(size + batch, target)
+            seconds += 3.0 + 0.01 * size
+        assert model.path(n_train, np.array([float(target)]), batch)[0] == pytest.approx(seconds)
+
+
+def test_the_paper_equation_four_is_the_path_without_a_fixed_part() -> None:
+    model = TrainingCost(fixed=0.0, per_item=1.0)
+    size, batch = 1000, 50
+    assert model.path(0, np.array([float(size)]), batch)[0] == pytest.approx(0.5 * size * (size / batch + 1))
+
+
+def test_small_batches_are_taken_when_training_is_cheap_and_large_ones_when_it_is_dear() -> None:
+    spec = CampaignSpec(target_error=0.05, price_per_label=0.04, machine_price_per_hour=3600.0)
+    cheap, dear = TrainingCost(1e-6, 0.0), TrainingCost(5.0, 0.0)
+    assert search.batch_for(spec, cheap, 100, 1100, 100.0, 0.0, 10) == 10
+    assert search.batch_for(spec, dear, 100, 1100, 100.0, 50.0, 10) == 91  # eleven rounds of 5.0 are within 55 + slack 5
+    assert search.batch_for(spec, dear, 100, 105, 100.0, 5.0, 10) == 5

@@ -1,0 +1,75 @@
+"""A synthetic world with a known error law: logits of any quality, for engine tests without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mcal_engine import round as rounds
+from mcal_engine.engine import Engine
+from mcal_engine.spec import CampaignSpec
+from mcal_engine.types import Acquire, Certify, Decision, MachineLabel
+
+
+@dataclass
+class World:
+    """Items with a difficulty; a classifier trained on n items is wrong more often on hard ones, and its margins show it."""
+
+    n: int = 2000
+    n_classes: int = 5
+    hardness: float = 1.0
+    seconds: float = 2.0
+    seed: int = 0
+    labels: np.ndarray = field(init=False)
+    difficulty: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        generator = np.random.default_rng(self.seed)
+        self.labels = generator.integers(0, self.n_classes, self.n)
+        self.difficulty = generator.exponential(self.hardness, self.n)
+
+    def logits(self, n_train: int, ids: np.ndarray) -> np.ndarray:
+        noise = np.random.default_rng((self.seed, n_train)).normal(size=(self.n, self.n_classes))[ids]
+        strength = 6.0 * (1 - np.exp(-n_train / 150)) / (0.5 + self.difficulty[ids])
+        logits = noise.copy()
+        logits[np.arange(len(ids)), self.labels[ids]] += strength
+        return logits
+
+
+def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine, Decision, dict[str, np.ndarray]]:
+    """Play a whole campaign; returns the engine, the last decision and the sets test, train, sample, machine, wrong."""
+    engine = Engine(spec, world.n, world.n_classes)
+    first = engine.ask()
+    assert isinstance(first, Acquire)
+    ids = np.arange(world.n)
+    test = rounds.draw_random(spec, "test", 0, ids, first.n_test)
+    train = rounds.draw_random(spec, "train", 0, np.setdiff1d(ids, test), first.n_train)
+    skims: list[rounds.Skim] = []
+    for number in range(max_rounds):
+        pool = np.setdiff1d(ids, np.concatenate([test, train]))
+        scored = [
+            rounds.Scored(name, world.logits(len(train), test), world.logits(len(train), pool), world.seconds) for name in spec.classifiers
+        ]
+        observation = rounds.measure(
+            spec, round=number, n_items=world.n, n_classes=world.n_classes, n_train=len(train), n_set_aside=0, n_preexisting=0,
+            n_labels_paid=len(test) + len(train), test_ids=test, test_labels=world.labels[test],
+            survivors=rounds.surviving(test, skims, ()), pool_ids=pool, scored=scored,
+        )  # fmt: skip
+        decision = engine.tell(observation).ask()
+        if not isinstance(decision, Acquire):
+            break
+        ranking = rounds.rank_for_people(spec, scored[0], pool, test, decision.n_train, round=number + 1)
+        skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
+        train = np.concatenate([train, ranking.ids])
+    frozen, classes, _ = rounds.freeze(pool, world.logits(len(train), pool))
+    sample = np.zeros(0, dtype=np.int64)
+    if isinstance(decision, Certify):
+        sample = rounds.draw_random(spec, "certificate", decision.look, frozen, decision.n_certificate)
+        answers = {int(item): int(world.labels[item]) for item in sample}
+        decision = engine.tell(rounds.outcome(decision.look, frozen, classes, answers, 0)).ask()
+    n_ranked = decision.n_ranked if isinstance(decision, MachineLabel) else 0
+    is_machine = ~np.isin(frozen[:n_ranked], sample)
+    machine = frozen[:n_ranked][is_machine]
+    wrong = machine[classes[:n_ranked][is_machine] != world.labels[machine]]
+    return engine, decision, {"test": test, "train": train, "sample": sample, "machine": machine, "wrong": wrong}
