@@ -1,22 +1,254 @@
-"""Settings of the server (from the environment and ``.env``) and of a campaign (from a person, over the environment's defaults)."""
+"""Settings of the server (environment and ``.env``) and of a campaign (what a person gave, over the environment's defaults).
+
+Every setting has one name: ``target_error`` is ``MCAL_TARGET_ERROR`` in the environment, ``--target-error`` on the command line, the key
+in Label Studio's extra params and the field on the page.
+"""
 
 from __future__ import annotations
 
 import difflib
-import json
-import os
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 import platformdirs
-from dotenv import dotenv_values
 from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import PydanticUndefined
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from backend.server_rules import local_address, plain_address, service_token, token_problem
-from backend.webhook_secret import keep_webhook_secret
+from backend.campaign_settings import ENV_FILE, ENV_PREFIX, CampaignSettings, campaign_defaults, parse_campaign_settings, read_environment
+from backend.credentials import HOW_TO_LOG_IN, TOO_SHORT_LIVED, bare_token, is_access_token, kept_secret
 from mcal_engine.errors import InvalidValue
-from mcal_engine.spec import CampaignSpec, explain
+from mcal_engine.spec import explain
+
+__all__ = [
+    "CampaignSettings",
+    "ServerSettings",
+    "Setting",
+    "campaign_defaults",
+    "describe_settings",
+    "parse_campaign_settings",
+    "plain_address",
+    "server_settings",
+    "unknown_environment",
+]
+
+PAGES_OF_LABEL_STUDIO = {"api", "data", "organization", "projects", "tasks", "user"}
+
+
+class ServerSettings(BaseSettings):
+    """Where things are and how much they may take. Read with :func:`server_settings`, whose errors are for people."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,  # compose files hand unset variables on as empty ones
+        extra="ignore",  # .env is shared with campaign settings and with other programs
+        validate_by_name=True,
+        hide_input_in_errors=True,
+        frozen=True,
+    )
+
+    label_studio_url: str = Field("http://localhost:8080", description="Address of Label Studio, as this backend reaches it.")
+    label_studio_token: SecretStr | None = Field(
+        None, repr=False, description="Personal access token (or legacy token) of a user made for this backend alone."
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("mcal"), description="Where databases, caches and keys are kept."
+    )
+    database_url: str = Field(
+        default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'mcal.db'}",
+        validation_alias=AliasChoices("MCAL_DATABASE_URL", "DATABASE_URL"),
+        repr=False,  # may hold a password
+        description="Database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME.",
+    )
+    queue_url: str = Field(
+        default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'queue.db'}",
+        validation_alias=AliasChoices("MCAL_QUEUE_URL", "QUEUE_URL"),
+        repr=False,
+        description="Job queue: sqlite:///PATH or redis://HOST/NUMBER.",
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(9090, ge=1, le=65535, description="Port to listen on.")
+    public_url: str = Field(
+        default_factory=lambda data: _own_address(data["host"], data["port"]),
+        description="Address under which Label Studio reaches this backend.",
+    )
+    basic_auth_user: str | None = Field(None, min_length=1, description="User name that Label Studio and browsers must give.")
+    basic_auth_password: SecretStr | None = Field(None, repr=False, description="Password that goes with basic_auth_user.")
+    webhook_secret: SecretStr | None = Field(
+        None, repr=False, description="What Label Studio's webhooks must carry; without one it is made once and kept in data_dir."
+    )
+    device: str = Field("auto", description="Where to train: auto, cpu, cuda, cuda:1, mps.")
+    poll_seconds: float = Field(
+        20.0, gt=0, description="Time between looks at Label Studio when no webhook comes.", json_schema_extra={"unit": "s"}
+    )
+    lease_seconds: float = Field(
+        60.0, ge=5, description="Time after which another worker takes over from one that went silent.", json_schema_extra={"unit": "s"}
+    )
+    training_time_limit_hours: float = Field(
+        6.0, gt=0, description="Time after which a training is ended.", json_schema_extra={"unit": "h"}
+    )
+    allowed_private_hosts: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="Private hosts that images may be fetched from, separated by commas."
+    )
+    max_image_bytes: int = Field(50_000_000, ge=1_000, description="Largest image file that is read.", json_schema_extra={"unit": "bytes"})
+    max_image_pixels: int = Field(100_000_000, ge=1_000, description="Largest image that is decoded.", json_schema_extra={"unit": "pixels"})
+    fetch_threads: int = Field(8, ge=1, le=64, description="Images fetched at the same time.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+
+    @field_validator("label_studio_url", "public_url")
+    @classmethod
+    def _address(cls, value: str, info: ValidationInfo) -> str:
+        return plain_address(info.field_name or "", value)
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("label_studio_token", mode="after")
+    @classmethod
+    def _bare_token(cls, value: SecretStr | None) -> SecretStr | None:
+        return None if value is None else SecretStr(bare_token(value.get_secret_value()))
+
+    @field_validator("allowed_private_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: Any) -> Any:
+        return [host.strip().lower() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
+            raise ValueError(f"device must be auto, cpu, mps, cuda, or cuda:0, cuda:1 …, got {value!r}")
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _whole_login(self) -> Self:
+        if (self.basic_auth_user is None) != (self.basic_auth_password is None):
+            raise ValueError("basic_auth_user and basic_auth_password go together: set both or neither")
+        return self
+
+    def check(self) -> None:
+        """Raise :class:`InvalidValue` with what to do unless Label Studio can be asked with these settings."""
+        if self.label_studio_token is None:
+            raise InvalidValue(HOW_TO_LOG_IN)
+        if is_access_token(self.label_studio_token.get_secret_value()):
+            raise InvalidValue(TOO_SHORT_LIVED)
+
+    def ensure_webhook_secret(self) -> SecretStr:
+        """``webhook_secret``, or the one kept in ``data_dir``: made on the first call, readable by this user only."""
+        return self.webhook_secret or SecretStr(kept_secret(self.data_dir / "webhook-secret"))
+
+
+class Setting(NamedTuple):
+    """One row of the README's table, of ``--help`` and of the page."""
+
+    name: str
+    type: str
+    default: str  # "required", "empty", or the value
+    unit: str  # "" for none
+    description: str
+
+
+def server_settings(**overrides: Any) -> ServerSettings:
+    """Read the environment and ``.env``, ``overrides`` (by field name) on top.
+
+    Raises:
+        InvalidValue: one text that names every bad setting and its rule, and no secret.
+    """
+    for name in overrides:
+        if name not in ServerSettings.model_fields:
+            raise InvalidValue(f"unknown setting {name!r}; known settings: {', '.join(sorted(ServerSettings.model_fields))}")
+    try:
+        return ServerSettings(**overrides)
+    except ValidationError as error:
+        raise InvalidValue("; ".join(_findings(error))) from None
+
+
+def unknown_environment(environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each ``MCAL_`` variable that no setting has, so that a slip of the pen does not go unseen."""
+    known = {(ENV_PREFIX + name).upper() for name in (*CampaignSettings.model_fields, *ServerSettings.model_fields)}
+    sentences = []
+    for variable in sorted(read_environment(environment)):
+        if variable.startswith(ENV_PREFIX) and variable not in known:
+            close = difflib.get_close_matches(variable, sorted(known), n=1)
+            sentences.append(f"{variable} is no setting" + (f" (did you mean {close[0]}?)" if close else ""))
+    return sentences
+
+
+def describe_settings(model: type[BaseModel] = CampaignSettings) -> list[Setting]:
+    """Name, type, default, unit and description of each setting, in the order of their declaration."""
+    return [_describe(name, field) for name, field in model.model_fields.items()]
+
+
+def plain_address(name: str, value: str) -> str:
+    """An http(s) address without its last slash. Raises ``ValueError`` naming the rule; parts that may hold secrets are not repeated."""
+    try:
+        parts = urlsplit(value.strip())
+        _ = parts.port  # read to be checked
+    except ValueError:
+        raise ValueError(f"{name} must be an address such as http://localhost:8080") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        shown = f", got {value!r}" if not set(value) & set("@?") else ""
+        raise ValueError(f"{name} must be an address such as http://localhost:8080{shown}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(f"{name} must be an address only: scheme, host, port, without a login, '?' or '#'")
+    page = next((part for part in parts.path.split("/") if part in PAGES_OF_LABEL_STUDIO), None)
+    if page and name == "label_studio_url":
+        raise ValueError(f"{name} must be the address of Label Studio itself, without /{page}…, got {value!r}")
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def _findings(error: ValidationError) -> list[str]:
+    # Fields that repr leaves out may hold secrets, and a default that waits for another field's cure is no finding.
+    secret = {name for name, field in ServerSettings.model_fields.items() if not field.repr}
+    sentences = []
+    for found, sentence in zip(error.errors(include_url=False), explain(error, ServerSettings), strict=True):
+        name = str(found["loc"][0]).lower().removeprefix(ENV_PREFIX.lower()) if found["loc"] else ""
+        if found["type"] != "default_factory_not_called":
+            sentences.append(f"{name} must be text" if name in secret else sentence)
+    return sentences
+
+
+def _own_address(host: str, port: int) -> str:
+    reachable = "localhost" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 (compared, not bound)
+    return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
+
+
+def _describe(name: str, field: FieldInfo) -> Setting:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    if field.is_required():
+        default = "required"
+    elif field.default_factory is not None:
+        default = "see description" if field.default_factory is not list else "empty"
+    else:
+        default = _value_text(field.default)
+    return Setting(name, _type_text(field.annotation), default, str(extra.get("unit", "")), field.description or "")
+
+
+def _value_text(value: Any) -> str:
+    if value is None:
+        return "empty"
+    return ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _type_text(annotation: Any) -> str:
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _type_text(next(part for part in get_args(annotation) if part is not types.NoneType))
+    if get_origin(annotation) is Annotated:
+        return _type_text(get_args(annotation)[0])
+    if get_origin(annotation) is Literal:
+        return " | ".join(get_args(annotation))
+    if get_origin(annotation) in (list, tuple):
+        return "list"
+    return {int: "whole number", float: "number", str: "text", Path: "path", SecretStr: "secret"}[annotation]

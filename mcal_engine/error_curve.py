@@ -15,7 +15,7 @@ from mcal_engine import learning_curve
 from mcal_engine.learning_curve import FitFailed, PowerLaws
 from mcal_engine.types import FloatArray, Measurement, Observation
 
-REPLICATES = 60
+MAX_REPLICATES, MIN_REPLICATES, WEIGHTS_PER_DECISION = 60, 20, 600_000
 
 
 def theta_grid(step: float) -> FloatArray:
@@ -99,7 +99,8 @@ def model(observations: Sequence[Observation], classifier: str, step: float, see
         return FitFailed(f"a learning curve needs {learning_curve.MIN_SIZES} training sizes, there are {sizes}")
     identifiers = np.unique(np.concatenate([o.test_ids for o, _ in rounds]))
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, len(rounds))))
-    weights = np.concatenate([np.ones((1, len(identifiers))), generator.poisson(1.0, (REPLICATES, len(identifiers)))])
+    replicates = int(np.clip(WEIGHTS_PER_DECISION // len(identifiers), MIN_REPLICATES, MAX_REPLICATES))
+    weights = np.concatenate([np.ones((1, len(identifiers))), generator.poisson(1.0, (replicates, len(identifiers)))])
     errors, trials = [], []
     for observation, measurement in rounds:
         counts = count(observation, measurement, len(grid), weights[:, np.searchsorted(identifiers, observation.test_ids)])

@@ -6,6 +6,7 @@ a watchdog ends the whole process group when :meth:`LabelStudioServer.stop` is c
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -42,7 +43,9 @@ class LabelStudioServer:
         document_root: folder whose subfolders may be served as local files.
     """
 
-    def __init__(self, directory: Path, port: int | None = None, *, document_root: Path | None = None, admin_email: str = "admin@example.com") -> None:
+    def __init__(
+        self, directory: Path, port: int | None = None, *, document_root: Path | None = None, admin_email: str = "admin@example.com"
+    ) -> None:
         self.directory = directory
         self.document_root = document_root or directory / "files"
         for folder in (directory, self.document_root):
@@ -75,12 +78,12 @@ class LabelStudioServer:
         """Start and wait until it answers; the very first start installs Label Studio, which takes minutes on a slow line."""
         if self.running:
             return
-        command = [sys.executable, str(Path(watchdog.__file__)), *_uv(), "tool", "run", "--from", f"label-studio=={VERSION}", "--python", PYTHON]
-        command += ["label-studio", "start", "--no-browser", "--internal-host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--enable-legacy-api-token"]
+        command = [*_uv(), "tool", "run", "--from", f"label-studio=={VERSION}", "--python", PYTHON, "label-studio", "start"]
+        command += ["--no-browser", "--internal-host", "127.0.0.1", "--port", str(self.port), "--enable-legacy-api-token"]
+        guarded = [sys.executable, str(Path(watchdog.__file__)), *command]
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment(), cwd=self.directory, start_new_session=True
+            self._process = subprocess.Popen(  # noqa: S603 (nothing in the command comes from outside)
+                guarded, stdin=subprocess.PIPE, stdout=log, stderr=log, env=self._environment(), cwd=self.directory, start_new_session=True
             )
         try:
             self._wait_until_healthy(timeout)
@@ -185,7 +188,9 @@ def _uv() -> list[str]:
         return [found]
     if importlib.util.find_spec("uv") is not None:
         return [sys.executable, "-m", "uv"]
-    raise ServerError("uv is needed to install Label Studio in an environment of its own: run `pip install uv`, or see https://docs.astral.sh/uv/")
+    raise ServerError(
+        "uv is needed to install Label Studio in an environment of its own: run `pip install uv`, or see https://docs.astral.sh/uv/"
+    )
 
 
 def _port_near(last: str | None) -> int:
@@ -202,7 +207,5 @@ def _port_near(last: str | None) -> int:
 
 
 def _kill_group(leader: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

@@ -1,7 +1,7 @@
 """Runs one command and ends its whole process group once whoever started it is gone, be it by SIGKILL.
 
 The starter holds the other end of standard input and never writes to it: end of file means that it died or wants an end. Runs as
-``python watchdog.py [--status FILE] command …`` as the leader of its own session; uses the standard library only.
+``python watchdog.py command …`` as the leader of its own session; uses the standard library only.
 """
 
 from __future__ import annotations
@@ -19,18 +19,13 @@ GRACE_SECONDS = 8.0
 
 def main(command: Sequence[str]) -> int:
     """Run ``command`` until it ends by itself or standard input closes; returns its exit code."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 (the command is the starter's own)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the group gets SIGTERM below; the leader must outlive it to finish the job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_default_signals)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # after the start, because the command would inherit it
     threading.Thread(target=_end_when_stdin_closes, args=(child,), daemon=True).start()
     code = child.wait()
-    _end_group(child)
+    os.killpg(0, signal.SIGTERM)  # whatever the command left behind
     return code
-
-
-def _default_signals() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _end_when_stdin_closes(child: subprocess.Popen[bytes]) -> None:

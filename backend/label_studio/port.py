@@ -22,6 +22,15 @@ class LabelStudioError(MCALError):
         self.status = status
 
 
+class MediaError(MCALError):
+    """One image cannot be had. ``reason`` is for the person at the screen; ``retryable`` tells whether it may work later."""
+
+    def __init__(self, reason: str, *, retryable: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retryable = retryable
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     id: int
@@ -54,7 +63,7 @@ class Annotation:
     lead_time: float | None  # seconds
     was_cancelled: bool  # skipped
     parent_prediction: int | None
-    provenance: dict[str, Any] | None  # what write-back put into the result's meta; None on annotations by people
+    provenance: dict[str, Any] | None  # what write-back put into the result's meta; may survive a person's edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +122,11 @@ class LabelStudioPort(Protocol):
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         """Import in chunks; raises unless Label Studio created every one of them."""
 
-    def predicted_task_ids(self, project_id: int, model_version: str) -> list[int]:
-        """Tasks that hold at least one prediction of this version (so that a repeated import adds only what is missing)."""
+    def predicted_task_ids(self, project_id: int, model_version: str, *, among: Sequence[int]) -> list[int]:
+        """Which of these tasks hold a prediction of this version (so that a repeated import adds only what is missing)."""
 
-    def delete_predictions(self, project_id: int, model_version: str) -> None: ...
+    def delete_predictions(self, project_id: int, model_version: str) -> None:
+        """Delete every prediction of this version, about 4 s per 1,000; blanks the project's ``model_version`` if it was this."""
 
     def predictions_to_annotations(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
         """Turn this version's predictions on these tasks into annotations by the calling user."""
@@ -127,11 +137,18 @@ class LabelStudioPort(Protocol):
     def delete_annotation(self, annotation_id: int) -> None:
         """Delete one annotation; one that is already gone is no error."""
 
-    def lock_task(self, project_id: int, task_id: int) -> None:
-        """Lock a task for the calling user, or renew the lock, so that nobody else is served it."""
+    def lock_task(self, project_id: int, task_id: int) -> bool:
+        """Lock a task for the calling user, so that nobody else is served it; returns whether the calling user holds the lock now.
+
+        False: somebody else holds it, or the task is labelled or gone. A lock that is held is not renewed by locking again; it
+        lasts 24 h from when it was taken. To renew it: :meth:`release_task`, then lock.
+        """
 
     def release_task(self, project_id: int, task_id: int) -> None:
-        """Give a lock of the calling user back, so that people are served the task again."""
+        """Give a lock of the calling user back, so that people are served the task again.
+
+        Leaves no trace at the end; while it runs, the task briefly holds a skipped annotation by the calling user.
+        """
 
     def webhooks(self, project_id: int) -> list[dict[str, Any]]: ...
 
@@ -139,4 +156,8 @@ class LabelStudioPort(Protocol):
         """Create or update the one webhook with this URL: the actions this backend handles, these headers, payload sent."""
 
     def fetch_media(self, reference: str, *, task_id: int, max_bytes: int) -> bytes:
-        """Bytes of an image as this Label Studio serves it; its credentials never go to another host."""
+        """Bytes of an image as this Label Studio serves it; its credentials never go to another host.
+
+        Raises:
+            MediaError: this one image cannot be had; the text says why.
+        """

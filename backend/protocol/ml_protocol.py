@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from backend.label_studio.port import LabelControl
+from backend.label_studio.wire import result_of
 from backend.protocol import bodies
 from backend.protocol.ports import (
     CampaignStore,
@@ -17,7 +17,7 @@ from backend.protocol.ports import (
     StatusLine,
 )
 from backend.protocol.setup import CampaignSetup
-from backend.store import Campaign, Conflict, NewEvent
+from backend.store import Campaign, NewEvent
 from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,9 @@ WAKING_ACTIONS = frozenset(
 )
 STATUS_LENGTH = 100  # characters of model_version that Label Studio's page shows without trouble
 HOW_TO_START = 'mcal: connected; to start, set extra params {"target_error": 0.05, "price_per_label": 0.04}'
-BLIND_VERSION = "mcal"
-"""Model version of empty results. Never a queue's: stored by "Retrieve predictions" it would put the task into that queue."""
+BLIND_VERSION = "mcal-no-label"
+"""Model version of empty results. Never a queue's nor the connected model's name: "Retrieve predictions" stores these results, and with
+such a version it would put their tasks into the queue."""
 
 
 class MLProtocol:
@@ -114,7 +115,8 @@ class MLProtocol:
             if control is None or found is None or found[0] not in control.choices:
                 results.append({"result": [], "score": 0.0, "model_version": BLIND_VERSION})
             else:
-                results.append(_choice_result(control, *found))
+                choice, score, model_version = found
+                results.append({"result": result_of(choice, control), "score": score, "model_version": model_version})
         return {"results": results}
 
     def webhook(self, body: dict[str, Any], *, trusted: bool) -> dict[str, Any]:
@@ -168,10 +170,9 @@ class MLProtocol:
 
     def _control(self, project_id: int, label_config: str) -> LabelControl | None:
         campaign = self._setup.latest(project_id)
-        events = [] if campaign is None else self._store.events(campaign.id, kinds=("requested", "created", "settings"))
-        name = next((event.payload["settings"].get("label_control") for event in reversed(events)), None)
+        settings = {} if campaign is None else self._setup.settings(campaign)
         try:
-            return self._parse_label_config(label_config, name)
+            return self._parse_label_config(label_config, settings.get("label_control"))
         except InvalidValue as error:
             logger.warning("project %d: no predictions: %s", project_id, error)
             return None
@@ -181,14 +182,3 @@ def shorten(line: str) -> str:
     """One line of at most ``STATUS_LENGTH`` characters."""
     line = " ".join(line.split())
     return line if len(line) <= STATUS_LENGTH else line[: STATUS_LENGTH - 1].rstrip() + "…"
-
-
-def _choice_result(control: LabelControl, choice: str, score: float, model_version: str) -> dict[str, Any]:
-    region = {
-        "from_name": control.from_name,
-        "to_name": control.to_name,
-        "type": "choices",
-        "value": {"choices": [choice]},
-        "score": score,
-    }
-    return {"result": [region], "score": score, "model_version": model_version}

@@ -36,14 +36,15 @@ class ParsedSettings(Protocol):
     @property
     def label_control(self) -> str | None: ...
 
-    @property
-    def model_fields_set(self) -> set[str]: ...
-
     def model_dump(self, *, mode: str = "python") -> dict[str, Any]: ...
 
 
-SettingsParser = Callable[[dict[str, Any]], ParsedSettings]
-"""Raises InvalidValue naming every bad setting."""
+class SettingsParser(Protocol):
+    """``backend.settings.parse_campaign_settings``."""
+
+    def __call__(self, values: Mapping[str, Any], *, defaults: Mapping[str, Any] | None = None) -> ParsedSettings:
+        """Validate ``values`` over ``defaults`` (the environment's if ``None``); raise InvalidValue naming every bad setting."""
+
 
 LabelConfigParser = Callable[[str, str | None], LabelControl]
 """Label config XML and the name of the Choices to use; raises InvalidValue."""

@@ -37,6 +37,10 @@ class CampaignSetup:
         """The live campaign on the project, or else the one that ended last."""
         return self._store.live_campaign(self._url, project_id) or next(iter(self._campaigns(project_id)), None)
 
+    def settings(self, campaign: Campaign) -> dict[str, Any]:
+        """The campaign's settings as they are now; ``{}`` where its history has none."""
+        return _settings(self._store.events(campaign.id, kinds=SETTINGS_KINDS))
+
     def apply(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
         """Start or change a campaign if ``given`` differs from the last setup's extra params; return the one it is about now.
 
@@ -49,7 +53,7 @@ class CampaignSetup:
         for _ in range(ATTEMPTS):
             campaign = self.latest(project_id)
             last_given = self._last_given(project_id)
-            if campaign is not None and last_given is not None and self._same(given, last_given):
+            if campaign is not None and last_given is not None and not self._difference(given, last_given):
                 return campaign
             live = self._store.live_campaign(self._url, project_id)
             try:
@@ -76,11 +80,8 @@ class CampaignSetup:
         seen = history[-1].seq if history else 0
         seen = max((event.seq for event in self._store.events(live.id, after=seen)), default=seen)
         current = _settings(history)
-        settings = self._parse_settings(given)
-        wanted = settings.model_dump(mode="json")
-        before = None if last_given is None else self._dump(last_given)
-        names = settings.model_fields_set if before is None else {name for name in wanted if wanted[name] != before.get(name)}
-        merged = self._parse_settings(current | {name: wanted[name] for name in names})
+        news = given if last_given is None else self._difference(given, last_given)
+        merged = self._parse_settings(news, defaults=current)
         after = merged.model_dump(mode="json")
         changed = sorted(name for name in after if after[name] != current.get(name))
         if "label_control" in changed:
@@ -109,18 +110,20 @@ class CampaignSetup:
                     return given
         return None
 
-    def _same(self, given: dict[str, Any], last_given: dict[str, Any]) -> bool:
+    def _difference(self, given: dict[str, Any], last_given: dict[str, Any]) -> dict[str, Any]:
+        """Settings that today's extra params make other than the last ones did; a setting that was left out is back at its default."""
         if given == last_given:
-            return True
+            return {}
+        wanted = self._parse_settings(given).model_dump(mode="json")
         before = self._dump(last_given)
-        return before is not None and self._parse_settings(given).model_dump(mode="json") == before
+        return {name: value for name, value in wanted.items() if name not in before or before[name] != value}
 
-    def _dump(self, last_given: dict[str, Any]) -> dict[str, Any] | None:
-        """The last setup's settings, or ``None`` where today's rules refuse what an older version took."""
+    def _dump(self, last_given: dict[str, Any]) -> dict[str, Any]:
+        """The last setup's settings; ``{}`` where today's rules refuse what an older version took."""
         try:
             return self._parse_settings(last_given).model_dump(mode="json")
         except InvalidValue:
-            return None
+            return {}
 
 
 def _settings(history: list[Event]) -> dict[str, Any]:

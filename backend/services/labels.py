@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from backend.label_studio.port import Annotation, Task
+from backend.label_studio.write_back import is_machine
 from backend.store import Duplicate, Item
 
 
@@ -24,17 +24,7 @@ class Reading:
     unknown_choices: frozenset[str]
 
 
-def by_people(annotation: Annotation, service_user: int) -> bool:
-    """Whether a person made this annotation, or edited it since (then ``completed_by`` stays and ``updated_by`` changes)."""
-    return annotation.completed_by != service_user or annotation.updated_by not in (None, service_user)
-
-
-def edited_machine_label(annotation: Annotation, service_user: int) -> bool:
-    """Whether this is the service user's annotation, corrected by a person."""
-    return annotation.completed_by == service_user and by_people(annotation, service_user)
-
-
-def read_task(task: Task, choices: Sequence[str], service_user: int, previous: Item | None, *, baseline: bool, now: datetime) -> Reading:
+def read_task(task: Task, choices: Sequence[str], service_user: int, previous: Item | None, *, baseline: bool) -> Reading:
     """Read one task as Label Studio has it now.
 
     Args:
@@ -43,17 +33,16 @@ def read_task(task: Task, choices: Sequence[str], service_user: int, previous: I
         service_user: the user the backend acts as.
         previous: the ledger's row so far; keeps what Label Studio does not know (unreadable, pre-existing).
         baseline: whether the campaign does not exist yet, so that labels found now cost nothing.
-        now: the time of reading, for ``updated_at``.
 
     Returns:
         The row, the repeated labels, and the choices that are not in the control. A task that people answered without a
         usable label (skipped, empty, unknown choice) counts as skipped: Label Studio will not ask for it again.
     """
     index = {choice: number for number, choice in enumerate(choices)}
-    people = sorted((a for a in task.annotations if by_people(a, service_user)), key=lambda a: (a.created_at, a.id))
+    people = sorted((a for a in task.annotations if not is_machine(a, service_user)), key=lambda a: (a.created_at, a.id))
     usable = [a for a in people if not a.was_cancelled and a.choice in index]
     first = usable[0] if usable else None
-    machine = [a for a in task.annotations if not by_people(a, service_user) and not a.was_cancelled]
+    machine = [a for a in task.annotations if is_machine(a, service_user) and not a.was_cancelled]
     kept = previous is not None and previous.preexisting and first is not None and previous.annotation_id == first.id
     item = Item(
         task_id=task.id,
@@ -66,10 +55,10 @@ def read_task(task: Task, choices: Sequence[str], service_user: int, previous: I
         n_human=len(usable),
         skipped=bool(people) and not usable,
         preexisting=first is not None and (baseline or kept),
-        unreadable=previous.unreadable if previous else None,
+        unreadable=previous.unreadable if previous and previous.image == task.image else None,
         deleted=False,
         machine_annotation_id=min((a.id for a in machine), default=None),
-        updated_at=now,
+        updated_at=task.updated_at,
     )
     duplicates = tuple(Duplicate(task.id, a.id, _author(a, service_user), index[str(a.choice)], a.created_at) for a in usable[1:])
     unknown = frozenset(a.choice for a in people if not a.was_cancelled and a.choice is not None and a.choice not in index)

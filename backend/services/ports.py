@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -30,10 +30,16 @@ class TrainingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What came back: ``logits`` of shape (len(score_ids), n_classes), and the seconds by part (embed, fit, score)."""
+    """What came back: ``logits`` of shape (len(score_ids), n_classes), and what it took.
+
+    Attributes:
+        seconds: by part, such as embed, fit, score; all of them are paid.
+        one_off_seconds: the part of them that later rounds do not pay again (filling the embedding cache).
+    """
 
     logits: FloatArray
     seconds: Mapping[str, float]
+    one_off_seconds: float = 0.0
 
 
 class Trainer(Protocol):
@@ -54,6 +60,18 @@ class ImageShelf(Protocol):
             LabelStudioError: Label Studio itself is away, which says nothing about the images.
         """
 
+    def discard(self, campaign_id: int) -> None:
+        """Forget a campaign's images: it has ended."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a worker remembers of its last looks, by campaign, so that it need not look again at once. To lose it costs time only."""
+
+    looked_at: dict[int, datetime] = field(default_factory=dict)
+    checked_at: dict[int, datetime] = field(default_factory=dict)  # the last full check
+    guarded_at: dict[int, datetime] = field(default_factory=dict)  # the last look at the sentinel
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -66,3 +84,4 @@ class Services:
     now: Callable[[], datetime]
     label_studio_url: str
     lease_seconds: float
+    memory: Memory = field(default_factory=Memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,7 +34,7 @@ class Queue:
     classifier: str | None = None
     scores: tuple[float | None, ...] = ()
     test_ids: tuple[int, ...] = ()
-    test_scores: tuple[float, ...] = ()
+    test_scores: tuple[float | None, ...] = ()  # None: behind every cut
     note: str = ""  # why there is such a queue, where no decision of the engine says it
     opened_at: datetime | None = None
     closed: bool = False
@@ -81,10 +82,13 @@ class Queue:
         pairs = [(task, score) for task, score in zip(self.ids, self.scores, strict=False) if score is not None]
         return tuple(task for task, _ in pairs), tuple(score for _, score in pairs)
 
-    def taken(self, items: Mapping[int, Item]) -> int:
-        """How many of :meth:`ranked` have left the pool: all that were asked for, and on to the last one that people took."""
+    def taken(self, items: Mapping[int, Item], *, hurried: bool = False) -> int:
+        """How many of :meth:`ranked` have left the pool: all that were asked for, and on to the last one that people took.
+
+        ``hurried``: the admin does not wait for the rest of what was asked, so it goes back to the pool.
+        """
         ids, _ = self.ranked()
-        asked = set(self.asked)
+        asked = set() if hurried else set(self.asked)
         last = max((place for place, task in enumerate(ids) if task in asked or _taken(items.get(task))), default=-1)
         return last + 1
 
@@ -98,7 +102,7 @@ class Queue:
             np.array(scores, dtype=np.float64),
             self.n_taken,
             np.array(self.test_ids, dtype=np.int64),
-            np.array(self.test_scores, dtype=np.float64),
+            np.array([math.inf if score is None else score for score in self.test_scores], dtype=np.float64),
         )
 
 
@@ -133,6 +137,11 @@ def progress(queue: Queue, items: Mapping[int, Item], roles: Mapping[int, Role])
     latest = [time for time in (queue.opened_at, *times) if time is not None]
     blind = tuple(task for task in missing if roles.get(task) in BLIND)
     return Progress(queue.n_asked, labelled, skipped, gone, tuple(missing), blind, max(latest, default=None))
+
+
+def unknown(queue: Queue) -> Progress:
+    """The progress of a queue whose tasks were not read: nothing is known to be in."""
+    return Progress(queue.n_asked, 0, 0, 0, queue.asked, (), None)
 
 
 def enough(seen: Progress, settings: CampaignSettings, now: datetime) -> bool:

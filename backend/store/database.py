@@ -66,7 +66,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One consistent snapshot."""
+        """One transaction that only reads; on SQLite it neither waits for writers nor stops them."""
         with self._translating_errors(), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -151,4 +151,6 @@ def _advice(error: DBAPIError) -> str:
     text = str(error.orig)
     if "no such table" in text or "no such column" in text or "does not exist" in text:
         return " (its tables are missing or older than this program: run its migrations first)"
+    if "unable to open" in text:
+        return " (its folder is missing or may not be used; for a new one, run its migrations first)"
     return ""

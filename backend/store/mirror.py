@@ -55,5 +55,3 @@ def _update_items(connection: Connection, campaign_id: int, values: dict[str, An
     if parameters:
         where = (items.c.campaign_id == campaign_id, items.c.task_id == bindparam("of_task"))
         connection.execute(update(items).where(*where).values(values), parameters)
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -36,21 +36,19 @@ def upsert_rows(
     table: Table,
     parameters: list[dict[str, Any]],
     *,
-    keep: dict[str, Any] | None = None,
-    never: Collection[str] = (),
+    keep: dict[str, Callable[[Any], Any]] | None = None,
 ) -> None:
     """Insert, or overwrite the row with the same primary key; within one call the later row wins.
 
     Args:
-        keep: expressions instead of the new value for some columns; each gets the statement's ``excluded`` row by being called.
-        never: columns that an existing row keeps.
+        keep: for some columns, what an existing row gets instead of the new value: a function of the statement's ``excluded`` row.
     """
     if not parameters:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
     keys = [column.name for column in table.primary_key]
-    new = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys and column.name not in never}
+    new = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
     for name, expression in (keep or {}).items():
         new[name] = expression(statement.excluded)
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new), parameters)
@@ -62,4 +60,6 @@ def upsert_row_if(connection: Connection, table: Table, row: dict[str, Any], con
     statement = dialect.insert(table).values(row)
     keys = [column.name for column in table.primary_key]
     new = {name: statement.excluded[name] for name in row if name not in keys}
-    return connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=new, where=condition)).rowcount == 1
+    # What the statement returns, not its row count: that is not told for inserts on PostgreSQL.
+    upsert = statement.on_conflict_do_update(index_elements=keys, set_=new, where=condition).returning(*table.primary_key)
+    return connection.execute(upsert).one_or_none() is not None

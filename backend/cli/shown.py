@@ -1,0 +1,151 @@
+"""What commands print: tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from backend.services import facts
+from backend.services.report import make_report
+from backend.services.state import State, derive
+from backend.services.status import sentence
+from backend.store import Store
+from mcal_engine.errors import MCALError
+
+WIDE = 140  # columns where output is not a terminal, whose width nobody knows
+
+
+def new_console() -> Console:
+    """Standard output: as wide as the terminal, or wide enough for a log."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDE)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def state_of(store: Store, campaign_id: int, now: datetime) -> State:
+    """The campaign as it stands. Raises InvalidValue for an unknown id."""
+    return derive(facts.load(store, campaign_id), now)
+
+
+def report_of(store: Store, campaign_id: int, now: datetime) -> dict[str, Any]:
+    return dict(make_report(state_of(store, campaign_id, now), now))
+
+
+def campaigns(store: Store, now: datetime, *, as_json: bool) -> None:
+    """All campaigns, newest first, each in a sentence."""
+    rows = [_row(store, campaign.id, now) for campaign in sorted(store.campaigns(), key=lambda each: each.id, reverse=True)]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        click.echo("there are no campaigns yet; mcal campaign create starts one")
+        return
+    table = Table("campaign", "project", "started", "phase", "doing", box=None, header_style="bold")
+    for row in rows:
+        table.add_row(
+            str(row["campaign"]), str(row["project"]), row["created_at"][:16].replace("T", " "), row["phase"], escape(row["sentence"])
+        )
+    new_console().print(table)
+
+
+def campaign(store: Store, campaign_id: int, now: datetime, *, as_json: bool) -> None:
+    """One campaign: where it stands, its settings, its rounds."""
+    state = state_of(store, campaign_id, now)
+    found = dict(make_report(state, now))
+    settings = state.wanted.model_dump(mode="json")
+    if as_json:
+        print_json(_row(store, campaign_id, now) | {"settings": settings, "progress": _progress(state), "report": found})
+        return
+    console = new_console()
+    console.print(f"[bold]campaign {campaign_id}[/] on project {state.project_id}: {escape(sentence(state))}")
+    if found["sentence"]:
+        console.print(found["sentence"], markup=False)
+    console.print(_rounds(found))
+    table = Table("setting", "value", box=None, header_style="bold")
+    for name, value in settings.items():
+        table.add_row(name, escape(_text(value)))
+    console.print(table)
+
+
+def report(found: Mapping[str, Any], console: Console | None = None) -> None:
+    """The report as a table."""
+    console = console or new_console()
+    money = found["currency"]
+    table = Table(box=None, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("items", f"{found['n_items']:,}", _parts(found))
+    table.add_row("by the machine", f"{found['n_machine']:,}", _promise(found))
+    table.add_row(
+        "human labels paid", f"{found['human_labels']:,}", f"{found['duplicates']:,} of them repeats" if found["duplicates"] else ""
+    )
+    table.add_row("human cost", f"{found['human_cost']:,.2f} {money}", f"at {found['price_per_label']:g} per label")
+    trained = f"{found['training_seconds']:,.0f} s at {found['machine_price_per_hour']:g} per hour"
+    table.add_row("training cost", f"{found['training_cost']:,.2f} {money}", trained)
+    table.add_row("total cost", f"{found['total_cost']:,.2f} {money}", f"people alone: {found['human_only_cost']:,.2f} {money}")
+    table.add_row("savings", f"{found['savings']:.1%}", "")
+    if found.get("true_overall_error") is not None:
+        table.add_row("true error, all items", f"{found['true_overall_error']:.2%}", f"target {found['target_error']:.2%}")
+    if found.get("true_machine_error") is not None:
+        table.add_row("true error, machine's", f"{found['true_machine_error']:.2%}", "")
+    table.add_row("ended because", str(found["stop_reason"] or "not yet"), escape(found["sentence"]))
+    table.add_row("time", f"{found['wall_seconds'] / 60:,.1f} min", f"campaign {found['campaign']}, seed {found['seed']}")
+    console.print(table)
+
+
+def _row(store: Store, campaign_id: int, now: datetime) -> dict[str, Any]:
+    known = store.campaign(campaign_id)
+    row: dict[str, Any] = {"campaign": known.id, "project": known.project_id, "label_studio_url": known.label_studio_url}
+    row["created_at"] = known.created_at.isoformat()
+    try:
+        state = state_of(store, campaign_id, now)
+    except MCALError as error:  # one broken history must not hide the others
+        return row | {"phase": "unknown", "sentence": f"its state cannot be told: {error}"}
+    return row | {"phase": state.phase.value, "sentence": sentence(state)}
+
+
+def _progress(state: State) -> dict[str, Any] | None:
+    if state.queue is None or state.progress is None:
+        return None
+    seen = state.progress
+    counts = {"asked": seen.asked, "labelled": seen.labelled, "skipped": seen.skipped, "gone": seen.gone, "missing": len(seen.missing)}
+    return {"queue": state.queue.kind, "model_version": state.queue.model_version, **counts}
+
+
+def _rounds(found: Mapping[str, Any]) -> Table:
+    table = Table("round", "labels paid", "trained on", "forecast total", "saves", "decision", box=None, header_style="bold")
+    for row in found["rounds"]:
+        plan = row["plan"]
+        total = "" if plan is None else f"{plan['total_cost']:,.2f} {found['currency']}"
+        saves = "" if plan is None else f"{1 - plan['total_cost'] / found['human_only_cost']:.0%}"
+        table.add_row(str(row["round"]), f"{row['n_labels_paid']:,}", f"{row['n_train']:,}", total, saves, escape(row["sentence"]))
+    return table
+
+
+def _parts(found: Mapping[str, Any]) -> str:
+    parts = {"test": "n_test", "train": "n_train", "certificate": "n_certificate", "rest": "n_residual", "set aside": "n_set_aside"}
+    return "people: " + ", ".join(f"{found[key]:,} {name}" for name, key in parts.items() if found[key])
+
+
+def _promise(found: Mapping[str, Any]) -> str:
+    bound = found["error_upper_bound"]
+    if found["certified"] and bound is not None:
+        return f"certified: error of all items at most {bound:.2%} with {found['confidence_level']:.0%} confidence"
+    return "" if found["error_estimate"] is None else f"estimated, not certified: {found['error_estimate']:.2%}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

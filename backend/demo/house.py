@@ -1,0 +1,202 @@
+"""One campaign's surroundings on a running Label Studio: project, users, our web server and worker, simulated annotators."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from backend.demo.annotators import Annotator, Pull
+from backend.demo.data import DemoData
+from backend.demo.label_studio_server import LabelStudioServer
+from backend.demo.processes import Command, wait_until_healthy
+from backend.demo.project import FROM_NAME, TO_NAME, Admin, ProjectError
+from backend.demo.trace import Batch
+from backend.label_studio import wire
+from backend.label_studio.port import LabelControl, Task
+from backend.services import facts
+from backend.services.state import State, derive
+from backend.store import Store
+
+WEB_SECONDS = 60.0  # until the web server must answer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to set up.
+
+    Attributes:
+        extra_params: the campaign's settings, as given in Label Studio's form.
+        pace: seconds an annotator thinks over a task.
+        seed: of the annotators' thinking times.
+        poll_seconds: how often the worker looks without being woken.
+    """
+
+    extra_params: Mapping[str, Any]
+    annotators: int = 2
+    pace: float = 0.0
+    seed: int = 0
+    poll_seconds: float = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    email: str
+    password: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+class House:
+    """Everything around one campaign, from entering the context until leaving it; then no process is left.
+
+    Attributes:
+        project, truth: the project, and task id → true choice.
+        service_user: the user that the backend acts as; ``people``: the annotators.
+        web, worker: our own commands.
+        store: the campaign's database, to look at.
+        pulls: every pull so far, in the order they ended.
+    """
+
+    def __init__(self, server: LabelStudioServer, directory: Path, data: DemoData, plan: Plan) -> None:
+        self.server = server
+        self.directory = directory
+        self.plan = plan
+        self.pulls: list[Pull] = []
+        self.annotators: list[Annotator] = []
+        self._data = data
+        self._stack = ExitStack()
+        self._recording = threading.Lock()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._build(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stack.close()
+
+    def _build(self, stack: ExitStack) -> None:
+        folder = f"images-{secrets.token_hex(4)}"
+        self.admin = stack.enter_context(Admin(self.server.url, self.server.admin_token))
+        self.project, self.truth = self.admin.create_project(self._data, self.server.document_root, folder)
+        self.service_user = self._person("mcal")
+        self.people = [self._person(f"annotator{number + 1}") for number in range(self.plan.annotators)]
+        self.directory.mkdir(parents=True, exist_ok=True)
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        database_url = f"sqlite:///{self.directory / 'mcal.db'}"
+        self.settings = {
+            "MCAL_LABEL_STUDIO_URL": self.server.url,
+            "MCAL_LABEL_STUDIO_TOKEN": _personal_access_token(self.server.url, self.service_user.token),
+            "MCAL_DATA_DIR": str(self.directory),
+            "MCAL_DATABASE_URL": database_url,
+            "MCAL_HOST": "127.0.0.1",
+            "MCAL_PORT": str(port),
+            "MCAL_PUBLIC_URL": self.url,
+            "MCAL_POLL_SECONDS": str(self.plan.poll_seconds),
+        }
+        self.store = Store(database_url)
+        stack.callback(self.store.close)
+        self.store.migrate()
+        self.web = Command(["serve"], self.settings, self.directory)
+        self.worker = Command(["worker"], self.settings, self.directory)
+        stack.enter_context(self.web)
+        stack.enter_context(self.worker)
+        stack.callback(self._ask_all_to_stop)  # runs first, so that both end at the same time
+        wait_until_healthy(self.url, self.web, WEB_SECONDS)
+
+    def connect(self) -> int:
+        """Connect the model in Label Studio, which starts the campaign; returns its id."""
+        self.admin.connect(self.project, self.url, self.plan.extra_params)
+        found = self.store.live_campaign(self.server.url, self.project.id)
+        if found is None:
+            raise ProjectError("the model is connected, but no campaign has begun: are there extra params?")
+        self.campaign_id = found.id
+        return found.id
+
+    def start_annotators(self) -> None:
+        """Let the annotators work until :meth:`stop_annotators`."""
+        for person in self.people:
+            annotator = Annotator(
+                self.project, person.email, person.token, self.truth, self._record, pace=self.plan.pace, seed=self.plan.seed
+            )
+            self.annotators.append(annotator)
+            annotator.start()
+
+    def stop_annotators(self) -> None:
+        """Let everybody finish the task at hand and go home."""
+        for annotator in self.annotators:
+            annotator.stop()
+        for annotator in self.annotators:
+            annotator.join()
+        self.annotators.clear()
+
+    def check(self) -> None:
+        """Raise unless everything that should run runs and nobody had to give up."""
+        self.web.check()
+        self.worker.check()
+        for annotator in self.annotators:
+            if annotator.failure is not None:
+                raise annotator.failure
+
+    def state(self) -> State:
+        """The campaign as it stands, from its database."""
+        return derive(facts.load(self.store, self.campaign_id), datetime.now(UTC))
+
+    def batches(self) -> list[Batch]:
+        """The queues that were opened so far."""
+        return [
+            Batch(event.payload["model_version"], event.payload["queue"], event.created_at, tuple(event.payload["ids"]))
+            for event in self.store.events(self.campaign_id, kinds=("queue_opened",))
+        ]
+
+    def tasks(self) -> list[Task]:
+        """The project as a user downloads it."""
+        control = LabelControl(FROM_NAME, TO_NAME, "image", self._data.choices)
+        return [wire.task(row, control) for row in self.admin.export(self.project)]
+
+    def service_user_id(self) -> int:
+        created = self.store.events(self.campaign_id, kinds=("created",))
+        return int(created[0].payload["service_user"]["id"])
+
+    def trace(self) -> list[Pull]:
+        """The pulls so far; safe while annotators work."""
+        with self._recording:
+            return list(self.pulls)
+
+    def _record(self, pull: Pull) -> None:
+        with self._recording:
+            self.pulls.append(pull)
+
+    def _person(self, name: str) -> Person:
+        email, password = f"{name}.project{self.project.id}@example.com", secrets.token_urlsafe(12)
+        return Person(email, password, self.server.create_user(email, password))
+
+    def _ask_all_to_stop(self) -> None:
+        for annotator in self.annotators:
+            annotator.stop()
+        self.web.ask_to_stop()
+        self.worker.ask_to_stop()
+
+
+def _personal_access_token(url: str, legacy_token: str) -> str:
+    reply = httpx.post(f"{url}/api/token/", headers={"Authorization": f"Token {legacy_token}"}, timeout=30)
+    if reply.is_error:
+        raise ProjectError(f"Label Studio answered {reply.status_code} when asked for a personal access token: {reply.text[:300]}")
+    return str(reply.json()["token"])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

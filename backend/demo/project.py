@@ -1,0 +1,101 @@
+"""The demo's project in Label Studio, made as an admin makes one: images as local files, one single-choice control, a connected model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from xml.sax.saxutils import quoteattr
+
+import httpx
+
+from backend.demo.data import DemoData
+from mcal_engine.errors import MCALError
+
+FROM_NAME = "label"
+TO_NAME = "image"
+IMPORT_CHUNK = 5_000  # tasks per request
+
+
+class ProjectError(MCALError):
+    """Label Studio refused a step that makes the demo's project."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoProject:
+    """Where annotators work. ``tab_id`` is the Data Manager's tab that the button names."""
+
+    url: str
+    id: int
+    tab_id: int
+    from_name: str = FROM_NAME
+    to_name: str = TO_NAME
+
+
+class Admin:
+    """The project's admin, over one connection."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._session = httpx.Client(base_url=url, headers={"Authorization": f"Token {token}"}, timeout=120)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._session.close()
+
+    def create_project(self, data: DemoData, document_root: Path, folder: str) -> tuple[DemoProject, dict[int, str]]:
+        """Write the images to ``document_root/folder``, make the project, import one task per image.
+
+        Returns:
+            The project, and the truth: task id → true choice.
+        """
+        names = data.write(document_root / folder)
+        project = self._post("/api/projects", {"title": data.title, "label_config": label_config(data.choices)})
+        project_id = int(project["id"])
+        # Local files are served to those who may see a storage on their folder; nothing needs to be synchronised.
+        storage = {"project": project_id, "title": "images", "path": str(document_root / folder), "use_blob_urls": True}
+        self._post("/api/storages/localfiles", storage)
+        tasks = [{"image": f"/data/local-files/?d={folder}/{name}"} for name in names]
+        ids: list[int] = []
+        for start in range(0, len(tasks), IMPORT_CHUNK):
+            path = f"/api/projects/{project_id}/import?return_task_ids=true"
+            ids += [int(task) for task in self._post(path, tasks[start : start + IMPORT_CHUNK])["task_ids"]]
+        if len(ids) != len(tasks):
+            raise ProjectError(f"Label Studio imported {len(ids)} of {len(tasks)} tasks")
+        tab_data = {"title": "Default", "type": "list", "target": "tasks"}
+        tab = self._post(f"/api/dm/views?project={project_id}", {"project": project_id, "data": tab_data})
+        truth = {task: data.choices[label] for task, label in zip(ids, data.labels, strict=True)}
+        return DemoProject(self._url, project_id, int(tab["id"])), truth
+
+    def connect(self, project: DemoProject, backend_url: str, extra_params: Mapping[str, Any]) -> None:
+        """Connect the model as *Settings → Model* does; Label Studio then calls ``/health`` and ``/setup``."""
+        body = {"project": project.id, "url": backend_url, "title": "MCAL", "extra_params": dict(extra_params), "is_interactive": False}
+        self._post("/api/ml", body)
+
+    def export(self, project: DemoProject) -> list[dict[str, Any]]:
+        """Every task with its annotations, as a user downloads them."""
+        reply = self._session.get(
+            f"/api/projects/{project.id}/export", params={"exportType": "JSON", "download_all_tasks": "true"}, timeout=httpx.Timeout(600)
+        )
+        return list(_answer(reply))
+
+    def _post(self, path: str, body: Mapping[str, Any] | Sequence[Any]) -> dict[str, Any]:
+        return dict(_answer(self._session.post(path, json=body)))
+
+
+def label_config(choices: Sequence[str]) -> str:
+    """The labelling interface: one image, one single choice."""
+    values = "".join(f"<Choice value={quoteattr(choice)}/>" for choice in choices)
+    control = f'<Choices name="{FROM_NAME}" toName="{TO_NAME}" choice="single" showInline="true">{values}</Choices>'
+    return f'<View><Image name="{TO_NAME}" value="$image" zoom="true"/>{control}</View>'
+
+
+def _answer(reply: httpx.Response) -> Any:
+    if reply.is_error:
+        asked = f"{reply.request.method} {reply.request.url.path}"
+        raise ProjectError(f"Label Studio answered {reply.status_code} to {asked}: {reply.text[:500]}")
+    return reply.json()

@@ -1,0 +1,172 @@
+"""Label Studio's JSON ↔ the port's types: pure functions, the only place that knows the fields of tasks, annotations, predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
+
+#: Fields to ask for when listing tasks. Label Studio applies the list to the nested annotations too.
+TASK_FIELDS = ("id", "data", "created_at", "updated_at", "is_labeled", "annotations")
+ANNOTATION_FIELDS = (
+    "id",
+    "result",
+    "completed_by",
+    "updated_by",
+    "created_at",
+    "updated_at",
+    "lead_time",
+    "was_cancelled",
+    "parent_prediction",
+)
+PROJECT_FIELDS = (
+    "id",
+    "title",
+    "label_config",
+    "maximum_annotations",
+    "model_version",
+    "sampling",
+    "show_collab_predictions",
+    "task_number",
+)
+_PROVENANCE_MARK = "MCAL "
+
+
+def user(data: Mapping[str, Any]) -> User:
+    """``GET /api/current-user/whoami``."""
+    return User(id=_known(data, "id", "user"), email=data.get("email") or "")
+
+
+def project(data: Mapping[str, Any]) -> Project:
+    """``GET /api/projects/{id}``; empty model versions come as null or as text."""
+    return Project(
+        id=_known(data, "id", "project"),
+        title=data.get("title") or "",
+        label_config=data.get("label_config") or "",
+        maximum_annotations=data.get("maximum_annotations") or 1,
+        model_version=data.get("model_version") or "",
+        sampling=data.get("sampling") or "",
+        show_collab_predictions=bool(data.get("show_collab_predictions")),
+        n_tasks=data.get("task_number") or 0,
+    )
+
+
+def task(data: Mapping[str, Any], control: LabelControl) -> Task:
+    """A row of ``GET /api/tasks``, asked for with the fields above."""
+    task_id = _field(data, "id", "task")
+    return Task(
+        id=task_id,
+        image=image_reference(data.get("data") or {}, control),
+        created_at=moment(_field(data, "created_at", "task")),
+        updated_at=moment(_field(data, "updated_at", "task")),
+        is_labeled=bool(data.get("is_labeled")),
+        annotations=tuple(annotation(each, task_id, control) for each in _field(data, "annotations", "task")),
+    )
+
+
+def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
+    """The task data's value for the Image tag; ``$a.b`` means field ``a.b``, or else field ``b`` of ``a``."""
+    found: Any = data.get(control.data_key)
+    if found is None:
+        found = data
+        for part in control.data_key.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+    return found if isinstance(found, str) else ""
+
+
+def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> Annotation:
+    result = data.get("result") or []
+    return Annotation(
+        id=_field(data, "id", "annotation"),
+        task_id=task_id,
+        choice=choice_of(result, control),
+        completed_by=_user_id(_field(data, "completed_by", "annotation")) or 0,
+        updated_by=_user_id(_field(data, "updated_by", "annotation")),
+        created_at=moment(_field(data, "created_at", "annotation")),
+        updated_at=moment(_field(data, "updated_at", "annotation")),
+        lead_time=data.get("lead_time"),
+        was_cancelled=bool(data.get("was_cancelled")),
+        parent_prediction=data.get("parent_prediction"),
+        provenance=provenance_of(result),
+    )
+
+
+def choice_of(result: list[dict[str, Any]], control: LabelControl) -> str | None:
+    """The chosen value; None unless exactly one was chosen by this control."""
+    chosen = [
+        value
+        for item in result
+        if item.get("type") == "choices" and item.get("from_name") == control.from_name
+        for value in (item.get("value") or {}).get("choices") or []
+    ]
+    return str(chosen[0]) if len(chosen) == 1 else None
+
+
+def result_of(choice: str | None, control: LabelControl, provenance: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """What a person's or a machine's choice looks like; empty for no choice."""
+    if choice is None:
+        return []
+    item: dict[str, Any] = {"from_name": control.from_name, "to_name": control.to_name, "type": "choices", "value": {"choices": [choice]}}
+    if provenance is not None:
+        item |= {"id": "mcal", "origin": "prediction", "meta": {"text": [_PROVENANCE_MARK + json.dumps(dict(provenance), sort_keys=True)]}}
+    return [item]
+
+
+def provenance_of(result: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """What :func:`result_of` wrote into the meta text, None where there is nothing of ours."""
+    for item in result:
+        texts = (item.get("meta") or {}).get("text") or []
+        for text in [texts] if isinstance(texts, str) else texts:
+            if not isinstance(text, str) or not text.startswith(_PROVENANCE_MARK):
+                continue
+            try:
+                found = json.loads(text.removeprefix(_PROVENANCE_MARK))
+            except json.JSONDecodeError:
+                return None  # somebody edited the text by hand
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def prediction(row: Prediction, model_version: str, control: LabelControl) -> dict[str, Any]:
+    """A row of ``POST …/import/predictions``."""
+    if not 0 <= row.score <= 1:  # Label Studio would drop the row silently
+        raise ValueError(f"score must be in [0, 1], got {row.score} for task {row.task_id}")
+    return {
+        "task": row.task_id,
+        "model_version": model_version,
+        "score": row.score,
+        "result": result_of(row.choice, control, row.provenance),
+    }
+
+
+def moment(text: str) -> datetime:
+    when = datetime.fromisoformat(text)
+    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def moment_text(when: datetime) -> str:
+    """The one form that the Data Manager's filters take."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _user_id(data: Any) -> int | None:
+    """Users come as ids in lists and as objects elsewhere."""
+    return data.get("id") if isinstance(data, Mapping) else data
+
+
+def _known(data: Mapping[str, Any], name: str, where: str) -> Any:
+    """A field that must be there and not null (the SDK fills what is missing with null)."""
+    found = _field(data, name, where)
+    if found is None:
+        raise LabelStudioError(f"Label Studio sent a {where} with {name} null; is its version supported?", retryable=False)
+    return found
+
+
+def _field(data: Mapping[str, Any], name: str, where: str) -> Any:
+    try:
+        return data[name]
+    except KeyError:
+        raise LabelStudioError(f"Label Studio sent a {where} without {name!r}; is its version supported?", retryable=False) from None

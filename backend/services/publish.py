@@ -1,0 +1,107 @@
+"""See to it that Label Studio serves exactly the open queue. Safe to repeat at every look; repairs what people changed by hand."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from backend.label_studio import queue as label_queue
+from backend.label_studio.port import Project
+from backend.label_studio.queue import Sentinel
+from backend.services.draws import can_be_sentinel, spare_sentinels
+from backend.services.ports import Services
+from backend.services.queues import Queue
+from backend.services.state import State
+from backend.store import NewEvent
+
+logger = logging.getLogger(__name__)
+
+GUARD_EVERY = timedelta(minutes=1)  # between looks at the sentinel while the ledger has nothing against it
+
+
+def serve(services: Services, state: State, project: Project) -> bool:
+    """Publish the open queue where Label Studio does not serve it yet; keep its sentinel. Returns whether the history has grown."""
+    queue = state.queue
+    if queue is None:
+        return False
+    if queue.kind == "residual":
+        return _serve_rest(services, state, queue)
+    if not queue.ids:
+        return False
+    if state.published != queue.model_version or not _is_served(project, queue):
+        return _publish(services, state, queue)
+    return _guard(services, state, queue)
+
+
+def guard(services: Services, state: State, project: Project) -> None:
+    """While a campaign is paused: keep the sentinel of a queue that is being served, and publish nothing new."""
+    queue = state.queue
+    if queue is not None and queue.ids and state.published == queue.model_version and _is_served(project, queue):
+        _guard(services, state, queue)
+
+
+def _publish(services: Services, state: State, queue: Queue) -> bool:
+    preferred = [task for task in (state.sentinel_id, queue.sentinel) if task is not None]
+    busy = set(queue.ids)
+    first = [task for task in dict.fromkeys(preferred) if task not in busy and can_be_sentinel(state, task)]
+    now = services.now()
+    locked = label_queue.publish(
+        services.label_studio,
+        state.project_id,
+        queue.model_version,
+        queue.ids,
+        sentinel_ids=[*first, *(task for task in spare_sentinels(state, busy) if task not in first)],
+        control=state.control,
+        now=now,
+    )
+    if locked is not None and state.sentinel is not None and locked.task_id == state.sentinel.task_id:
+        locked = state.sentinel  # locking again does not renew a lock: its age stays
+    logger.info("campaign %d: queue %s with %d tasks is served", state.campaign_id, queue.model_version, len(queue.ids))
+    services.memory.guarded_at[state.campaign_id] = now
+    return _record(services, state, queue, locked)
+
+
+def _guard(services: Services, state: State, queue: Queue) -> bool:
+    """Renew the sentinel's lock in time, and replace a sentinel that was labelled or deleted."""
+    now = services.now()
+    last = services.memory.guarded_at.get(state.campaign_id)
+    sound = state.sentinel is not None and can_be_sentinel(state, state.sentinel.task_id)
+    if sound and last is not None and now - last < GUARD_EVERY:
+        return False
+    locked = label_queue.keep_sentinel(
+        services.label_studio,
+        state.project_id,
+        queue.model_version,
+        state.sentinel,
+        spare_ids=spare_sentinels(state, queue.ids),
+        control=state.control,
+        now=now,
+    )
+    services.memory.guarded_at[state.campaign_id] = now
+    return _record(services, state, queue, locked)
+
+
+def _serve_rest(services: Services, state: State, queue: Queue) -> bool:
+    if state.published == queue.model_version:
+        return False  # once: from here on the project's settings are its admin's again
+    label_queue.serve_rest(services.label_studio, state.project_id, state.sentinel_id)
+    logger.info("campaign %d: people are served the rest", state.campaign_id)
+    return _record(services, state, queue, None)
+
+
+def _is_served(project: Project, queue: Queue) -> bool:
+    return (
+        project.model_version == queue.model_version and project.sampling == label_queue.UNCERTAINTY and not project.show_collab_predictions
+    )
+
+
+def _record(services: Services, state: State, queue: Queue, locked: Sentinel | None) -> bool:
+    if state.published == queue.model_version and locked == state.sentinel:
+        return False
+    payload: dict[str, Any] = {
+        "model_version": queue.model_version,
+        "sentinel": locked and {"task_id": locked.task_id, "locked_at": locked.locked_at.isoformat()},
+    }
+    services.store.append(state.campaign_id, [NewEvent("published", payload)])
+    return True

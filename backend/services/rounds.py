@@ -1,0 +1,199 @@
+"""One round: train every candidate on B, measure on T, decide, and commit the decision with what follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backend.services import draws
+from backend.services.commit import Commit
+from backend.services.draws import ids_of
+from backend.services.frozen_order import digest, final_model_version, frozen_rows, planned_labels
+from backend.services.ports import Heartbeat, Services, TrainingRequest
+from backend.services.state import State
+from backend.store import Item
+from mcal_engine import codec, engine
+from mcal_engine.round import Scored, measure, rank_for_people, surviving
+from mcal_engine.types import (
+    Acquire,
+    Certify,
+    Decision,
+    FloatArray,
+    HumanLabelAll,
+    IntArray,
+    MachineLabel,
+    Observation,
+    StopReason,
+    Verdict,
+)
+
+logger = logging.getLogger(__name__)
+
+ESTIMATE_LOOK = 0  # the freeze of guarantee = "estimate": no sample is drawn from it
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the candidates said, trained and scored on the ledger as ``state`` had it.
+
+    Attributes:
+        test_ids: every readable test item, labelled or not: the skims are judged by all of them.
+        test_logits, pool_logits: by classifier, shapes (n_test, n_classes) and (n_pool, n_classes).
+    """
+
+    state: State
+    observation: Observation
+    test_ids: IntArray
+    pool_ids: IntArray
+    test_logits: dict[str, FloatArray]
+    pool_logits: dict[str, FloatArray]
+    seconds: dict[str, dict[str, float]]
+
+
+def cannot_train(state: State) -> Decision | str | None:
+    """Why no classifier can be trained or measured yet: the decision that follows, or a sentence if more labels may help."""
+    labels = set(_labels(state.train))
+    if state.pool and not any(item.label is not None for item in state.test):
+        sentence = "No test item has a usable label: machine labels could not be judged."
+        return HumanLabelAll(None, Verdict(StopReason.MACHINE_CANNOT_PAY, sentence))
+    if not state.pool or len(labels) > 1:
+        return None
+    if state.stop_requested_by is not None:
+        return HumanLabelAll(None, Verdict(StopReason.STOPPED_BY_ADMIN, "Stopped by the admin before there were labels of two classes."))
+    found = f"all are {state.control.choices[min(labels)]!r}" if labels else "none can be trained on"
+    return f"Of the labels so far {found}: another random batch is asked for."
+
+
+def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
+    """Train and score every candidate that is still in the race. Runs for minutes; nothing is stored."""
+    assert isinstance(state.decision, Acquire)  # training follows an Acquire
+    test_ids, pool_ids = ids_of(state.test), ids_of(state.pool)
+    test_logits: dict[str, FloatArray] = {}
+    pool_logits: dict[str, FloatArray] = {}
+    seconds: dict[str, dict[str, float]] = {}
+    scored: list[Scored] = []
+    labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
+    racing = [name for name in state.decision.candidates if name in state.settings.classifiers] or state.settings.classifiers
+    for name in racing if len(pool_ids) else ():
+        request = TrainingRequest(
+            campaign_id=state.campaign_id,
+            round=len(state.observations),
+            classifier=name,
+            n_classes=len(state.control.choices),
+            train_ids=tuple(item.task_id for item in state.train),
+            train_labels=_labels(state.train),
+            score_ids=(*test_ids.tolist(), *pool_ids.tolist()),
+            seed=state.settings.seed,
+        )
+        found = services.trainer(request, heartbeat)
+        test_logits[name], pool_logits[name] = found.logits[: len(test_ids)], found.logits[len(test_ids) :]
+        seconds[name] = dict(found.seconds)
+        paid = sum(found.seconds.values())
+        scored.append(Scored(name, test_logits[name][labelled], pool_logits[name], paid, min(found.one_off_seconds, paid)))
+    observation = _measure(state, [item for item in state.test if item.label is not None], pool_ids, scored)
+    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds)
+
+
+def decide(trained: Trained, state: State) -> Decision:
+    """What the engine says to this observation, under the settings and wishes of now."""
+    measured = tuple(measurement.classifier for measurement in trained.observation.measurements)
+    spec = state.settings
+    if not set(measured) <= set(spec.classifiers):  # the admin has exchanged them: they take part from the next round on
+        spec = spec.model_copy(update={"classifiers": measured})
+    return engine.decide(spec, [*state.history, trained.observation], stop_requested=state.stop_requested_by is not None)
+
+
+def commit_decision(trained: Trained, decision: Decision, state: State) -> Commit:
+    """The transaction that ends the round. ``state`` is the ledger of now: what was labelled during the training is left out."""
+    commit = Commit(state)
+    commit.close_queue("enough labels are in")
+    commit.event(
+        "observation",
+        observation=codec.to_json(trained.observation),
+        train_digest=train_digest(trained.state.train),
+        n_train=len(trained.state.train),
+        seconds=trained.seconds,
+    )
+    commit.decision(decision, "observation")
+    _follow(commit, trained, decision, state)
+    return commit
+
+
+def commit_without_training(state: State, reason: Decision | str) -> Commit:
+    """People label everything, or one more random batch, where no classifier can be had."""
+    commit = Commit(state)
+    commit.close_queue("enough labels are in")
+    if isinstance(reason, str):
+        last = state.decision.n_train if isinstance(state.decision, Acquire) else 0
+        n = max(last, state.settings.batch_size or engine.default_batch_size(len(state.live), len(state.control.choices)))
+        commit.open(draws.random_queue(state, n, len(state.observations), reason))
+    else:
+        commit.decision(reason, "observation")
+        commit.leave_rest_to_people()
+    return commit
+
+
+def train_digest(train: Sequence[Item]) -> str:
+    """SHA-256 of what the classifiers were trained on: task ids with their classes, by id."""
+    made = hashlib.sha256()
+    for item in train:
+        made.update(f"{item.task_id},{item.label}\n".encode())
+    return made.hexdigest()
+
+
+def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) -> None:
+    if isinstance(decision, HumanLabelAll):
+        commit.leave_rest_to_people()
+        return
+    assert decision.classifier is not None  # after an observation there is one to rank or freeze with
+    # What people labelled while the training ran is no longer in the pool.
+    still = np.isin(trained.pool_ids, ids_of(state.pool))
+    pool_ids, pool_logits = trained.pool_ids[still], trained.pool_logits[decision.classifier][still]
+    if isinstance(decision, Acquire):
+        scored = Scored(decision.classifier, trained.test_logits[decision.classifier], pool_logits, 0.0)
+        round = trained.observation.round + 1
+        ranking = rank_for_people(state.settings, scored, pool_ids, trained.test_ids, draws.served(decision, state), round=round)
+        commit.open(draws.train_queue(state, decision, ranking, round))
+        return
+    rows = frozen_rows(pool_ids, pool_logits)
+    look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
+    commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows))
+    commit.frozen = (look, rows)
+    if isinstance(decision, Certify):
+        queue, assignments = draws.certificate_queue(state, look, trained.observation.round, decision.n_certificate, pool_ids)
+        commit.open(queue, assignments)
+    elif isinstance(decision, MachineLabel):
+        planned = planned_labels(state, rows, decision.n_ranked, look)
+        commit.write_back(final_model_version(state.campaign_id, look), look, planned)
+
+
+def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Sequence[Scored]) -> Observation:
+    test_ids, train = ids_of(test), state.train
+    settled = [replace(queue, n_taken=state.n_taken(queue)) for queue in state.queues]
+    skims = [skim for skim in (queue.skim() for queue in settled) if skim is not None]
+    before = [item.task_id for item in test if item.preexisting]
+    n_items = len(state.live)
+    return measure(
+        state.settings,
+        round=len(state.observations),
+        n_items=n_items,
+        n_classes=len(state.control.choices),
+        n_train=len(train),
+        # Whatever is neither T, B nor U is people's at the end: skipped, unreadable, unanswered, the sentinel.
+        n_set_aside=n_items - len(test) - len(train) - len(pool_ids),
+        n_preexisting=sum(item.preexisting for item in state.live),
+        n_labels_paid=state.n_labels_paid,
+        test_ids=test_ids,
+        test_labels=np.array(_labels(test), dtype=np.int64),
+        survivors=surviving(test_ids, skims, before),
+        pool_ids=pool_ids,
+        scored=scored,
+    )
+
+
+def _labels(items: Sequence[Item]) -> tuple[int, ...]:
+    return tuple(item.label for item in items if item.label is not None)

@@ -1,0 +1,373 @@
+"""Where a campaign stands, derived from its facts. Pure: the phase is computed here and stored nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from backend.label_studio.port import LabelControl
+from backend.label_studio.queue import Sentinel
+from backend.services import queues
+from backend.services.facts import Facts
+from backend.services.queues import Progress, Queue
+from backend.settings import CampaignSettings, parse_campaign_settings
+from backend.store import Event, Item, MachineLabel, Role
+from mcal_engine import codec
+from mcal_engine.codec import Row
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation
+from mcal_engine.types import MachineLabel as MachineLabelDecision
+
+OPERATIONAL = ("quorum", "patience_minutes", "blind_timeout_hours", "work_ahead")  # may change while V is being labelled
+
+
+class Phase(StrEnum):
+    """The life of a campaign::
+
+        requested ─▶ preparing ─▶ collecting ⇄ training_due ─▶ certifying ─▶ certificate_due ─▶ writing_back ─▶ residual ─▶ finished
+            │                                       │                               │                              ▲
+            │                                       └───────────────┬───────────────┘  people label all            │
+            │                                                       └──────────────────────────────────────────────┘
+            └─ halted, paused: any phase before finished; what stood still goes on afterwards. rolled_back, cancelled: the end.
+
+    requested: the project has not been looked at. preparing: images are fetched, T and B0 are to be drawn. collecting: people
+    label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
+    writing_back: S* goes to Label Studio. residual: people label what is left.
+    """
+
+    REQUESTED = "requested"
+    PREPARING = "preparing"
+    COLLECTING = "collecting"
+    TRAINING_DUE = "training_due"
+    CERTIFYING = "certifying"
+    CERTIFICATE_DUE = "certificate_due"
+    WRITING_BACK = "writing_back"
+    RESIDUAL = "residual"
+    FINISHED = "finished"
+    PAUSED = "paused"
+    HALTED = "halted"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+
+
+ENDED = (Phase.FINISHED, Phase.ROLLED_BACK, Phase.CANCELLED)
+BLIND_STAGES = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE, Phase.CERTIFYING, Phase.CERTIFICATE_DUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why the campaign stands still and what a person can do; ``mends_itself`` when the next look at the project may lift it."""
+
+    reason: str
+    fix: str
+    mends_itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What was found when the campaign began."""
+
+    control: LabelControl
+    config_fingerprint: str
+    service_user: int
+    project_before: dict[str, Any]
+    n_items: int
+    n_preexisting: int
+    label_studio_version: str
+
+
+@dataclass(frozen=True)
+class State:
+    """One campaign, now.
+
+    Attributes:
+        phase: where it stands; ``stage`` is the same without pause and halt: where it will go on.
+        settings: in force for decisions; ``wanted`` are the admin's, which may differ once V is drawn: it is judged under the old ones.
+        history: the engine's rows. ``decision`` is the last of them that is a decision.
+        queue: the open queue, with its ``progress``.
+        items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
+        last_known_task: highest task id that took part in the draw of T; tasks beyond it are new.
+        published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
+    """
+
+    campaign_id: int
+    project_id: int
+    created_at: datetime
+    last_seq: int
+    stage: Phase
+    phase: Phase
+    settings: CampaignSettings
+    wanted: CampaignSettings
+    created: Created | None
+    history: tuple[Row, ...]
+    decision: Decision | None
+    queues: tuple[Queue, ...]
+    progress: Progress | None
+    items: dict[int, Item]
+    roles: dict[int, Role]
+    n_repeats_paid: int
+    machine_labels: tuple[MachineLabel, ...]
+    look: int
+    halt: Halt | None
+    stop_requested_by: str | None
+    last_known_task: int
+    published: str | None
+    sentinel: Sentinel | None
+    report: dict[str, Any] | None
+
+    @property
+    def queue(self) -> Queue | None:
+        return self.queues[-1] if self.queues and not self.queues[-1].closed else None
+
+    @property
+    def sentinel_id(self) -> int | None:
+        return None if self.sentinel is None else self.sentinel.task_id
+
+    @property
+    def control(self) -> LabelControl:
+        assert self.created is not None  # nothing asks before the project was looked at
+        return self.created.control
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+    @property
+    def blind(self) -> bool:
+        """Whether people must not see predictions."""
+        return self.stage in BLIND_STAGES
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        return tuple(row for row in self.history if isinstance(row, Observation))
+
+    @property
+    def outcomes(self) -> tuple[CertificateOutcome, ...]:
+        return tuple(row for row in self.history if isinstance(row, CertificateOutcome))
+
+    @cached_property
+    def live(self) -> tuple[Item, ...]:
+        """The tasks that Label Studio still has, by id: X."""
+        return tuple(self.items[task] for task in sorted(self.items) if not self.items[task].deleted)
+
+    @cached_property
+    def test(self) -> tuple[Item, ...]:
+        """T as far as it can be used: live and readable, labelled or not."""
+        return tuple(item for item in self.live if self.roles.get(item.task_id) == "test" and item.unreadable is None)
+
+    @cached_property
+    def train(self) -> tuple[Item, ...]:
+        """B: every readable human label that is not T's or V's, whoever asked for it."""
+        return tuple(
+            item
+            for item in self.live
+            if item.label is not None and item.unreadable is None and self.roles.get(item.task_id) not in ("test", "certificate")
+        )
+
+    @cached_property
+    def pool(self) -> tuple[Item, ...]:
+        """U: what a machine could label. Without a label or a role, readable, not skipped, not the sentinel.
+
+        What an acquisition skimmed and nobody answered is not in it: the test items stood before the same cut, and people get it
+        at the end.
+        """
+        sentinel = self.sentinel_id or (self.queues[-1].sentinel if self.queues else None)
+        skimmed = {task for queue in self.queues for task in queue.ranked()[0][: self.n_taken(queue)]}
+        machine = {row.task_id for row in self.machine_labels if row.state != "removed"}
+        return tuple(
+            item
+            for item in self.live
+            if item.label is None
+            and item.unreadable is None
+            and not item.skipped
+            and item.machine_annotation_id is None
+            and item.task_id not in self.roles
+            and item.task_id != sentinel
+            and item.task_id not in skimmed
+            and item.task_id not in machine
+        )
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the admin wants to stop without waiting for the labels that were asked for."""
+        return self.stop_requested_by is not None
+
+    def n_taken(self, queue: Queue) -> int:
+        """How many of a queue's ranked items have left the pool."""
+        return queue.taken(self.items, hurried=self.hurried) if queue.n_taken is None else queue.n_taken
+
+    @property
+    def n_labels_paid(self) -> int:
+        """Human labels bought, repeats and those of deleted tasks included; what was there before the campaign is free."""
+        return sum(item.label is not None and not item.preexisting for item in self.items.values()) + self.n_repeats_paid
+
+    @property
+    def residual(self) -> tuple[Item, ...]:
+        """What people still have to look at before the campaign can end: no label of any kind, not set aside."""
+        return tuple(item for item in self.unlabelled if not item.skipped and item.unreadable is None)
+
+    @cached_property
+    def unlabelled(self) -> tuple[Item, ...]:
+        """Live tasks without a human label and without one of this campaign's machine labels."""
+        done = {row.task_id for row in self.machine_labels if row.state == "written"}
+        return tuple(item for item in self.live if item.label is None and item.task_id not in done)
+
+
+def derive(facts: Facts, now: datetime) -> State:
+    """The campaign's state at ``now`` (the clock matters only for how long people have been quiet)."""
+    log = _Log()
+    for event in facts.events:
+        log.read(event)
+    items = {item.task_id: item for item in facts.items}
+    roles: dict[int, Role] = {row.task_id: row.role for row in facts.assignments}
+    queue = log.queues[-1] if log.queues and not log.queues[-1].closed else None
+    seen = None if queue is None else queues.progress(queue, items, roles) if items else queues.unknown(queue)
+    settings = log.settings_for_decisions()
+    stage = log.stage(seen, settings, now)
+    phase = stage if stage in ENDED else Phase.HALTED if log.halt else Phase.PAUSED if log.paused else stage
+    paid_repeats = [row for row in facts.duplicates if row.task_id in items and row.created_at >= facts.campaign.created_at]
+    return State(
+        campaign_id=facts.campaign.id,
+        project_id=facts.campaign.project_id,
+        created_at=facts.campaign.created_at,
+        last_seq=facts.events[-1].seq if facts.events else 0,
+        stage=stage,
+        phase=phase,
+        settings=settings,
+        wanted=log.settings,
+        created=log.created,
+        history=tuple(log.history),
+        decision=log.decision,
+        queues=tuple(log.queues),
+        progress=seen,
+        items=items,
+        roles=roles,
+        n_repeats_paid=len(paid_repeats),
+        machine_labels=facts.machine_labels,
+        look=log.look,
+        halt=log.halt,
+        stop_requested_by=log.stop_requested_by,
+        last_known_task=log.last_known_task,
+        published=log.published,
+        sentinel=log.sentinel,
+        report=log.report,
+    )
+
+
+class _Log:
+    """The events, read one after the other."""
+
+    def __init__(self) -> None:
+        self.settings = CampaignSettings(target_error=0.05, price_per_label=1.0)  # replaced by the first event
+        self.certificate_settings: CampaignSettings | None = None
+        self.created: Created | None = None
+        self.history: list[Row] = []
+        self.decision: Decision | None = None
+        self.queues: list[Queue] = []
+        self.look = 0
+        self.paused = False
+        self.halt: Halt | None = None
+        self.stop_requested_by: str | None = None
+        self.last_known_task = 0
+        self.published: str | None = None
+        self.sentinel: Sentinel | None = None
+        self.written_back = False
+        self.ending: Phase | None = None
+        self.report: dict[str, Any] | None = None
+
+    def read(self, event: Event) -> None:
+        payload = event.payload
+        match event.kind:
+            case "requested" | "settings":
+                self.settings = parse_campaign_settings(payload["settings"], defaults={})
+            case "created":
+                self.settings = parse_campaign_settings(payload["settings"], defaults={})
+                self.created = _created(payload)
+            case "decision":
+                self._decided(codec.from_json(payload["decision"]))
+            case "observation" | "outcome":
+                self.history.append(codec.from_json(payload[event.kind]))
+            case "queue_opened":
+                self.queues.append(Queue.opened(payload, event.created_at))
+                self.last_known_task = max(self.last_known_task, payload.get("last_known_task", 0))
+            case "queue_closed":
+                self._close(payload)
+            case "published":
+                self.published = payload["model_version"]
+                locked = payload["sentinel"]
+                self.sentinel = locked and Sentinel(locked["task_id"], datetime.fromisoformat(locked["locked_at"]))
+            case "tasks_joined":
+                self.last_known_task = max(self.last_known_task, payload["last_known_task"])
+            case "frozen":
+                self.look = payload["look"]
+            case "write_back_done":
+                self.written_back = True
+            case "stop_requested":
+                self.stop_requested_by = payload["by"]
+            case "paused":
+                self.paused = True
+            case "resumed":
+                self.halt = None
+                self.paused = self.paused and payload.get("lifts") == "halt"
+            case "halted":
+                self.halt = Halt(payload["reason"], payload["fix"], payload.get("mends_itself", False))
+            case "finished":
+                self.ending, self.report = Phase.FINISHED, payload["report"]
+            case "rolled_back":
+                self.ending = Phase.ROLLED_BACK
+            case "cancelled":
+                self.ending = Phase.CANCELLED
+
+    def settings_for_decisions(self) -> CampaignSettings:
+        """A changed ε after V was drawn would be another look at the same sample: V is read under what it was drawn for."""
+        drawn_for = self.certificate_settings
+        if drawn_for is None:
+            return self.settings
+        return drawn_for.model_copy(update={name: getattr(self.settings, name) for name in OPERATIONAL})
+
+    def stage(self, seen: Progress | None, settings: CampaignSettings, now: datetime) -> Phase:
+        if self.ending is not None:
+            return self.ending
+        if self.created is None:
+            return Phase.REQUESTED
+        if self.decision is None:
+            return Phase.PREPARING
+        if isinstance(self.decision, HumanLabelAll) or self.written_back:
+            return Phase.RESIDUAL
+        if isinstance(self.decision, MachineLabelDecision):
+            return Phase.WRITING_BACK
+        done = seen is None or queues.enough(seen, settings, now)
+        if isinstance(self.decision, Certify):
+            return Phase.CERTIFICATE_DUE if done else Phase.CERTIFYING
+        hurried = self.stop_requested_by is not None and seen is not None and not seen.blind_missing
+        return Phase.TRAINING_DUE if done or hurried else Phase.COLLECTING
+
+    def _decided(self, row: Row) -> None:
+        if not isinstance(row, Acquire | Certify | MachineLabelDecision | HumanLabelAll):
+            return
+        self.history.append(row)
+        self.decision = row
+        if isinstance(row, Certify):
+            self.certificate_settings = self.settings
+        elif isinstance(row, Acquire):
+            self.certificate_settings = None
+
+    def _close(self, payload: dict[str, Any]) -> None:
+        for place, queue in enumerate(self.queues):
+            if queue.model_version == payload["model_version"]:
+                self.queues[place] = replace(queue, closed=True, n_taken=payload.get("n_taken"))
+
+
+def _created(payload: dict[str, Any]) -> Created:
+    control = payload["control"]
+    return Created(
+        control=LabelControl(control["from_name"], control["to_name"], control["data_key"], tuple(control["choices"])),
+        config_fingerprint=payload["config_fingerprint"],
+        service_user=payload["service_user"]["id"],
+        project_before=dict(payload["project_before"]),
+        n_items=payload["n_items"],
+        n_preexisting=payload["n_preexisting"],
+        label_studio_version=payload.get("label_studio_version", ""),
+    )

@@ -1,0 +1,90 @@
+"""Label Studio's ML-backend routes: one table, served by our own app and put over those of a label-studio-ml app alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flask import Blueprint, Flask, Response
+
+from backend.web.access import Access
+from backend.web.answers import Answer, json_view, read_object
+from backend.web.ports import MAX_BODY_BYTES, MLHandler
+
+MODEL_CLASS = "MCALBackend"
+BODY_LOGGERS = ("log_request_info", "log_response_info")  # label-studio-ml's; they write bodies, which hold a sharing token, to the log
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    path: str
+    method: str
+    name: str
+    view: Callable[..., Response]
+
+
+def routes(protocol: MLHandler, access: Access) -> list[Route]:
+    """Every route as a view that answers in JSON. Health says nothing worth hiding and asks for no login."""
+
+    def health() -> Answer:
+        return {"status": "UP", "model_class": MODEL_CLASS}, 200
+
+    def setup() -> Answer:
+        access.require_login()
+        return protocol.setup(read_object()), 200
+
+    def predict() -> Answer:
+        access.require_login()
+        return protocol.predict(read_object()), 200
+
+    def webhook() -> Answer:
+        trusted = access.trusts_webhook()
+        return protocol.webhook(read_object(), trusted=trusted), 200
+
+    def train() -> Answer:
+        access.require_login()
+        answer = protocol.train(read_object())
+        return answer, 201 if answer["status"] == "ok" else 200
+
+    def versions() -> Answer:
+        access.require_login()
+        return protocol.versions(), 200
+
+    table = [
+        ("/", "GET", health),
+        ("/health", "GET", health),
+        ("/setup", "POST", setup),
+        ("/predict", "POST", predict),
+        ("/webhook", "POST", webhook),
+        ("/train", "POST", train),
+        ("/versions", "GET", versions),
+        ("/versions", "POST", versions),
+    ]
+    return [Route(path, method, f"{method.lower()}_{path.strip('/') or 'root'}", json_view(view)) for path, method, view in table]
+
+
+def blueprint(protocol: MLHandler, access: Access) -> Blueprint:
+    made = Blueprint("ml_backend", __name__)
+    for route in routes(protocol, access):
+        made.add_url_rule(route.path, route.name, route.view, methods=[route.method])
+    return made
+
+
+def override_routes(app: Flask, protocol: MLHandler, access: Access) -> Flask:
+    """Answer on an app that label-studio-ml made as on our own; call it before the app's first request. Returns the app.
+
+    Views are replaced because Flask serves the first rule that matches: a blueprint added later would never be reached.
+    """
+    found = {(rule.rule, method): rule.endpoint for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    for route in routes(protocol, access):
+        endpoint = found.get((route.path, route.method))
+        if endpoint is None:
+            app.add_url_rule(route.path, f"mcal_{route.name}", route.view, methods=[route.method])
+        else:
+            app.view_functions[endpoint] = route.view
+    for before in app.before_request_funcs.values():
+        before[:] = [function for function in before if function.__name__ not in BODY_LOGGERS]
+    for after in app.after_request_funcs.values():
+        after[:] = [function for function in after if function.__name__ not in BODY_LOGGERS]
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    return app

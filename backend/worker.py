@@ -1,0 +1,145 @@
+"""The worker: takes hints from the job queue and a timer, and advances one campaign at a time until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import FrameType
+from typing import Protocol
+
+from backend.jobs import scrub
+from backend.label_studio.port import LabelStudioError
+from backend.services import facts
+from backend.services.advance import advance, halt
+from backend.services.lease import LeaseLost, Stopping
+from backend.services.ports import Services
+from backend.services.state import State, derive
+from backend.services.status import sentence
+from backend.store import StoreUnavailable
+from mcal_engine.errors import MCALError
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = timedelta(minutes=1)  # between tries while something is wrong
+TRIES = 3  # of the same error that waiting does not mend, before a person is asked
+HOW_TO_GO_ON = "See the worker's log, mend the cause, then mcal campaign resume."
+
+
+class JobQueue(Protocol):
+    """:class:`backend.jobs.JobQueue`, as the worker sees it."""
+
+    def enqueue(self, campaign_id: int, reason: str) -> bool: ...
+
+    def run_worker(self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event) -> None: ...
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """What went wrong last with one campaign, how often in a row, and when to try again."""
+
+    text: str
+    times: int
+    again_at: datetime
+
+
+@dataclass
+class Worker:
+    """Advances campaigns. What one campaign runs into leaves the others alone.
+
+    Args:
+        services: what the steps work with.
+        jobs: where hints wait.
+        poll_seconds: between looks at every live campaign, hints or not.
+        stop: set it to end; a training is ended, everything else is finished first.
+    """
+
+    services: Services
+    jobs: JobQueue
+    poll_seconds: float
+    stop: threading.Event = field(default_factory=threading.Event)
+    _troubles: dict[int, _Trouble] = field(default_factory=dict)
+    _told: dict[int, str] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Work until ``stop`` is set."""
+        logger.info("worker: looking at Label Studio every %g s", self.poll_seconds)
+        self.jobs.run_worker(self.look, self.wake_all, self.poll_seconds, self.stop)
+        logger.info("worker: stopped")
+
+    def wake_all(self) -> None:
+        """Ask for a look at every live campaign: what webhooks forgot, the timer does not."""
+        for campaign in self.services.store.live_campaigns():
+            if not self._waits(campaign.id):
+                self.jobs.enqueue(campaign.id, "timer")
+
+    def look(self, campaign_id: int) -> None:
+        """Advance one campaign; errors are told in one line and tried again later, or handed to a person."""
+        if self._waits(campaign_id) or self.stop.is_set():
+            return
+        try:
+            state = advance(self.services, campaign_id, self.stop.is_set)
+        except (Stopping, LeaseLost) as reason:
+            logger.info("campaign %d: %s", campaign_id, reason)
+        except LabelStudioError as error:
+            self._failed(campaign_id, error, lasting=not error.retryable, mends_itself=True)
+        except StoreUnavailable as error:
+            self._failed(campaign_id, error, lasting=False)
+        except MCALError as error:
+            self._failed(campaign_id, error, lasting=True)
+        except Exception as error:
+            trace = scrub("".join(traceback.format_exception(error)))
+            logger.error("campaign %d: unexpected error\n%s", campaign_id, trace)  # noqa: TRY400 (without its secrets)
+            self._failed(campaign_id, error, lasting=True)
+        else:
+            self._troubles.pop(campaign_id, None)
+            self._tell(state)
+
+    def _waits(self, campaign_id: int) -> bool:
+        trouble = self._troubles.get(campaign_id)
+        return trouble is not None and self.services.now() < trouble.again_at
+
+    def _failed(self, campaign_id: int, error: Exception, *, lasting: bool, mends_itself: bool = False) -> None:
+        text = f"{error}" if isinstance(error, MCALError) else f"{type(error).__name__}: {error}"
+        before = self._troubles.get(campaign_id)
+        times = before.times + 1 if before is not None and before.text == text else 1
+        pause = min(timedelta(seconds=2.0 ** min(times, 10)), LONGEST_PAUSE)
+        self._troubles[campaign_id] = _Trouble(text, times, self.services.now() + pause)
+        logger.warning("campaign %d: %s (next try in %.0f s)", campaign_id, text, pause.total_seconds())
+        if lasting and times >= TRIES:
+            self._give_up(campaign_id, text, mends_itself)
+
+    def _give_up(self, campaign_id: int, reason: str, mends_itself: bool) -> None:
+        """Ask a person, once; Label Studio's refusals are tried on, since their cause is often mended over there."""
+        try:
+            state = derive(facts.load_history(self.services.store, campaign_id), self.services.now())
+            if not state.ended and (state.halt is None or state.halt.reason != reason):
+                halt(self.services, campaign_id, reason, HOW_TO_GO_ON, mends_itself=mends_itself)
+        except MCALError as error:
+            logger.warning("campaign %d: could not be halted: %s", campaign_id, error)
+
+    def _tell(self, state: State | None) -> None:
+        """Log what has changed, and nothing where nothing has."""
+        if state is not None and self._told.get(state.campaign_id) != (line := sentence(state)):
+            self._told[state.campaign_id] = line
+            logger.info("campaign %d: %s", state.campaign_id, line)
+
+
+@contextmanager
+def stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Within the block, SIGTERM and SIGINT set ``stop`` instead of killing the process. For the main thread only."""
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,255 @@
+"""A whole campaign played by a data set: the same engine and the same round as the Label Studio service, with people who answer at once.
+
+Nothing here sees a label that nobody was asked for; what only the truth can tell is in :mod:`mcal_engine.simulator.truth`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mcal_engine import round as rounds
+from mcal_engine.cost import money
+from mcal_engine.engine import Engine, Row
+from mcal_engine.errors import InvalidValue
+from mcal_engine.simulator.machines import Machine, seed_of
+from mcal_engine.simulator.people import Annotators
+from mcal_engine.spec import CampaignSpec
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, FloatArray, HumanLabelAll, IntArray, MachineLabel, Observation
+
+
+@dataclass(frozen=True)
+class RoundView:
+    """One round as an observer sees it, after its decision."""
+
+    observation: Observation
+    decision: Decision
+    train_ids: IntArray
+    pool_ids: IntArray
+    scored: tuple[rounds.Scored, ...]
+    n_labels_paid: int
+
+
+Observer = Callable[[RoundView], None]
+
+
+@dataclass(frozen=True)
+class SimulatedCampaign:
+    """A finished campaign: who labelled what, and the history that led there.
+
+    Attributes:
+        ids: shape (n,). X; every id is in exactly one of the next five.
+        test_ids, train_ids, certificate_ids, residual_ids: labelled by people.
+        machine_ids, machine_classes, machine_surety: labelled by machine, surest first.
+        history: the engine's rows, decisions included.
+        decision: the last decision.
+        n_labels_paid: answers people gave.
+        decision_seconds: time the engine itself took.
+    """
+
+    spec: CampaignSpec
+    ids: IntArray
+    n_classes: int
+    test_ids: IntArray
+    train_ids: IntArray
+    certificate_ids: IntArray
+    residual_ids: IntArray
+    machine_ids: IntArray
+    machine_classes: IntArray
+    machine_surety: FloatArray
+    history: tuple[Row, ...]
+    decision: MachineLabel | HumanLabelAll
+    n_labels_paid: int
+    wall_seconds: float
+    decision_seconds: float
+
+    @property
+    def observations(self) -> list[Observation]:
+        return [row for row in self.history if isinstance(row, Observation)]
+
+    @property
+    def training_seconds(self) -> float:
+        return sum(row.training_seconds for row in self.observations)
+
+    @property
+    def human_cost(self) -> float:
+        return self.spec.price_per_label * self.n_labels_paid
+
+    @property
+    def training_cost(self) -> float:
+        return float(money(self.training_seconds, self.spec.machine_price_per_hour))
+
+    @property
+    def total_cost(self) -> float:
+        """Eq. 1, as paid."""
+        return self.human_cost + self.training_cost
+
+    @property
+    def human_only_cost(self) -> float:
+        return self.spec.price_per_label * len(self.ids)
+
+    @property
+    def savings(self) -> float:
+        return 1 - self.total_cost / self.human_only_cost
+
+
+def simulate(
+    ids: IntArray,
+    n_classes: int,
+    people: Annotators,
+    spec: CampaignSpec,
+    machines: Sequence[Machine],
+    observers: Sequence[Observer] = (),
+) -> SimulatedCampaign:
+    """Play one campaign to its end.
+
+    Args:
+        ids: shape (n,). The items X; rows of the data set.
+        n_classes: number of choices.
+        people: answer what they are asked.
+        machines: one per name in ``spec.classifiers``.
+        observers: called after every decision on training labels.
+    """
+    return _Play(np.sort(np.asarray(ids, dtype=np.int64)), n_classes, people, spec, machines).run(observers)
+
+
+def _none() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass
+class _Play:
+    ids: IntArray
+    n_classes: int
+    people: Annotators
+    spec: CampaignSpec
+    machines: Sequence[Machine]
+    test: IntArray = field(default_factory=_none)
+    test_labels: IntArray = field(default_factory=_none)
+    train: IntArray = field(default_factory=_none)
+    train_labels: IntArray = field(default_factory=_none)
+    pool: IntArray = field(default_factory=_none)
+    scored: tuple[rounds.Scored, ...] = ()
+    skims: list[rounds.Skim] = field(default_factory=list)
+    decision_seconds: float = 0.0
+
+    def run(self, observers: Sequence[Observer]) -> SimulatedCampaign:
+        began = time.perf_counter()
+        missing = set(self.spec.classifiers) - {machine.name for machine in self.machines}
+        if missing:
+            raise InvalidValue(f"no machine was given for the classifiers {', '.join(sorted(missing))}")
+        engine = Engine(self.spec, len(self.ids), self.n_classes)
+        decision = engine.ask()
+        number = 0
+        while isinstance(decision, Acquire):
+            self._acquire(decision, number)
+            self._train(decision.candidates, number)
+            observation = self._observe(number)
+            decision = self._decide(engine, observation)
+            for observer in observers:
+                observer(RoundView(observation, decision, self.train, self.pool, self.scored, self.people.n_labels_paid))
+            number += 1
+        return self._finish(engine, decision, began)
+
+    def _acquire(self, decision: Acquire, number: int) -> None:
+        """Ask people for the labels the engine wants, T's at the start before B's, later after them.
+
+        What tops T up is drawn from the pool that this acquisition leaves, so it needs no score of it to stand for the pool.
+        """
+        self.pool = self._unlabelled()
+        if decision.classifier is None:
+            self._ask_test(decision.n_test, number)
+            chosen = rounds.draw_random(self.spec, "train", number, self.pool, decision.n_train)
+        else:
+            leader = next(one for one in self.scored if one.classifier == decision.classifier)
+            ranking = rounds.rank_for_people(self.spec, leader, self.pool, self.test, decision.n_train, round=number)
+            self.skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
+            chosen = ranking.ids
+        self.train_labels = np.concatenate([self.train_labels, self.people.ask(chosen)])
+        self.train = np.concatenate([self.train, chosen])
+        self.pool = self._unlabelled()
+        if decision.classifier is not None:
+            self._ask_test(decision.n_test, number)
+
+    def _ask_test(self, n: int, number: int) -> None:
+        wanted = rounds.draw_random(self.spec, "test", number, self.pool, n)
+        self.test_labels = np.concatenate([self.test_labels, self.people.ask(wanted)])
+        self.test = np.concatenate([self.test, wanted])
+        self.pool = self._unlabelled()
+
+    def _unlabelled(self) -> IntArray:
+        return np.setdiff1d(self.ids, np.concatenate([self.test, self.train]), assume_unique=True)
+
+    def _train(self, candidates: Sequence[str], number: int) -> None:
+        """Train every candidate still in the race on B, score T and the pool; the first round pays for embedding all of X."""
+        seed = seed_of(self.spec.seed, number)
+        self.scored = tuple(
+            machine.fit_and_score(
+                self.train, self.train_labels, self.test, self.pool, self.n_classes, seed, machine.prepare(self.ids) if number == 0 else 0.0
+            )
+            for machine in self.machines
+            if machine.name in candidates
+        )
+
+    def _observe(self, number: int) -> Observation:
+        return rounds.measure(
+            self.spec,
+            round=number,
+            n_items=len(self.ids),
+            n_classes=self.n_classes,
+            n_train=len(self.train),
+            n_set_aside=0,
+            n_preexisting=0,
+            n_labels_paid=self.people.n_labels_paid,
+            test_ids=self.test,
+            test_labels=self.test_labels,
+            survivors=rounds.surviving(self.test, self.skims, ()),
+            pool_ids=self.pool,
+            scored=self.scored,
+        )
+
+    def _decide(self, engine: Engine, row: Observation | CertificateOutcome) -> Decision:
+        began = time.perf_counter()
+        decision = engine.tell(row).ask()
+        self.decision_seconds += time.perf_counter() - began
+        return decision
+
+    def _finish(self, engine: Engine, decision: Decision, began: float) -> SimulatedCampaign:
+        """Certify where asked to, give the machine its share, and let people label the rest."""
+        frozen = classes = sample = _none()
+        sureties: FloatArray = np.zeros(0)
+        if isinstance(decision, Certify | MachineLabel):
+            name = decision.classifier
+            logits = next(one for one in self.scored if one.classifier == name).pool_logits
+            frozen, classes, sureties = rounds.freeze(self.pool, logits)
+        while isinstance(decision, Certify):
+            drawn = rounds.draw_random(self.spec, "certificate", decision.look, frozen, decision.n_certificate)
+            answers = {int(item): int(label) for item, label in zip(drawn, self.people.ask(drawn), strict=True)}
+            sample = np.concatenate([sample, drawn])
+            decision = self._decide(engine, rounds.outcome(decision.look, frozen, classes, answers, self.people.n_labels_paid))
+        assert isinstance(decision, MachineLabel | HumanLabelAll)
+        n_ranked = decision.n_ranked if isinstance(decision, MachineLabel) else 0
+        by_machine = ~np.isin(frozen[:n_ranked], sample)
+        machine = frozen[:n_ranked][by_machine]
+        residual = np.setdiff1d(self.pool, np.concatenate([machine, sample]), assume_unique=True)
+        self.people.ask(residual)
+        return SimulatedCampaign(
+            spec=self.spec,
+            ids=self.ids,
+            n_classes=self.n_classes,
+            test_ids=self.test,
+            train_ids=self.train,
+            certificate_ids=sample,
+            residual_ids=residual,
+            machine_ids=machine,
+            machine_classes=classes[:n_ranked][by_machine],
+            machine_surety=sureties[:n_ranked][by_machine],
+            history=tuple(engine.history),
+            decision=decision,
+            n_labels_paid=self.people.n_labels_paid,
+            wall_seconds=time.perf_counter() - began,
+            decision_seconds=self.decision_seconds,
+        )

@@ -1,0 +1,107 @@
+"""Labelled images from the four shapes people keep them in, checked, at one size."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mcal_engine.errors import InvalidValue
+from mcal_engine.types import IntArray
+
+MIN_ITEMS = 200
+SHAPES = "an .npz file (images, labels), a .csv file (path,label), a .parquet file (image, label) or a folder CLASS/*.jpg"
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """A data set whose labels play the people.
+
+    Attributes:
+        name: what reports call it.
+        images: shape (n, S, S, 3) or (n, S, S, 1), uint8.
+        labels: shape (n,). Index into ``class_names``.
+        class_names: one per class; classes without an item are kept, since people could pick them.
+        n_skipped: images that could not be read; they are not part of the n.
+        notes: what was done to the data, as sentences for the reader of a report.
+    """
+
+    name: str
+    images: npt.NDArray[np.uint8]
+    labels: IntArray
+    class_names: tuple[str, ...]
+    n_skipped: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the images (not the labels), so that embeddings can be kept for the next run."""
+        hasher = hashlib.blake2b(repr(self.images.shape).encode(), digest_size=8)
+        hasher.update(np.ascontiguousarray(self.images).data)
+        return hasher.hexdigest()
+
+    def with_labels(self, labels: IntArray, name: str) -> LabelledImages:
+        """The same images under other labels, e.g. shuffled ones for a hopeless case."""
+        return replace(self, labels=np.asarray(labels, dtype=np.int64), name=name)
+
+
+def read(path: Path | str) -> LabelledImages:
+    """Read a data set; the shape is told from the path.
+
+    Raises:
+        InvalidValue: one sentence that names the file and what is wrong with it.
+    """
+    from mcal_engine.simulator import readers
+
+    path = Path(path)
+    if not path.exists():
+        raise InvalidValue(f"data: {path} does not exist")
+    if path.is_dir():
+        data = readers.read_parquet(path) if any(path.glob("*.parquet")) else readers.read_folder(path)
+    else:
+        by_suffix = {".npz": readers.read_npz, ".csv": readers.read_csv, ".parquet": readers.read_parquet}
+        if path.suffix.lower() not in by_suffix:
+            raise InvalidValue(f"data must be {SHAPES}, got {path.name}")
+        data = by_suffix[path.suffix.lower()](path)
+    return checked(data, str(path))
+
+
+def checked(data: LabelledImages, source: str) -> LabelledImages:
+    """``data`` if a campaign can be simulated on it."""
+    skipped = f" ({data.n_skipped:,} more could not be read)" if data.n_skipped else ""
+    if len(data) < MIN_ITEMS:
+        raise InvalidValue(f"a simulation needs at least {MIN_ITEMS} items, {source} has {len(data)}{skipped}")
+    present = np.unique(data.labels)
+    if len(present) < 2:
+        raise InvalidValue(f"a simulation needs at least 2 classes, every item of {source} is {data.class_names[int(present[0])]!r}")
+    return data
+
+
+def subset(data: LabelledImages, n: int | None, seed: int, per_class: int | None = None) -> IntArray:
+    """Rows of a random part of the data, ascending: ``n`` of all, or ``per_class`` of each class.
+
+    Rows rather than a copy, so that parts of one data set share its embeddings.
+    """
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
+    order = generator.permutation(len(data)).astype(np.int64)
+    if per_class is not None:
+        groups = [order[data.labels[order] == label][:per_class] for label in range(data.n_classes)]
+        rows = np.concatenate(groups)
+    else:
+        rows = order if n is None else order[:n]
+    if len(rows) < MIN_ITEMS:
+        raise InvalidValue(f"items must be at least {MIN_ITEMS}, got {len(rows)}")
+    if n is not None and n > len(data):
+        raise InvalidValue(f"items must be at most the {len(data):,} of the data set, got {n:,}")
+    return np.sort(rows)

@@ -1,0 +1,100 @@
+"""Candidate classifiers with a stopwatch: each fit is timed once, and a repeated campaign is charged what the first one measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mcal_engine.round import Scored
+from mcal_engine.types import IntArray
+
+if TYPE_CHECKING:
+    from mcal_engine.classifiers.base import Classifier
+
+
+class Stopwatch:
+    """Measured seconds, remembered by what was done.
+
+    Training time is money and so part of every decision. Without a memory the same seed could end differently on a busier machine,
+    and a data set whose embeddings are kept from an earlier run would look cheaper than it is.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        """``file``: JSON lines of ``[key, seconds]``, read now and appended to; ``None`` remembers for this process only."""
+        self._file = file
+        self._seconds: dict[str, float] = {}
+        if file is not None and file.exists():
+            for line in file.read_text().splitlines():
+                try:
+                    key, seconds = json.loads(line)
+                except ValueError:  # the last line of a killed run
+                    continue
+                self._seconds.setdefault(str(key), float(seconds))
+
+    def time(self, key: str, work: Callable[[], float | None]) -> float:
+        """Do ``work``; return the seconds that the first run with this ``key`` took.
+
+        ``work`` may return its seconds itself where it knows better than the clock around it.
+        """
+        began = time.perf_counter()
+        told = work()
+        seconds = time.perf_counter() - began if told is None else told
+        if key not in self._seconds:
+            self._seconds[key] = seconds
+            if self._file is not None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                with self._file.open("a") as stream:
+                    stream.write(json.dumps([key, seconds]) + "\n")
+        return self._seconds[key]
+
+
+@dataclass
+class Machine:
+    """One candidate classifier of a simulated campaign."""
+
+    name: str
+    classifier: Classifier
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+    def prepare(self, ids: IntArray) -> float:
+        """Seconds of what is done once per item (embedding it), at the rate that was measured when it was really done."""
+        return len(ids) * self.stopwatch.time(f"{self.name} prepare per item", lambda: self.classifier.prepare(ids) / max(len(ids), 1))
+
+    def fit_and_score(
+        self, train_ids: IntArray, train_labels: IntArray, test_ids: IntArray, pool_ids: IntArray, n_classes: int, seed: int, once: float
+    ) -> Scored:
+        """Train on B and score T and the pool; ``once`` is charged to this round on top."""
+        key = _digest(train_ids, train_labels, test_ids, pool_ids)
+        scored = []
+
+        def work() -> None:
+            self.classifier.fit(train_ids, train_labels, n_classes, seed=seed)
+            scored.append(self.classifier.logits(np.concatenate([test_ids, pool_ids])))
+
+        seconds = self.stopwatch.time(f"{self.name} round {seed} {key}", work)
+        logits = scored[0]
+        return Scored(self.name, logits[: len(test_ids)], logits[len(test_ids) :], seconds + once, once)
+
+
+def seed_of(campaign_seed: int, round: int) -> int:
+    """A classifier's seed for one round: its own stream, as round 0 of seed 7 must not be seed 7 itself."""
+    return int(np.random.SeedSequence(campaign_seed, spawn_key=(11, round)).generate_state(1)[0])
+
+
+def _digest(*arrays: IntArray) -> str:
+    hasher = hashlib.blake2b(digest_size=10)
+    for array in arrays:
+        hasher.update(f"{len(array)};".encode())
+        hasher.update(np.ascontiguousarray(array, dtype=np.int64).data)
+    return hasher.hexdigest()
+
+
+def names_of(machines: Sequence[Machine]) -> tuple[str, ...]:
+    return tuple(machine.name for machine in machines)

@@ -1,0 +1,71 @@
+"""What only a simulator can know: functions that see the labels nobody paid for. All are named ``true_…``; no decision uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mcal_engine.round import freeze
+from mcal_engine.simulator.campaign import RoundView, SimulatedCampaign
+from mcal_engine.types import BoolArray, FloatArray, IntArray
+
+
+def true_machine_errors(labels: IntArray, campaign: SimulatedCampaign) -> int:
+    """Machine labels that differ from what people would have said."""
+    return int(np.sum(labels[campaign.machine_ids] != campaign.machine_classes))
+
+
+def true_overall_error(labels: IntArray, campaign: SimulatedCampaign) -> float:
+    """Wrong labels of the finished data set as a share of all its items (the left side of Eq. 2)."""
+    return true_machine_errors(labels, campaign) / len(campaign.ids)
+
+
+def true_machine_error(labels: IntArray, campaign: SimulatedCampaign) -> float:
+    """Wrong labels as a share of the machine's; 0 where it made none."""
+    return true_machine_errors(labels, campaign) / max(len(campaign.machine_ids), 1)
+
+
+def true_wrong(labels: IntArray, pool_ids: IntArray, logits: FloatArray) -> BoolArray:
+    """Shape (n_pool,): whether the classifier is wrong, in the frozen order of the pool, surest first."""
+    ids, classes, _ = freeze(pool_ids, logits)
+    return np.asarray(labels[ids] != classes)
+
+
+def true_largest_machine_set(wrong: BoolArray, allowed: int) -> int:
+    """The longest surest-first prefix of the pool with at most ``allowed`` errors: the S* of an oracle."""
+    return int(np.searchsorted(np.cumsum(wrong), allowed, side="right"))
+
+
+def true_error_curve(wrong: BoolArray, n_items: int, grid: FloatArray) -> FloatArray:
+    """ε_θ for each θ of ``grid``: errors among the θ·|X| surest pool items as a share of X; NaN beyond the pool."""
+    totals = np.concatenate([[0], np.cumsum(wrong)])
+    sizes = np.floor(grid * n_items + 1e-9).astype(np.int64)
+    return np.where(sizes <= len(wrong), totals[np.minimum(sizes, len(wrong))] / n_items, np.nan)
+
+
+@dataclass
+class TrueTrajectory:
+    """Looks over a campaign's shoulder: what stopping at each round would really have cost, had S* been known.
+
+    Register it as an observer of :func:`mcal_engine.simulator.campaign.simulate`.
+    """
+
+    labels: IntArray
+    allowed: int
+    n_items: int
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def __call__(self, view: RoundView) -> None:
+        for scored in view.scored:
+            wrong = true_wrong(self.labels, view.pool_ids, scored.pool_logits)
+            self.rows.append(
+                {
+                    "round": view.observation.round,
+                    "n_train": view.observation.n_train,
+                    "n_pool": len(wrong),
+                    "true_pool_errors": int(wrong.sum()),
+                    "true_largest_machine_set": true_largest_machine_set(wrong, self.allowed),
+                    "training_seconds": sum(one.training_seconds for one in view.scored),
+                }
+            )

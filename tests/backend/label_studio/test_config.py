@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import pytest
+
+from backend.label_studio.config import config_fingerprint, parse_label_config
+from backend.label_studio.port import LabelControl
+from mcal_engine.errors import InvalidValue
+
+IMAGE = '<Image name="image" value="$image"/>'
+
+
+def choices(inner: str = '<Choice value="cat"/><Choice value="dog"/>', name: str = "kind", to: str = "image", more: str = "") -> str:
+    return f'<Choices name="{name}" toName="{to}" {more}>{inner}</Choices>'
+
+
+def view(*parts: str) -> str:
+    return f"<View>{''.join(parts)}</View>"
+
+
+def test_the_control_is_found_among_other_tags_and_whatever_the_layout() -> None:
+    xml = view('<Header value="Which?"/>', IMAGE, '<Text name="note" value="$note"/>', view(choices(more='choice="single-radio"')))
+    assert parse_label_config(xml) == LabelControl("kind", "image", "image", ("cat", "dog"))
+
+
+def test_an_alias_stands_in_results_and_so_is_the_choice() -> None:
+    xml = view(IMAGE, choices('<Choice value="A cat!" alias="cat"/><Choice value="dog"/>'))
+    assert parse_label_config(xml).choices == ("cat", "dog")
+
+
+def test_one_of_several_controls_is_taken_by_name() -> None:
+    xml = view(IMAGE, choices(), choices(name="quality"))
+    assert parse_label_config(xml, "quality").from_name == "quality"
+    with pytest.raises(InvalidValue, match=r"2 Choices.*label_control.*kind, quality"):
+        parse_label_config(xml)
+    with pytest.raises(InvalidValue, match=r"got 'colour'; there are: kind, quality"):
+        parse_label_config(xml, "colour")
+
+
+@pytest.mark.parametrize(
+    ("xml", "rule"),
+    [
+        (view(IMAGE), "must have a single-choice Choices on an Image"),
+        (view('<Text name="text" value="$text"/>', choices(to="text")), "must have a single-choice Choices on an Image"),
+        (view(IMAGE, choices(more='choice="multiple"')), 'must be single choice, got choice="multiple"'),
+        (view(IMAGE, choices('<Choice value="cat"/><Choice value="cat"/>')), "different choices, got twice: cat"),
+        (view(IMAGE, choices('<Choice value="cat"/>')), "at least 2 choices, got 1"),
+        (view(IMAGE, choices('<Choice value="cat"/><Choice/>')), "a Choice without a value"),
+        (view(IMAGE, choices("", more='value="$options"')), "must list its choices in the label config"),
+        (view(IMAGE, choices(more='allowNested="true"')), "nested choices"),
+        (view(IMAGE, choices(more='perRegion="true"')), "choices per region"),
+        (view('<Image name="image" value="http://x/y.png"/>', choices()), r'must have value="\$field".*got value=\'http'),
+        (view('<Image name="image"/>', choices()), r'must have value="\$field".*got value=\'\''),
+        (view('<Image name="image" valueList="$images"/>', choices()), "one image per task"),
+        ("<View>", "not valid XML"),
+        ("", "not valid XML"),
+        ('<!DOCTYPE a [<!ENTITY b "c">]><View/>', "must not have a DOCTYPE"),
+        ('<!doctype a SYSTEM "file:///etc/passwd"><View/>', "must not have a DOCTYPE"),
+        ("<View>" + "x" * 1_000_001 + "</View>", "at most 1,000,000 characters"),
+    ],
+)
+def test_a_config_that_cannot_be_used_says_which_rule_it_breaks(xml: str, rule: str) -> None:
+    with pytest.raises(InvalidValue, match=rule):
+        parse_label_config(xml)
+
+
+def test_the_fingerprint_follows_the_meaning_and_not_the_looks() -> None:
+    plain = config_fingerprint(parse_label_config(view(IMAGE, choices())))
+    dressed = view(
+        "<Style>.a{color:red}</Style>", IMAGE, choices('<Choice value="cat" hotkey="1"/>\n<Choice value="dog" background="red"/>')
+    )
+    assert config_fingerprint(parse_label_config(dressed)) == plain
+    for inner in (
+        '<Choice value="cat"/><Choice value="hound"/>',
+        '<Choice value="dog"/><Choice value="cat"/>',
+        '<Choice value="cat"/><Choice value="dog"/><Choice value="cow"/>',
+    ):
+        assert config_fingerprint(parse_label_config(view(IMAGE, choices(inner)))) != plain

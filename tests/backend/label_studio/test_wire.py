@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from backend.label_studio import wire
+from backend.label_studio.port import LabelControl, LabelStudioError, Prediction
+
+CONTROL = LabelControl("kind", "image", "image", ("cat", "dog"))
+
+
+def annotation(**fields: Any) -> dict[str, Any]:
+    row = {"id": 5, "result": wire.result_of("dog", CONTROL), "completed_by": 2, "updated_by": 2, "lead_time": 1.5, "was_cancelled": False}
+    row |= {"created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z", "parent_prediction": None}
+    return row | fields
+
+
+def test_an_annotation_is_read_whether_users_come_as_ids_or_as_objects() -> None:
+    for user in (2, {"id": 2, "email": "ann@example.com"}):
+        read = wire.annotation(annotation(completed_by=user, updated_by=user), 9, CONTROL)
+        assert (read.task_id, read.choice, read.completed_by, read.updated_by) == (9, "dog", 2, 2)
+        assert read.created_at == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        [],
+        [{"type": "choices", "from_name": "quality", "value": {"choices": ["dog"]}}],
+        [{"type": "choices", "from_name": "kind", "value": {"choices": ["dog", "cat"]}}],
+        [{"type": "choices", "from_name": "kind", "value": {"choices": []}}],
+        [{"type": "choices", "from_name": "kind", "value": {}}],
+        [{"type": "rectanglelabels", "from_name": "kind", "value": {"x": 1}}],
+    ],
+)
+def test_anything_but_one_choice_by_the_control_is_no_choice(result: list[dict[str, Any]]) -> None:
+    assert wire.choice_of(result, CONTROL) is None
+
+
+def test_provenance_survives_the_way_there_and_back() -> None:
+    said = {"campaign": 3, "margin": 0.25, "model_version": "größe", "certificate": {"look": 1}}
+    row = wire.prediction(Prediction(7, 0.5, "cat", said), "final", CONTROL)
+    assert (row["task"], row["model_version"], row["score"]) == (7, "final", 0.5)
+    assert wire.choice_of(row["result"], CONTROL) == "cat"
+    assert wire.provenance_of(row["result"]) == said
+    assert row["result"][0]["meta"]["text"][0].startswith('MCAL {"campaign": 3')
+
+
+@pytest.mark.parametrize("text", ["MCAL {broken", "MCAL [1]", "a remark", ["a remark", 3], None, [], "MCAL "])
+def test_a_remark_that_is_not_ours_is_no_provenance(text: Any) -> None:
+    assert wire.provenance_of([{"meta": {"text": text}}]) is None
+    assert wire.provenance_of([{"meta": None}, {}]) is None
+
+
+def test_an_empty_prediction_shows_people_nothing() -> None:
+    assert wire.prediction(Prediction(7, 1.0), "b1", CONTROL)["result"] == []
+
+
+@pytest.mark.parametrize("score", [-0.1, 1.01, float("nan")])
+def test_a_score_that_label_studio_would_drop_is_refused_here(score: float) -> None:
+    with pytest.raises(ValueError, match=r"score must be in \[0, 1\].*task 7"):
+        wire.prediction(Prediction(7, score), "b1", CONTROL)
+
+
+def test_an_image_is_found_by_its_field_or_by_its_path() -> None:
+    nested = LabelControl("kind", "image", "a.b", ("cat", "dog"))
+    assert wire.image_reference({"image": "/data/1.png"}, CONTROL) == "/data/1.png"
+    assert wire.image_reference({"a.b": "x", "a": {"b": "y"}}, nested) == "x"
+    assert wire.image_reference({"a": {"b": "y"}}, nested) == "y"
+    for missing in ({}, {"image": None}, {"image": 3}, {"image": ["x"]}):
+        assert wire.image_reference(missing, CONTROL) == ""
+    assert wire.image_reference({"a": "text"}, nested) == ""
+
+
+def test_what_another_version_of_label_studio_leaves_out_is_named() -> None:
+    row = annotation()
+    del row["updated_by"]
+    with pytest.raises(LabelStudioError, match="annotation without 'updated_by'"):
+        wire.annotation(row, 9, CONTROL)
+    with pytest.raises(LabelStudioError, match="project with id null"):
+        wire.project({"id": None})
+
+
+def test_times_are_utc_both_ways() -> None:
+    local = datetime(2026, 1, 2, 5, 0, tzinfo=timezone(timedelta(hours=2)))
+    assert wire.moment_text(local) == "2026-01-02T03:00:00.000000Z"
+    assert wire.moment("2026-01-02T05:00:00+02:00") == wire.moment("2026-01-02T03:00:00Z") == wire.moment("2026-01-02T03:00:00") == local
