@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import json
 import os
 import re
@@ -38,14 +37,21 @@ def is_access_token(token: str) -> bool:
 def kept_secret(path: Path) -> str:
     """The secret in this file; made on the first call, readable by this user only."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Written whole under another name, then linked: of processes that start together one wins, and all read the same.
-        draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(32))
-        try:
-            with contextlib.suppress(FileExistsError):
-                path.hardlink_to(draft)
-        finally:
-            draft.unlink()
+        keep(path, secrets.token_urlsafe(32))
     return path.read_text().strip()
+
+
+def keep(path: Path, text: str) -> bool:
+    """Write a file that only this user can read, unless there is one already. Returns whether it was this call that wrote it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written whole under another name, then linked: of processes that start together one wins, and all read the same.
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True

@@ -82,6 +82,18 @@ class ServerSettings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None, repr=False, description="What Label Studio's webhooks must carry; without one it is made once and kept in data_dir."
     )
+    admin_user: str = Field("admin", min_length=1, description="User name that opens the pages and the API.")
+    admin_password: SecretStr | None = Field(
+        None,
+        repr=False,
+        description="Password that goes with admin_user, or its hash by werkzeug.security; on loopback one is made at the first start.",
+    )
+    api_token: SecretStr | None = Field(
+        None, repr=False, min_length=16, description="What programs send to the API as a bearer token; without one they log in as admin_user."
+    )
+    label_studio_public_url: str | None = Field(
+        None, description="Address of Label Studio as browsers reach it, where that differs from label_studio_url."
+    )
     device: str = Field("auto", description="Where to train: auto, cpu, cuda, cuda:1, mps.")
     poll_seconds: float = Field(
         20.0, gt=0, description="Time between looks at Label Studio when no webhook comes.", json_schema_extra={"unit": "s"}
@@ -100,10 +112,10 @@ class ServerSettings(BaseSettings):
     fetch_threads: int = Field(8, ge=1, le=64, description="Images fetched at the same time.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
 
-    @field_validator("label_studio_url", "public_url")
+    @field_validator("label_studio_url", "public_url", "label_studio_public_url")
     @classmethod
-    def _address(cls, value: str, info: ValidationInfo) -> str:
-        return plain_address(info.field_name or "", value)
+    def _address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value is None else plain_address(info.field_name or "", value)
 
     @field_validator("data_dir")
     @classmethod
@@ -148,6 +160,10 @@ class ServerSettings(BaseSettings):
     def ensure_webhook_secret(self) -> SecretStr:
         """``webhook_secret``, or the one kept in ``data_dir``: made on the first call, readable by this user only."""
         return self.webhook_secret or SecretStr(kept_secret(self.data_dir / "webhook-secret"))
+
+    def ensure_session_secret(self) -> SecretStr:
+        """What the pages' session cookies are signed with, kept in ``data_dir`` so that a restart logs nobody out."""
+        return SecretStr(kept_secret(self.data_dir / "session-secret"))
 
 
 class Setting(NamedTuple):

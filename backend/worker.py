@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from mcal_engine.errors import MCALError
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = timedelta(minutes=1)  # between tries while something is wrong
+REST_SECONDS = 1.5  # between two looks at one campaign: busy people send many hints, and every look costs Label Studio some work
 TRIES = 3  # of the same error that waiting does not mend, before a person is asked
 HOW_TO_GO_ON = "See the worker's log, mend the cause, then mcal campaign resume."
 
@@ -57,12 +59,15 @@ class Worker:
         jobs: where hints wait.
         poll_seconds: between looks at every live campaign, hints or not.
         stop: set it to end; a training is ended, everything else is finished first.
+        rest_seconds: between two looks at one campaign.
     """
 
     services: Services
     jobs: JobQueue
     poll_seconds: float
     stop: threading.Event = field(default_factory=threading.Event)
+    rest_seconds: float = REST_SECONDS
+    _looked: dict[int, float] = field(default_factory=dict)
     _troubles: dict[int, _Trouble] = field(default_factory=dict)
     _told: dict[int, str] = field(default_factory=dict)
 
@@ -80,7 +85,7 @@ class Worker:
 
     def look(self, campaign_id: int) -> None:
         """Advance one campaign; errors are told in one line and tried again later, or handed to a person."""
-        if self._waits(campaign_id) or self.stop.is_set():
+        if self._waits(campaign_id) or self._rests(campaign_id):
             return
         try:
             state = advance(self.services, campaign_id, self.stop.is_set)
@@ -92,20 +97,26 @@ class Worker:
             self._failed(campaign_id, error, lasting=False)
         except MCALError as error:
             self._failed(campaign_id, error, lasting=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (one campaign's trouble must not end the worker)
             trace = scrub("".join(traceback.format_exception(error)))
             logger.error("campaign %d: unexpected error\n%s", campaign_id, trace)  # noqa: TRY400 (without its secrets)
             self._failed(campaign_id, error, lasting=True)
         else:
             self._troubles.pop(campaign_id, None)
             self._tell(state)
+        self._looked[campaign_id] = time.monotonic()
+
+    def _rests(self, campaign_id: int) -> bool:
+        """Wait until the last look is a while ago, and say whether the worker was asked to stop meanwhile. Hints pile up to one."""
+        pause = self._looked.get(campaign_id, float("-inf")) + self.rest_seconds - time.monotonic()
+        return self.stop.wait(max(pause, 0.0))
 
     def _waits(self, campaign_id: int) -> bool:
         trouble = self._troubles.get(campaign_id)
         return trouble is not None and self.services.now() < trouble.again_at
 
     def _failed(self, campaign_id: int, error: Exception, *, lasting: bool, mends_itself: bool = False) -> None:
-        text = f"{error}" if isinstance(error, MCALError) else f"{type(error).__name__}: {error}"
+        text = scrub(f"{error}" if isinstance(error, MCALError) else f"{type(error).__name__}: {error}")
         before = self._troubles.get(campaign_id)
         times = before.times + 1 if before is not None and before.text == text else 1
         pause = min(timedelta(seconds=2.0 ** min(times, 10)), LONGEST_PAUSE)

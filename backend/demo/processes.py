@@ -14,6 +14,7 @@ from typing import Self
 
 import httpx
 
+import backend
 from backend.demo import watchdog
 from mcal_engine.errors import MCALError
 
@@ -52,6 +53,7 @@ class Command:
     def start(self) -> None:
         """Start the command; does not wait for it to be ready."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)} | self._settings
+        code = [str(Path(backend.__file__).parents[1]), environment.get("PYTHONPATH", "")]  # the very code that runs here
         own = [sys.executable, "-m", "backend.cli", *self._arguments]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 (our own command)
@@ -59,7 +61,7 @@ class Command:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment | {"PYTHONUNBUFFERED": "1"},
+                env=environment | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(filter(None, code))},
                 cwd=self._directory,
                 start_new_session=True,
             )

@@ -74,8 +74,7 @@ def run(options: Options, console: Console, show_report: ShowReport) -> int:
 
 def _campaign(house: House, options: Options, display: Display, console: Console, show_report: ShowReport) -> int:
     campaign = house.connect()
-    display.say(f"connected {house.url} as the project's model: campaign {campaign}, {len(house.people)} annotators begin")
-    house.start_annotators()
+    display.say(f"connected {house.url} as the project's model: campaign {campaign}")
     try:
         report = _watch(house, display)
         house.stop_annotators()
@@ -113,6 +112,9 @@ def _watch(house: House, display: Display) -> dict[str, Any]:
         if state.report is not None:
             return dict(state.report)
         _refuse_ends(state)
+        if state.published is not None and not house.annotators:
+            display.say(f"{len(house.people)} annotators begin")
+            house.start_annotators()
         now = (state.last_seq, state.n_labels_paid)
         if now != seen:
             seen, since = now, time.monotonic()

@@ -120,6 +120,8 @@ class MediaFetcher:
         status = response.status_code
         if status == 401 and trusted:  # not this image's fault: without a valid token none can be had
             raise self._connection.refusal(status, "reading an image", f"GET {url.path}")
+        if status == 500 and trusted and b"has_permission" in response.read():  # how 1.23.2 answers for an upload it does not know
+            raise MediaError(f"Label Studio, {url.path}: no such upload", retryable=False)
         if not response.is_success:
             where = f"Label Studio, {url.path}" if trusted else url.host
             raise MediaError(f"{where}: answered {status}", retryable=status in (408, 425, 429) or status >= 500)

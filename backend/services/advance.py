@@ -15,7 +15,7 @@ from backend.services.lease import Lease, hold
 from backend.services.open_campaign import Unfit, open_campaign
 from backend.services.ports import Services
 from backend.services.publish import guard, serve
-from backend.services.reconcile import Trouble, check_project, reconcile
+from backend.services.reconcile import Trouble, check_project, labelled_by_hand, reconcile
 from backend.services.state import ENDED, Phase, State, derive
 from backend.store import Conflict, NewEvent
 from mcal_engine.types import Certify, MachineLabel
@@ -80,11 +80,14 @@ class _Loop:
         if state.stage == Phase.REQUESTED:
             return state.phase != Phase.PAUSED and self._open(state)
         project = self.services.label_studio.project(state.project_id)
-        if self._in_trouble(state, check_project(project, state)):
+        trouble = check_project(project, state)
+        if trouble is None:
+            state = self._reconcile(state, project)
+            trouble = labelled_by_hand(state)
+        if self._in_trouble(state, trouble):
             return False
         if state.halt is not None:
             return self._lift(state)
-        state = self._reconcile(state, project)
         if state.phase == Phase.PAUSED:
             guard(self.services, state, project)
             return False

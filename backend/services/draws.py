@@ -22,8 +22,8 @@ def ids_of(items: Iterable[Item]) -> IntArray:
 
 
 def model_version(state: State, kind: QueueKind) -> str:
-    """One per queue, so that a new queue never shows what an older one left."""
-    return f"mcal-c{state.campaign_id}-q{len(state.queues)}-{kind}"
+    """One per queue, so that a new queue never shows what an older one left; the time sets campaigns of a lost database apart."""
+    return f"mcal-c{state.campaign_id}-{int(state.created_at.timestamp()):x}-q{len(state.queues)}-{kind}"
 
 
 def start_queue(state: State, decision: Acquire) -> tuple[Queue, list[Assignment]]:

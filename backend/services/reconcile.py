@@ -65,6 +65,18 @@ def too_many_annotators(project: Project) -> Trouble:
     )
 
 
+def labelled_by_hand(state: State) -> Trouble | None:
+    """Whether the service user has labelled a task that this campaign did not plan to: nobody could tell such a label from ours."""
+    planned = {row.task_id for row in state.machine_labels}
+    strays = [item.task_id for item in state.live if item.machine_annotation_id is not None and item.task_id not in planned]
+    if not strays:
+        return None
+    return Trouble(
+        f"the user whom this backend acts as has labelled {len(strays):,} tasks by hand, such as task {strays[0]}",
+        "Delete these annotations and label as another user: this one must be the backend's alone.",
+    )
+
+
 def reconcile(services: Services, state: State, project: Project, *, full: bool = False) -> bool:
     """Read what has changed in Label Studio into the ledger; let human labels win over machine labels.
 

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
-from waitress import wasyncore  # type: ignore[import-untyped]
-from waitress.server import create_server  # type: ignore[import-untyped]
+from waitress import wasyncore
+from waitress.server import create_server
 
 from mcal_engine.errors import InvalidValue
 

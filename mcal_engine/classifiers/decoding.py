@@ -89,11 +89,11 @@ def _eight_bits(gray: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> UInt
     values = np.nan_to_num(gray.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     if np.issubdtype(gray.dtype, np.floating):
         values = values - min(values.min(), 0.0)
-        top = 1.0 if values.max() <= 1.0 else values.max()
+        top = max(1.0, values.max())
     else:
         values = np.maximum(values, 0.0)
         top = max(2.0 ** np.ceil(np.log2(values.max() + 1.0)), 256.0) - 1.0
-    return np.round(values * (255.0 / top)).astype(np.uint8)
+    return np.asarray(np.round(values * (255.0 / top)), dtype=np.uint8)
 
 
 def _what_it_is(content: bytes) -> str:

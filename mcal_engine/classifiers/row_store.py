@@ -44,7 +44,7 @@ class RowStore:
         for path in (self._rows_path, self._index_path):
             path.touch()
         self._n = 0
-        self._records = np.empty(0, dtype=RECORD)  # the first _n are in use
+        self._records: npt.NDArray[Any] = np.empty(0, dtype=RECORD)  # the first _n are in use
         self._row_of: dict[int, int] = {}
         self._unsynced = 0
         self._map: npt.NDArray[Any] = np.empty((0, *shape), dtype=self._dtype)

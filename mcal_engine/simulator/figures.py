@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,8 +58,12 @@ def cost_forecast(report: dict[str, Any]) -> Figure:
     if banded:
         around = [row["n_train"] for row in banded]
         edge = [row["plan"]["high"] for row in banded] + [row["plan"]["low"] for row in reversed(banded)]
-        figure.add_scatter(x=around + around[::-1], y=edge, fill="toself", name="90 % band of C*", line={"width": 0}, fillcolor="#2563eb22")
-    figure.add_scatter(x=sizes, y=[row["plan"]["total_cost"] for row in rows], name="C*: best plan", line={"color": BLUE}, mode="lines+markers")
+        figure.add_scatter(
+            x=around + around[::-1], y=edge, mode="lines", fill="toself", name="90 % band of C*", line={"width": 0}, fillcolor="#2563eb22"
+        )
+    figure.add_scatter(
+        x=sizes, y=[row["plan"]["total_cost"] for row in rows], name="C*: best plan", line={"color": BLUE}, mode="lines+markers"
+    )
     stop_now = [row["plan"]["total_cost_now"] for row in rows]
     figure.add_scatter(x=sizes, y=stop_now, name="if training stopped here", line={"color": ORANGE}, mode="lines+markers")
     figure.add_hline(report["human_only_cost"], line={"dash": "dot", "color": GRAY}, annotation_text="people alone")
@@ -89,7 +94,7 @@ def error_curves(campaign: SimulatedCampaign, classifier: str, every: int = 4) -
         points = measured[index]
         figure.add_scatter(x=[p[0] for p in points], y=[p[1] for p in points], name=name, mode="markers", marker={"color": colour})
         if not isinstance(model, FitFailed):
-            law = model.laws(sizes)[index]
+            law = model.laws(np.asarray(sizes, dtype=np.float64))[index]
             figure.add_scatter(x=sizes, y=law, name=f"{name}, fit", line={"color": colour}, showlegend=False)
     figure.add_hline(spec.target_error, line={"dash": "dash", "color": ORANGE}, annotation_text="target error")
     return figure
@@ -102,7 +107,9 @@ def parts(report: dict[str, Any]) -> Figure:
         share = report[key] / report["n_items"]
         text = f"{report[key]:,}" if share > 0.03 else ""
         figure.add_bar(x=[share], y=["items"], name=name, orientation="h", marker={"color": colour}, text=[text], textposition="inside")
-    figure.update_layout(barmode="stack", height=230, xaxis={"tickformat": ".0%", "range": [0, 1]})
+    figure.update_layout(
+        barmode="stack", height=250, legend={"y": -0.55, "traceorder": "normal"}, xaxis={"tickformat": ".0%", "range": [0, 1]}
+    )
     return figure
 
 
@@ -110,8 +117,8 @@ def accuracy_by_margin(wrong: BoolArray, n_ranked: int, n_bins: int = 20) -> Fig
     """The last classifier's true accuracy along the frozen order of the pool, surest first (the paper's Fig. 5)."""
     figure = _figure("True accuracy of the last classifier by margin", "pool items, surest first", "accuracy")
     edges = np.linspace(0, len(wrong), min(n_bins, len(wrong)) + 1).astype(int)
-    accuracy = [1 - float(wrong[low:high].mean()) for low, high in zip(edges, edges[1:], strict=False)]
-    middle = [(low + high) / 2 for low, high in zip(edges, edges[1:], strict=False)]
+    accuracy = [1 - float(wrong[low:high].mean()) for low, high in pairwise(edges)]
+    middle = [(low + high) / 2 for low, high in pairwise(edges)]
     figure.add_bar(x=middle, y=accuracy, width=np.diff(edges) * 0.92, marker={"color": BLUE}, name="accuracy", showlegend=False)
     if n_ranked:
         figure.add_vline(n_ranked, line={"dash": "dash", "color": GREEN}, annotation_text="machine-labelled up to here")

@@ -16,7 +16,7 @@ from mcal_engine.round import Scored
 from mcal_engine.types import IntArray
 
 if TYPE_CHECKING:
-    from mcal_engine.classifiers.base import Classifier
+    from mcal_engine.classifiers.base import Classifier, ProgressCallback
 
 
 class Stopwatch:
@@ -62,10 +62,15 @@ class Machine:
     name: str
     classifier: Classifier
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    on_progress: ProgressCallback | None = None
 
     def prepare(self, ids: IntArray) -> float:
         """Seconds of what is done once per item (embedding it), at the rate that was measured when it was really done."""
-        return len(ids) * self.stopwatch.time(f"{self.name} prepare per item", lambda: self.classifier.prepare(ids) / max(len(ids), 1))
+
+        def work() -> float:
+            return self.classifier.prepare(ids, progress=self.on_progress) / max(len(ids), 1)
+
+        return len(ids) * self.stopwatch.time(f"{self.name} prepare per item", work)
 
     def fit_and_score(
         self, train_ids: IntArray, train_labels: IntArray, test_ids: IntArray, pool_ids: IntArray, n_classes: int, seed: int, once: float
@@ -75,8 +80,8 @@ class Machine:
         scored = []
 
         def work() -> None:
-            self.classifier.fit(train_ids, train_labels, n_classes, seed=seed)
-            scored.append(self.classifier.logits(np.concatenate([test_ids, pool_ids])))
+            self.classifier.fit(train_ids, train_labels, n_classes, seed=seed, progress=self.on_progress)
+            scored.append(self.classifier.logits(np.concatenate([test_ids, pool_ids]), progress=self.on_progress))
 
         seconds = self.stopwatch.time(f"{self.name} round {seed} {key}", work)
         logits = scored[0]

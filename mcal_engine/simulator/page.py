@@ -6,35 +6,55 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mcal_engine.simulator import figures
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from mcal_engine.simulator.session import Played
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"  # nothing is ever fetched
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1d2733; max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: right; padding: .3rem .6rem; border-bottom: 1px solid #e2e8f0; white-space: nowrap; }
-th:last-child, td:last-child { white-space: normal; } .words, th:first-child, td:first-child, td:last-child, th:last-child { text-align: left; }
+th:last-child, td:last-child { white-space: normal; }
+th:first-child, td:first-child, td:last-child, th:last-child { text-align: left; }
 dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)); gap: .8rem; }
 dt { color: #475569; font-size: .85rem; } dd { margin: 0; font-size: 1.2rem; font-weight: 600; } .wide { overflow-x: auto; }
 """
 
 
-def page(report: dict[str, Any], figures: Sequence[Figure]) -> str:
+def page_of(played: Played) -> str:
+    """The page of one finished campaign."""
+    report, campaign = played.report, played.campaign
+    classifier = report["classifier"] or campaign.spec.classifiers[0]
+    plots = [
+        figures.parts(report),
+        figures.cost_forecast(report),
+        figures.error_curves(campaign, classifier),
+        figures.accuracy_by_margin(played.wrong, played.n_ranked),
+    ]
+    return page(report, plots)
+
+
+def page(report: dict[str, Any], plots: Sequence[Figure]) -> str:
     """The whole page; plotly's script is inside it once."""
-    plots = "".join(
+    drawn = "".join(
         figure.to_html(full_html=False, include_plotlyjs=index == 0, config={"displaylogo": False, "responsive": True})
-        for index, figure in enumerate(figures)
+        for index, figure in enumerate(plots)
     )
     title = f"Simulated campaign on {report['data']['name']}"
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><main>",
             f"<h1>{html.escape(title)}</h1><p>{html.escape(_sentence(report))}</p>",
             _facts(report),
             *(f"<p>{html.escape(note)}.</p>" for note in report["data"]["notes"]),
-            plots,
+            drawn,
             _table("Compared with", BASELINE_COLUMNS, report["baselines"]) if report.get("baselines") else "",
             _table("Rounds", ROUND_COLUMNS, report["rounds"]),
             f"<p>{html.escape(_made_with(report))}</p></main></body></html>",
@@ -65,7 +85,9 @@ def _facts(report: dict[str, Any]) -> str:
         "Training": f"{report['training_seconds']:,.0f} s, {report['training_cost']:,.2f} {money}",
         "Classifier": report["classifier"] or "none",
     }
-    return "<dl>" + "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items()) + "</dl>"
+    return (
+        "<dl>" + "".join(f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd></div>" for name, value in facts.items()) + "</dl>"
+    )
 
 
 Column = tuple[str, str, str]  # heading, path of the value, format
@@ -95,7 +117,9 @@ BASELINE_COLUMNS: tuple[Column, ...] = (
 
 def _table(title: str, columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> str:
     head = "".join(f"<th>{html.escape(heading)}</th>" for heading, _, _ in columns)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(_cell(row, path, form))}</td>" for _, path, form in columns) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_cell(row, path, form))}</td>" for _, path, form in columns) + "</tr>" for row in rows
+    )
     return f'<h2>{html.escape(title)}</h2><div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
@@ -108,4 +132,4 @@ def _cell(row: dict[str, Any], path: str, form: str) -> str:
 
 def _made_with(report: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    return f"Seed {report['seed']}; {report['wall_seconds']:,.0f} s of this machine, embeddings kept from earlier runs not counted; {versions}."
+    return f"Seed {report['seed']}; {report['wall_seconds']:,.0f} s here, without embeddings kept from earlier runs; {versions}."

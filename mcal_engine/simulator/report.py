@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
@@ -57,6 +59,7 @@ def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
         "wall_seconds": campaign.wall_seconds,
         "decision_seconds": campaign.decision_seconds,
         "training_seconds": campaign.training_seconds,
+        "peak_memory_mb": peak_memory_mb(),
         "seed": spec.seed,
         "versions": versions(),
         "true_overall_error": true_overall_error(labels, campaign),
@@ -73,6 +76,12 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found | {"machine": f"{platform.machine()}, {_cpu()}, {os.cpu_count()} cores"}
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held so far; the kernel counts it in kilobytes, macOS in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def _cpu() -> str:
@@ -104,7 +113,9 @@ def _looks(campaign: SimulatedCampaign) -> list[dict[str, Any]]:
 
 def _rounds(campaign: SimulatedCampaign) -> Sequence[tuple[Observation, Decision]]:
     pairs = zip(campaign.history, campaign.history[1:], strict=False)
-    return [(row, after) for row, after in pairs if isinstance(row, Observation) and not isinstance(after, Observation | CertificateOutcome)]
+    return [
+        (row, after) for row, after in pairs if isinstance(row, Observation) and not isinstance(after, Observation | CertificateOutcome)
+    ]
 
 
 def _round(row: Observation, decision: Decision) -> dict[str, Any]:

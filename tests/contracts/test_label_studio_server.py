@@ -80,8 +80,9 @@ def test_both_kinds_of_token_name_the_same_user_and_read_the_same_files(
         assert served.image == local
         assert client.fetch_media(upload.image, task_id=upload.id, max_bytes=10_000) == png("red")
         assert client.fetch_media(served.image, task_id=served.id, max_bytes=10_000) == png("blue")
-        with pytest.raises(MediaError, match="answered 404"):
+        with pytest.raises(MediaError, match="no such upload") as caught:
             client.fetch_media("/data/upload/1/none.png", task_id=upload.id, max_bytes=10_000)
+        assert not caught.value.retryable
         with pytest.raises(MediaError, match="answered 404"):  # no storage for this bucket
             client.fetch_media("s3://bucket/x.png", task_id=upload.id, max_bytes=10_000)
 

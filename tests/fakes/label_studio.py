@@ -273,19 +273,23 @@ class FakeLabelStudio:
         self._call("delete_predictions", work)
 
     def predictions_to_annotations(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
+        wanted = set(task_ids)
+
         def work() -> None:
             for task in self._of(project_id):
                 used = {each.parent_prediction for each in task.annotations}
                 for each in task.predictions:
-                    if task.id in set(task_ids) and each.model_version == model_version and each.id not in used:
+                    if task.id in wanted and each.model_version == model_version and each.id not in used:
                         self._machine_annotation(task, each)
 
         self._call("predictions_to_annotations", work)
 
     def delete_annotations_by(self, project_id: int, user_id: int, task_ids: Sequence[int]) -> None:
+        wanted = set(task_ids)
+
         def work() -> None:
             for task in self._of(project_id):
-                if task.id in set(task_ids) and any(each.completed_by == user_id for each in task.annotations):
+                if task.id in wanted and any(each.completed_by == user_id for each in task.annotations):
                     task.annotations = [each for each in task.annotations if each.completed_by != user_id]
                     task.updated_at = self._tick()
 

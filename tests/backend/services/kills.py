@@ -22,9 +22,9 @@ READS = frozenset(
 
 
 class Counter:
-    """Counts the changes that a worker makes and dies after one of them; at 0 it dies before the first."""
+    """Counts the changes that a worker makes and dies after one of them (by number or by name); at 0 it dies before the first."""
 
-    def __init__(self, at: int | None) -> None:
+    def __init__(self, at: int | str | None) -> None:
         self.n, self.at = 0, at
         self.names: list[str] = []
         self._thread = threading.get_ident()
@@ -37,7 +37,7 @@ class Counter:
         self.n += 1
         self.names.append(name)
         result = work()
-        if self.n == self.at:
+        if self.at in (self.n, name):
             raise Killed(name)
         return result
 
@@ -58,7 +58,7 @@ class Mortal:
         return self._counter.call(self._name, lambda: self._inner(*args, **kwargs))
 
 
-def advance_until(world: World, at: int | None) -> Counter:
+def advance_until(world: World, at: int | str | None) -> Counter:
     """Advance with a worker that has just started and dies after its ``at``-th change; returns what it did."""
     counter = Counter(at)
     services = world.fresh_services(

@@ -1,14 +1,17 @@
-"""A worker may die anywhere. Whoever comes next ends up with the same ledger: nothing doubled, nothing lost."""
+"""A worker may die anywhere, Label Studio may go away or lose a reply at any call. What follows ends up with the same ledger."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.backend.services.kills import Snapshot, advance_until
+from backend.label_studio.port import LabelStudioError
+from tests.backend.services.kills import READS, Snapshot, advance_until, lapse
 from tests.backend.services.world import World
+
+Accident = Callable[[World, int], str]
 
 
 def moments(world: World) -> Iterator[Snapshot]:
@@ -24,30 +27,76 @@ def moments(world: World) -> Iterator[Snapshot]:
     raise AssertionError("the campaign does not end")
 
 
-def die_everywhere(world: World, stride: int) -> list[str]:
-    """Die after every ``stride``-th change of every advance; returns after which."""
-    died: list[str] = []
+def strike_everywhere(world: World, accident: Accident, stride: int) -> list[str]:
+    """Let the accident happen at every ``stride``-th place of every advance; returns where it did."""
+    struck: list[str] = []
     for first, before in enumerate(moments(world)):
-        changes = advance_until(world, None).n
+        advance_until(world, None)
         expected, annotations = world.ledger(), sorted(world.machine_annotations())
-        for at in range(first % stride, changes + 1, stride):
+        for at in range(first % stride, 10_000, stride):
             before.restore(world)
-            counter = advance_until(world, at)
+            where = accident(world, at)
+            if not where:
+                break
+            world.fresh_services()
             world.advance()
-            died.append(counter.names[at - 1] if at else "nothing")
-            assert world.ledger() == expected, f"died after change {at}: {died[-1]}"
-            assert sorted(world.machine_annotations()) == annotations, f"died after change {at}: {died[-1]}"
+            struck.append(where)
+            assert world.ledger() == expected, f"struck at {at}: {where}"
+            assert sorted(world.machine_annotations()) == annotations, f"struck at {at}: {where}"
     report = world.state().report
     assert report is not None and report["n_machine"] > 0
-    return died
+    return struck
 
 
-def test_a_worker_that_dies_here_and_there_changes_nothing(tmp_path: Path) -> None:
-    died = die_everywhere(World(tmp_path, n=205, test_size=20, batch_size=10, target_error=0.1), stride=9)
-    assert len(died) > 8
+def die(world: World, at: int) -> str:
+    """The worker dies after its ``at``-th change."""
+    names = advance_until(world, at).names
+    return "the start" if at == 0 else names[at - 1] if at <= len(names) else ""
+
+
+def go_away(world: World, at: int) -> str:
+    """Label Studio answers ``at`` calls and then no more; later it is back."""
+    return _with_calls(world, at, lambda: setattr(world.label_studio, "down", True))
+
+
+def lose_a_reply(world: World, at: int) -> str:
+    """Label Studio does what it is asked in its ``at``-th call, and its answer gets lost."""
+    return _with_calls(world, at, lambda: world.label_studio.fail(after_effect=True), changes_only=True)
+
+
+def _with_calls(world: World, at: int, strike: Callable[[], None], *, changes_only: bool = False) -> str:
+    seen: list[str] = []
+
+    def before(method: str) -> None:
+        if changes_only and method in READS:
+            return
+        seen.append(method)
+        if len(seen) == at + 1:
+            strike()
+
+    world.label_studio.before = before
+    try:
+        world.advance()
+    except LabelStudioError:
+        return seen[at]
+    finally:
+        world.label_studio.before, world.label_studio.down = None, False
+        lapse(world)
+    return ""
+
+
+def small(tmp_path: Path) -> World:
+    return World(tmp_path, n=205, test_size=20, batch_size=10, target_error=0.1)
+
+
+@pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])
+def test_accidents_here_and_there_change_nothing(tmp_path: Path, accident: Accident) -> None:
+    assert len(strike_everywhere(small(tmp_path), accident, stride=11)) >= 3
 
 
 @pytest.mark.slow
-def test_a_worker_that_dies_after_any_change_changes_nothing(tmp_path: Path) -> None:
-    died = die_everywhere(World(tmp_path, n=220, test_size=20, batch_size=10, target_error=0.1), stride=1)
-    assert {"trainer", "store.append", "label_studio.predictions_to_annotations", "store.set_machine_labels"} <= set(died)
+@pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])
+def test_accidents_anywhere_change_nothing(tmp_path: Path, accident: Accident) -> None:
+    struck = set(strike_everywhere(small(tmp_path), accident, stride=1))
+    written = "predictions_to_annotations"
+    assert {f"label_studio.{written}", "trainer", "store.append", "store.set_machine_labels"} <= struck or written in struck

@@ -283,3 +283,16 @@ def test_a_history_that_keeps_moving_is_a_conflict_and_not_an_endless_loop(tmp_p
     world.fresh_services(store=Moving())
     with pytest.raises(Conflict):
         world.advance()
+
+
+def test_a_label_by_the_service_user_halts_the_campaign_until_it_is_deleted(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.advance()
+    task = world.tasks[0]
+    annotation = world.label_studio.annotate(task, world.label_studio.service_user, world.right(task))
+    state = world.advance()
+    assert state.phase == Phase.HALTED and state.halt is not None and f"such as task {task}" in state.halt.reason
+    world.advance()
+    assert len(world.store.events(world.campaign.id, kinds=("halted", "resumed"))) == 1
+    world.label_studio.remove_annotation(annotation)
+    assert world.advance().phase == Phase.COLLECTING

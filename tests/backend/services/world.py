@@ -187,7 +187,9 @@ class World:
 
     def machine_annotations(self) -> dict[int, Any]:
         me = self.label_studio.service_user.id
-        found = {task: [a for a in rows if a.completed_by == me and a.updated_by in (None, me)] for task, rows in self.annotations().items()}
+        found = {
+            task: [a for a in rows if a.completed_by == me and a.updated_by in (None, me)] for task, rows in self.annotations().items()
+        }
         assert all(len(rows) <= 1 for rows in found.values()), "a task has two machine labels"
         return {task: rows[0] for task, rows in found.items() if rows}
 
@@ -195,7 +197,9 @@ class World:
         """Everything that must be the same however the campaign came about: no times, no ids of annotations."""
         state = self.state()
         items = {task: (item.label, item.skipped, item.deleted, item.n_human, item.preexisting) for task, item in state.items.items()}
-        report = None if state.report is None else {key: value for key, value in state.report.items() if key not in ("wall_seconds", "versions")}
+        report = (
+            None if state.report is None else {key: value for key, value in state.report.items() if key not in ("wall_seconds", "versions")}
+        )
         return {
             "phase": state.phase,
             "items": items,

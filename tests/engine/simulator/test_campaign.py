@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mcal_engine import codec
-from mcal_engine.certificate import allowance
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator import truth
 from mcal_engine.simulator.campaign import RoundView, SimulatedCampaign, simulate
@@ -19,7 +18,7 @@ from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import HumanLabelAll, MachineLabel
+from mcal_engine.types import HumanLabelAll, IntArray, MachineLabel
 from tests.engine.simulator.toy import RidgeClassifier, toy_data, toy_machines
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04)
@@ -34,11 +33,11 @@ def play(data: LabelledImages, spec: CampaignSpec = SPEC, **options: Any) -> Sim
 class Listener(Annotators):
     """People who remember what they were asked."""
 
-    def __init__(self, labels: np.ndarray) -> None:
+    def __init__(self, labels: IntArray) -> None:
         super().__init__(labels)
         self.asked: list[int] = []
 
-    def ask(self, ids: np.ndarray) -> np.ndarray:
+    def ask(self, ids: IntArray) -> IntArray:
         self.asked += ids.tolist()
         return super().ask(ids)
 

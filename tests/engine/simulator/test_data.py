@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mcal_engine.classifiers.base import UInt8Array
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.data import read, subset
 from tests.engine.simulator.toy import toy_data
@@ -20,11 +21,11 @@ from tests.engine.simulator.toy import toy_data
 N = 240
 
 
-def pictures(n: int = N, side: int = 16, seed: int = 0) -> np.ndarray:
+def pictures(n: int = N, side: int = 16, seed: int = 0) -> UInt8Array:
     return np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
 
 
-def png(pixels: np.ndarray) -> bytes:
+def png(pixels: UInt8Array) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
@@ -127,7 +128,7 @@ def good(**changes: Any) -> dict[str, Any]:
     return {"images": pictures(), "labels": np.arange(N) % 2} | changes
 
 
-BAD_NPZ = {
+BAD_NPZ: dict[str, tuple[dict[str, Any], str]] = {
     "labels missing": ({"images": pictures()}, "has no array named labels; it holds images"),
     "images missing": ({"labels": np.arange(N)}, "has no array named images; it holds labels"),
     "labels not integer": (good(labels=np.linspace(0, 1, N)), "labels must be one integer per image, got float64"),

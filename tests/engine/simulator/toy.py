@@ -45,9 +45,7 @@ class RidgeClassifier:
         pixels = self._images.batch(rows)[..., 0].reshape(len(rows), -1)
         return np.asarray(pixels, dtype=np.float64) / 64.0 - 2.0
 
-    def fit(
-        self, rows: IntArray, labels: IntArray, n_classes: int, *, seed: int, progress: ProgressCallback | None = None
-    ) -> FitReport:
+    def fit(self, rows: IntArray, labels: IntArray, n_classes: int, *, seed: int, progress: ProgressCallback | None = None) -> FitReport:
         self._seen, self._n_classes = check_labels(rows, labels, n_classes), n_classes
         x = np.column_stack([self.features(rows), np.ones(len(rows))])
         targets = np.eye(n_classes)[labels][:, self._seen]

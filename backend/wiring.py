@@ -1,0 +1,134 @@
+"""The composition root: settings in, ready objects out. Nothing else in the house knows which implementation it gets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import mcal_engine
+from backend.jobs import JobQueue
+from backend.label_studio.client import LabelStudioClient
+from backend.label_studio.config import parse_label_config
+from backend.protocol import MLProtocol
+from backend.services import facts
+from backend.services.image_shelf import CampaignImages
+from backend.services.ports import Services
+from backend.services.predictions import predictions
+from backend.services.report import make_report
+from backend.services.state import derive
+from backend.services.status import status_line
+from backend.services.trainer import ChildTrainer
+from backend.settings import ServerSettings, parse_campaign_settings
+from backend.store import Store
+from backend.web.access import Access
+from backend.web.ports import WebDeps
+from backend.web.server import trusted_hosts
+from backend.worker import Worker
+from mcal_engine.errors import InvalidValue
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def label_studio(settings: ServerSettings) -> Iterator[LabelStudioClient]:
+    """The real Label Studio's client. Nothing is asked before its first call.
+
+    Raises:
+        InvalidValue: there is no token, or one of the wrong kind.
+    """
+    settings.check()
+    if settings.label_studio_token is None:
+        raise InvalidValue("label_studio_token must be set")
+    client = LabelStudioClient(
+        settings.label_studio_url, settings.label_studio_token.get_secret_value(), allowed_private_hosts=settings.allowed_private_hosts
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
+    """What the steps of a campaign work with. Raises as :func:`label_studio` does."""
+    with label_studio(settings) as client:
+        images = CampaignImages(
+            client,
+            settings.data_dir / "images",
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+            threads=settings.fetch_threads,
+        )
+        yield Services(
+            store=store,
+            label_studio=client,
+            trainer=ChildTrainer(
+                images,
+                cache_dir=settings.data_dir / "encoders",
+                device=settings.device,
+                time_limit_hours=settings.training_time_limit_hours,
+            ),
+            images=images,
+            now=now,
+            label_studio_url=settings.label_studio_url,
+            lease_seconds=settings.lease_seconds,
+        )
+
+
+@contextmanager
+def worker(settings: ServerSettings, store: Store, jobs: JobQueue, stop: threading.Event) -> Iterator[Worker]:
+    """The worker; ``run()`` it until ``stop`` is set."""
+    with services(settings, store) as parts:
+        yield Worker(parts, jobs, settings.poll_seconds, stop)
+
+
+def protocol(settings: ServerSettings, store: Store, jobs: JobQueue) -> MLProtocol:
+    """What answers Label Studio, from the database alone: it needs no token."""
+
+    def decided(project_id: int, task_ids: Sequence[int]) -> dict[int, tuple[str, float, str]]:
+        return predictions(store, settings.label_studio_url, project_id, task_ids, now())
+
+    return MLProtocol(
+        store=store,
+        queue=jobs,
+        label_studio_url=settings.label_studio_url,
+        parse_settings=parse_campaign_settings,
+        parse_label_config=parse_label_config,
+        status_line=lambda campaign_id: status_line(store, campaign_id, now()),
+        predictions=decided,
+        version=mcal_engine.__version__,
+    )
+
+
+def access(settings: ServerSettings) -> Access:
+    """Who may call the web server."""
+    password = settings.basic_auth_password
+    return Access(
+        user=settings.basic_auth_user,
+        password=None if password is None else password.get_secret_value(),
+        webhook_secret=settings.ensure_webhook_secret().get_secret_value(),
+    )
+
+
+def web_deps(settings: ServerSettings, store: Store, jobs: JobQueue) -> WebDeps:
+    """Everything :func:`backend.web.app.create_app` needs."""
+    who = access(settings)
+
+    def report(campaign_id: int) -> dict[str, Any]:
+        at = now()
+        return dict(make_report(derive(facts.load(store, campaign_id), at), at))
+
+    return WebDeps(
+        protocol=protocol(settings, store, jobs),
+        access=who,
+        campaigns=store.campaigns,
+        sentence=lambda campaign_id: status_line(store, campaign_id, now()),
+        report=report,
+        checks={"store": store.ping, "jobs": jobs.ping},
+        trusted_hosts=trusted_hosts(settings.host, settings.public_url, protected=who.protected),
+    )

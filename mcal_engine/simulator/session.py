@@ -1,0 +1,68 @@
+"""From a data set and settings to a finished, reported campaign: what ``mcal simulate`` and the benchmark call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mcal_engine.certificate import allowance
+from mcal_engine.round import freeze
+from mcal_engine.simulator.campaign import Observer, RoundView, SimulatedCampaign, simulate
+from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.machines import Machine, Stopwatch
+from mcal_engine.simulator.people import Annotators
+from mcal_engine.simulator.report import report
+from mcal_engine.simulator.truth import TrueTrajectory
+from mcal_engine.spec import CampaignSpec
+from mcal_engine.types import BoolArray, IntArray, MachineLabel
+
+
+def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, device: str = "auto") -> list[Machine]:
+    """Candidates by name; embeddings and measured seconds are kept below ``cache_dir``, one folder per set of images.
+
+    Raises:
+        InvalidValue: a name that does not exist; the text lists those that do.
+    """
+    from mcal_engine.classifiers import make
+    from mcal_engine.classifiers.image_cache import ArrayImages
+
+    place = cache_dir / f"{data.name}-{data.digest}"
+    images = ArrayImages(data.images)
+    stopwatch = Stopwatch(place / f"seconds-{device}.jsonl")
+    return [Machine(name, make(name, images, cache_dir=place, device=device), stopwatch) for name in names]
+
+
+@dataclass(frozen=True)
+class Played:
+    """A finished campaign, what really happened at each round, and the last classifier's mistakes along the frozen order."""
+
+    campaign: SimulatedCampaign
+    report: dict[str, Any]
+    trajectory: list[dict[str, float]]
+    wrong: BoolArray
+    n_ranked: int
+
+
+def play(
+    data: LabelledImages, ids: IntArray, spec: CampaignSpec, machines: Sequence[Machine], observers: Sequence[Observer] = ()
+) -> Played:
+    """Simulate one campaign on the rows ``ids`` of ``data`` and report it."""
+    trajectory = TrueTrajectory(data.labels, allowance(spec.target_error, len(ids)), len(ids))
+    last: list[RoundView] = []
+
+    def keep(view: RoundView) -> None:
+        last[:] = [view]
+
+    campaign = simulate(ids, data.n_classes, Annotators(data.labels), spec, machines, [trajectory, keep, *observers])
+    found = report(campaign, data.labels)
+    found["data"] = {"name": data.name, "notes": list(data.notes), "n_skipped": data.n_skipped, "class_names": list(data.class_names)}
+    decision = campaign.decision
+    name = decision.classifier if isinstance(decision, MachineLabel) else last[0].scored[0].classifier
+    logits = next(one for one in last[0].scored if one.classifier == name).pool_logits
+    frozen, classes, _ = freeze(last[0].pool_ids, logits)
+    wrong = np.asarray(data.labels[frozen] != classes)
+    return Played(campaign, found, trajectory.rows, wrong, decision.n_ranked if isinstance(decision, MachineLabel) else 0)

@@ -1,0 +1,117 @@
+"""The command line as a whole: quick help, one line per error, exit codes that say who is at fault."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from backend.cli import app
+from backend.label_studio.port import LabelStudioError
+from backend.settings import CampaignSettings, ServerSettings
+from mcal_engine import __version__
+from mcal_engine.errors import InvalidValue
+
+COMMANDS = [
+    (),
+    ("serve",),
+    ("worker",),
+    ("doctor",),
+    ("demo",),
+    ("campaign",),
+    *[("campaign", name) for name in ("create", "list", "show", "pause", "resume", "stop", "set", "rollback", "report")],
+]
+
+
+@pytest.fixture(autouse=True)
+def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MCAL_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_and_every_option(command: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Usage: {' '.join(('mcal', *command))}" in shown
+    for line in shown.splitlines()[1:]:
+        assert not line.strip().endswith("..."), f"a help text is cut short: {line}"
+
+
+def test_every_campaign_setting_is_an_option_of_create_set_and_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["campaign", "create"], ["campaign", "set"], ["demo"]):
+        app.run([*command, "--help"])
+        shown = capsys.readouterr().out
+        for name in CampaignSettings.model_fields:
+            assert f"--{name.replace('_', '-')}" in shown
+        assert "--price " in shown
+
+
+def test_settings_that_hold_secrets_have_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    app.run(["serve", "--help"])
+    shown = capsys.readouterr().out
+    assert "--public-url" in shown
+    for name, field in ServerSettings.model_fields.items():
+        assert (f"--{name.replace('_', '-')} " in shown) == field.repr, name
+
+
+def test_the_version_is_the_engine_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(["--version"]) == 0
+    assert __version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InvalidValue("price_per_label must be above 0, got 0"), 2), (LabelStudioError("Label Studio is away", retryable=True), 3)],
+)
+def test_an_error_meant_for_people_is_one_line_on_standard_error(
+    error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(app, "mcal", failing)
+    assert app.run([]) == code
+    seen = capsys.readouterr()
+    assert seen.err == f"mcal: {error}\n"
+    assert seen.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["campaign", "create", "--project", "1", "--target-error", "5", "--price", "0.04"], "got 5 (did you mean 0.05?)"),
+        (["campaign", "create", "--project", "1", "--target-error", "0.05", "--price", "0"], "price_per_label must be above 0, got 0"),
+        (["campaign", "create", "--project", "1", "--target-error", "0.05"], "price_per_label is required"),
+        (["campaign", "create", "--target-error", "0.05", "--price", "1"], "Missing option '--project'"),
+        (["campaign", "set", "1"], "no setting was given"),
+        (["campaign", "show", "7"], "there is no campaign 7"),
+        (["campaign", "pause", "7"], "there is no campaign 7"),
+        (["campaign", "rollback", "7", "--yes"], "there is no campaign 7"),
+        (["campaign", "show", "x"], "'x' is not a valid integer"),
+        (["demo", "--target-error", "5"], "did you mean 0.05?"),
+        (["demo", "--items", "100"], "100 is not in the range x>=200"),
+        (["demo", "--data", "nowhere"], "'nowhere' does not exist"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["serve", "--port", "0.5"], "port"),
+    ],
+)
+def test_bad_input_is_exit_code_two_with_the_rule(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(arguments) == 2
+    seen = capsys.readouterr()
+    assert said in seen.err
+    assert "Traceback" not in seen.err
+
+
+def test_help_does_not_wait_for_heavy_imports() -> None:
+    script = (
+        "import sys; from backend.cli import app; app.run(['--help']); app.run(['campaign', '--help'])\n"
+        "print(sorted(set(sys.modules) & {'torch', 'scipy', 'flask', 'label_studio_sdk', 'matplotlib'}), file=sys.stderr)"
+    )
+    root = Path(app.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"

@@ -1,0 +1,184 @@
+"""The worker around the loop: hints and timer, trouble of every kind, leases, an orderly end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backend.services.advance import advance
+from backend.services.lease import LeaseLost, hold
+from backend.services.state import Phase
+from backend.worker import Worker, stopping_on_signals
+from mcal_engine.errors import MCALError
+from tests.backend.services.world import World
+
+
+class Jobs:
+    """A queue in memory that hands out what is waiting and then stops."""
+
+    def __init__(self) -> None:
+        self.waiting: list[int] = []
+
+    def enqueue(self, campaign_id: int, reason: str) -> bool:
+        self.waiting.append(campaign_id)
+        return True
+
+    def run_worker(self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event) -> None:
+        poll()
+        while self.waiting and not stop.is_set():
+            handler(self.waiting.pop(0))
+
+
+def worker(world: World) -> Worker:
+    return Worker(world.services, Jobs(), 1.0, rest_seconds=0)
+
+
+def test_the_timer_alone_is_enough(tmp_path: Path) -> None:
+    world = World(tmp_path, n=220)
+    one = worker(world)
+    for _ in range(20):
+        one.run()
+        if world.state().ended:
+            break
+        world.label()
+    assert world.state().phase == Phase.FINISHED
+
+
+def test_label_studio_being_away_is_one_line_and_another_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(tmp_path)
+    one = worker(world)
+    world.label_studio.down = True
+    for _ in range(6):
+        one.look(world.campaign.id)
+        world.wait(minutes=2)
+    assert sum("cannot be reached" in record.getMessage() for record in caplog.records) == 6
+    assert all("\n" not in record.getMessage() for record in caplog.records)
+    assert world.state().phase == Phase.REQUESTED  # never halted: it only has to come back
+    world.label_studio.down = False
+    one.look(world.campaign.id)
+    assert world.state().phase == Phase.COLLECTING
+
+
+def test_tries_are_spread_out_up_to_a_minute(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    one = worker(world)
+    world.label_studio.down = True
+    one.look(world.campaign.id)
+    calls = len(world.label_studio.calls)
+    one.look(world.campaign.id)
+    one.wake_all()
+    assert len(world.label_studio.calls) == calls and one.jobs.waiting == []  # type: ignore[attr-defined]
+    world.wait(seconds=3)
+    one.look(world.campaign.id)
+    assert len(world.label_studio.calls) > calls
+
+
+def test_a_refusal_that_stays_halts_and_lifts_itself_when_it_is_over(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    one = worker(world)
+    one.look(world.campaign.id)
+    world.label_studio.fail(times=4, status=401, retryable=False)
+    for _ in range(4):
+        one.look(world.campaign.id)
+        world.wait(minutes=2)
+    state = world.state()
+    assert state.phase == Phase.HALTED and state.halt is not None and "401" in state.halt.reason
+    assert len(world.store.events(world.campaign.id, kinds=("halted",))) == 1
+    one.look(world.campaign.id)
+    assert world.state().phase == Phase.COLLECTING
+
+
+def test_a_training_that_fails_again_and_again_halts_with_its_reason(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    one = worker(world)
+    one.look(world.campaign.id)
+    world.label()
+    world.trainer.fail = MCALError("training failed: out of memory")
+    for _ in range(5):
+        one.look(world.campaign.id)
+        world.wait(minutes=2)
+    state = world.state()
+    assert state.phase == Phase.HALTED and state.halt is not None and "out of memory" in state.halt.reason
+    assert "mcal campaign resume" in state.halt.fix and len(world.trainer.requests) == 3
+
+
+def test_an_unexpected_error_is_logged_with_its_campaign_and_leaves_the_others_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(tmp_path, n=220)
+    one = worker(world)
+    one.look(world.campaign.id)
+    world.label()
+    world.trainer.fail = ZeroDivisionError("token=secret0123456789")
+    one.look(world.campaign.id)
+    assert f"campaign {world.campaign.id}: unexpected error" in caplog.text and "secret0123456789" not in caplog.text
+    world.trainer.fail = None
+    world.wait(minutes=2)
+    one.look(world.campaign.id)
+    assert len(world.state().observations) == 1
+
+
+def test_two_workers_never_work_on_one_campaign(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with hold(world.store, world.campaign.id, 600) as lease:
+        assert lease is not None
+        assert advance(world.services, world.campaign.id) is None
+    assert advance(world.services, world.campaign.id) is not None
+
+
+def test_a_worker_whose_lease_was_taken_stops(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    with hold(world.store, world.campaign.id, 0.15) as lease:
+        assert lease is not None
+        lease.check()
+        with sqlite3.connect(world.path) as disk:
+            disk.execute("UPDATE leases SET owner = 'somebody else'")
+        disk.close()
+        assert lease.lost.wait(5)
+        with pytest.raises(LeaseLost, match="another worker has taken over"):
+            lease.check()
+
+
+def test_a_stop_during_a_training_ends_it_and_loses_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    one = worker(world)
+    one.look(world.campaign.id)
+    world.label()
+    inner = world.trainer
+
+    def interrupted(request: object, heartbeat: Callable[[], None]) -> None:
+        one.stop.set()
+        heartbeat()
+        raise AssertionError("the heartbeat must end the training")
+
+    one.services = world.fresh_services(trainer=interrupted)
+    one.look(world.campaign.id)
+    assert world.state().stage == Phase.TRAINING_DUE
+    world.fresh_services(trainer=inner)
+    assert len(world.advance().observations) == 1
+
+
+def test_sigterm_and_sigint_ask_for_an_orderly_end() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stop = threading.Event()
+        before = signal.getsignal(number)
+        with stopping_on_signals(stop):
+            os.kill(os.getpid(), number)
+            assert stop.wait(2)
+        assert signal.getsignal(number) == before
+
+
+def test_each_change_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = World(tmp_path)
+    one = worker(world)
+    one.look(world.campaign.id)
+    one.look(world.campaign.id)
+    assert sum("round 0: 0 of 52 labels" in record.getMessage() for record in caplog.records) == 1
