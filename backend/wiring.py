@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import mcal_engine
 from backend.jobs import JobQueue
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
 from backend.protocol import MLProtocol
-from backend.services import facts
 from backend.services.image_shelf import CampaignImages
 from backend.services.ports import Services
 from backend.services.predictions import predictions
-from backend.services.report import make_report
-from backend.services.state import derive
 from backend.services.status import status_line
 from backend.services.trainer import ChildTrainer
 from backend.settings import ServerSettings, parse_campaign_settings
 from backend.store import Store
 from backend.web.access import Access
+from backend.web.admin import admin_of
+from backend.web.desk import Desk
 from backend.web.ports import WebDeps
 from backend.web.server import trusted_hosts
 from backend.worker import Worker
@@ -115,20 +113,38 @@ def access(settings: ServerSettings) -> Access:
     )
 
 
-def web_deps(settings: ServerSettings, store: Store, jobs: JobQueue) -> WebDeps:
-    """Everything :func:`backend.web.app.create_app` needs."""
+@contextmanager
+def web_deps(
+    settings: ServerSettings, store: Store, jobs: JobQueue, *, tell: Callable[[str], object] = print, allow_open: bool = False
+) -> Iterator[WebDeps]:
+    """Everything :func:`backend.web.app.create_app` needs; ``tell`` shows the password that is made at a first start.
+
+    Raises:
+        InvalidValue: other machines can reach the server and there is no password for its pages.
+    """
     who = access(settings)
+    with ExitStack() as stack:
+        opening = threading.Lock()
+        opened: list[Services] = []
 
-    def report(campaign_id: int) -> dict[str, Any]:
-        at = now()
-        return dict(make_report(derive(facts.load(store, campaign_id), at), at))
+        def tools() -> Services:
+            """Opened when first needed: without a token the server still answers Label Studio and shows campaigns."""
+            with opening:
+                if not opened:
+                    opened.append(stack.enter_context(services(settings, store)))
+            return opened[0]
 
-    return WebDeps(
-        protocol=protocol(settings, store, jobs),
-        access=who,
-        campaigns=store.campaigns,
-        sentence=lambda campaign_id: status_line(store, campaign_id, now()),
-        report=report,
-        checks={"store": store.ping, "jobs": jobs.ping},
-        trusted_hosts=trusted_hosts(settings.host, settings.public_url, protected=who.protected),
-    )
+        yield WebDeps(
+            protocol=protocol(settings, store, jobs),
+            access=who,
+            desk=Desk(
+                admin=admin_of(settings, tell=tell, allow_open=allow_open),
+                store=store,
+                now=now,
+                tools=tools,
+                wake=jobs.enqueue,
+                label_studio_public_url=settings.label_studio_public_url,
+            ),
+            checks={"store": store.ping, "jobs": jobs.ping},
+            trusted_hosts=trusted_hosts(settings.host, settings.public_url, protected=who.protected),
+        )

@@ -23,6 +23,7 @@ from mcal_engine.types import Certify, MachineLabel
 logger = logging.getLogger(__name__)
 
 FULL_CHECK_EVERY = timedelta(minutes=5)
+WAITING = (Phase.COLLECTING, Phase.CERTIFYING, Phase.RESIDUAL)  # for people
 CONFLICTS = 5  # decisions in a row that others' events may overtake: an admin's settings, a pause
 
 
@@ -52,7 +53,7 @@ def advance(services: Services, campaign_id: int, stop: Callable[[], bool] = lam
                 continue
             conflicts = 0
             if not going:
-                return loop.state()
+                return loop.found or loop.state()
 
 
 def halt(services: Services, campaign_id: int, reason: str, fix: str, *, mends_itself: bool = False) -> None:
@@ -69,6 +70,7 @@ class _Loop:
         self.services = services
         self.campaign_id = campaign_id
         self.lease = lease
+        self.found: State | None = None  # the state that the last step left as it was, so that nobody need read it again
 
     def state(self) -> State:
         return derive(facts.load(self.services.store, self.campaign_id), self.services.now())
@@ -80,7 +82,7 @@ class _Loop:
         if state.stage == Phase.REQUESTED:
             return state.phase != Phase.PAUSED and self._open(state)
         project = self.services.label_studio.project(state.project_id)
-        trouble = check_project(project, state)
+        trouble = check_project(project, state) or self._other_user(state)
         if trouble is None:
             state = self._reconcile(state, project)
             trouble = labelled_by_hand(state)
@@ -93,7 +95,22 @@ class _Loop:
             return False
         if serve(self.services, state, project):
             return True
-        return self._act(state, project)
+        going = self._act(state, project)
+        if state.stage in WAITING and not going:
+            self.found = state
+        return going
+
+    def _other_user(self, state: State) -> Trouble | None:
+        """Under another user's token our own annotations would count as people's, and theirs as ours. Asked once per worker."""
+        memory = self.services.memory
+        if memory.user is None:
+            memory.user = self.services.label_studio.current_user().id
+        if state.created is None or memory.user == state.created.service_user:
+            return None
+        return Trouble(
+            f"the token is of user {memory.user}, and this campaign began as user {state.created.service_user}",
+            "Set MCAL_LABEL_STUDIO_TOKEN to a token of the user it began with, and restart the worker.",
+        )
 
     def _act(self, state: State, project: Project) -> bool:
         match state.stage:

@@ -10,6 +10,7 @@ from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.services import facts
 from backend.services.state import OPERATIONAL, Phase, State, derive
 from backend.store import Conflict, NewEvent, Store
+from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
 
 ATTEMPTS = 5  # at appending, while the worker appends too
@@ -63,7 +64,7 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
         changed = [name for name, value in after.model_dump(mode="json").items() if before[name] != value]
         if not changed:
             return ["nothing changes: these are the settings in force"]
-        _check(state, changed)
+        _check(state, after, changed)
         event = NewEvent("settings", {"settings": after.model_dump(mode="json"), "changed": changed, "by": by})
         try:
             store.append(campaign_id, [event], expected_seq=state.last_seq)
@@ -73,7 +74,10 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
     raise Conflict(f"campaign {campaign_id} is changing too fast to change its settings; try again")
 
 
-def _check(state: State, changed: list[str]) -> None:
+def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
+    strangers = [name for name in after.classifiers if name not in classifiers.names()]
+    if strangers:
+        raise InvalidValue(f"unknown classifier {strangers[0]!r}; known: {', '.join(classifiers.names())}")
     fixed = [name for name in changed if name in FIXED]
     if fixed and state.created is not None:
         raise InvalidValue(f"{fixed[0]} cannot change once a campaign has begun: its draws and classes rest on it")

@@ -45,12 +45,22 @@ def start_queue(state: State, decision: Acquire) -> tuple[Queue, list[Assignment
         sentinel=choose_sentinel(state, {*order, *in_test}),
         scores=(None,) * len(order),
     )
-    return queue, [Assignment(task, "test", 0, rank) for rank, task in enumerate(test.tolist())]
+    return queue, as_test(test.tolist(), 0)
 
 
-def train_queue(state: State, decision: Acquire, ranking: Ranking, round: int) -> Queue:
+def more_test(state: State, decision: Acquire, pool_ids: IntArray, round: int) -> list[int]:
+    """Items of the pool that top T up. They came through every skim so far, so the later ones are all they are judged by."""
+    drawn: list[int] = draw_random(state.settings, "test", round, pool_ids, min(decision.n_test, len(pool_ids))).tolist()
+    return drawn
+
+
+def as_test(ids: Sequence[int], round: int) -> list[Assignment]:
+    return [Assignment(task, "test", round, rank) for rank, task in enumerate(ids)]
+
+
+def train_queue(state: State, decision: Acquire, ranking: Ranking, round: int, more_test: Sequence[int] = ()) -> Queue:
     """Test items that joined late, then the next batch, then some work-ahead; nobody can tell which is which."""
-    late = waiting_test(state)
+    late = (*waiting_test(state), *more_test)
     n_train = min(decision.n_train, len(ranking.ids))
     ids = (*late, *ranking.ids.tolist())
     return Queue(

@@ -13,6 +13,7 @@ from backend.label_studio.write_back import is_machine
 from backend.services.ports import Services
 from backend.services.reconcile import read_into_ledger, too_many_annotators
 from backend.store import Campaign, Item, NewEvent
+from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,9 @@ def request_campaign(services: Services, project_id: int, settings: CampaignSett
 
 def check(services: Services, project_id: int, settings: CampaignSettings) -> tuple[Project, LabelControl, User]:
     """What can be said without reading the tasks. Raises :class:`Unfit`."""
+    strangers = [name for name in settings.classifiers if name not in classifiers.names()]
+    if strangers:
+        raise Unfit(f"unknown classifier {strangers[0]!r}", f"Set classifiers to some of: {', '.join(classifiers.names())}.")
     project = services.label_studio.project(project_id)
     if project.maximum_annotations != 1:
         trouble = too_many_annotators(project)

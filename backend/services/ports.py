@@ -68,6 +68,7 @@ class ImageShelf(Protocol):
 class Memory:
     """What a worker remembers of its last looks, by campaign, so that it need not look again at once. To lose it costs time only."""
 
+    user: int | None = None  # whom the token belongs to
     looked_at: dict[int, datetime] = field(default_factory=dict)
     checked_at: dict[int, datetime] = field(default_factory=dict)  # the last full check
     guarded_at: dict[int, datetime] = field(default_factory=dict)  # the last look at the sentinel

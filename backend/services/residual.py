@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from backend.label_studio import queue as label_queue
 from backend.services.ports import Heartbeat, Services
 from backend.services.report import make_report
-from backend.services.state import State
+from backend.services.state import Phase, State
 from backend.store import NewEvent
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 def finish(services: Services, state: State, heartbeat: Heartbeat) -> None:
     """Tidy up in Label Studio, then record ``finished``: after it nobody looks at the project any more."""
     tidy(services, state, heartbeat)
-    report = make_report(state, services.now())
+    report = make_report(replace(state, phase=Phase.FINISHED), services.now())
     services.store.append(state.campaign_id, [NewEvent("finished", {"report": report})], expected_seq=state.last_seq, ends=True)
     services.images.discard(state.campaign_id)
     logger.info(

@@ -154,10 +154,12 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
     still = np.isin(trained.pool_ids, ids_of(state.pool))
     pool_ids, pool_logits = trained.pool_ids[still], trained.pool_logits[decision.classifier][still]
     if isinstance(decision, Acquire):
-        scored = Scored(decision.classifier, trained.test_logits[decision.classifier], pool_logits, 0.0)
         round = trained.observation.round + 1
-        ranking = rank_for_people(state.settings, scored, pool_ids, trained.test_ids, draws.served(decision, state), round=round)
-        commit.open(draws.train_queue(state, decision, ranking, round))
+        more_test = draws.more_test(state, decision, pool_ids, round)
+        left = ~np.isin(pool_ids, more_test)
+        scored = Scored(decision.classifier, trained.test_logits[decision.classifier], pool_logits[left], 0.0)
+        ranking = rank_for_people(state.settings, scored, pool_ids[left], trained.test_ids, draws.served(decision, state), round=round)
+        commit.open(draws.train_queue(state, decision, ranking, round, more_test), draws.as_test(more_test, round))
         return
     rows = frozen_rows(pool_ids, pool_logits)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK

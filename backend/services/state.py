@@ -85,6 +85,7 @@ class State:
     Attributes:
         phase: where it stands; ``stage`` is the same without pause and halt: where it will go on.
         settings: in force for decisions; ``wanted`` are the admin's, which may differ once V is drawn: it is judged under the old ones.
+        at: when this was so.
         history: the engine's rows. ``decision`` is the last of them that is a decision.
         queue: the open queue, with its ``progress``.
         items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
@@ -95,6 +96,7 @@ class State:
     campaign_id: int
     project_id: int
     created_at: datetime
+    at: datetime
     last_seq: int
     stage: Phase
     phase: Phase
@@ -232,6 +234,7 @@ def derive(facts: Facts, now: datetime) -> State:
         campaign_id=facts.campaign.id,
         project_id=facts.campaign.project_id,
         created_at=facts.campaign.created_at,
+        at=now,
         last_seq=facts.events[-1].seq if facts.events else 0,
         stage=stage,
         phase=phase,

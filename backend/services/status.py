@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from backend.services import facts
 from backend.services.report import errors, make_report
@@ -10,6 +10,7 @@ from backend.services.state import Phase, State, derive
 from backend.store import Store
 from mcal_engine.types import Acquire, MachineLabel
 
+QUIET = timedelta(minutes=2)
 LARGE = 20_000  # items; beyond that the ledger is not read just to answer Label Studio within its time limit
 
 
@@ -75,8 +76,11 @@ def _progress(state: State) -> str:
 
 
 def _waiting(state: State) -> str:
+    """What a straggler is waited for, once nobody has labelled for a while."""
     seen = state.progress
-    if seen is None or not state.items or not seen.missing or len(seen.missing) > (1 - state.settings.quorum) * seen.asked:
+    if seen is None or seen.quiet_since is None or state.at - seen.quiet_since < QUIET:
+        return ""
+    if not seen.missing or len(seen.missing) > (1 - state.settings.quorum) * seen.asked:
         return ""
     if seen.blind_missing:
         return f" (waiting up to {state.settings.blind_timeout_hours:g} h for the last {len(seen.missing):,})"

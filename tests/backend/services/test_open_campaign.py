@@ -93,3 +93,8 @@ def test_what_the_project_was_is_written_down(tmp_path: Path) -> None:
     assert created["project_before"] == {"sampling": "Sequential sampling", "model_version": "", "show_collab_predictions": True}
     assert created["service_user"] == {"id": world.label_studio.service_user.id, "email": "mcal@example.com"}
     assert (created["n_items"], created["n_preexisting"], created["label_studio_version"]) == (200, 0, "1.23.2")
+
+
+def test_an_unknown_classifier_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"unknown classifier 'vgg'.*frozen, cnn"):
+        World(tmp_path, classifiers="vgg")

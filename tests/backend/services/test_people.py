@@ -8,6 +8,7 @@ import pytest
 
 from backend.services.state import Phase
 from backend.store import Conflict
+from mcal_engine.types import Acquire
 from tests.backend.services.world import CHOICES, CONFIG, World
 
 
@@ -296,3 +297,38 @@ def test_a_label_by_the_service_user_halts_the_campaign_until_it_is_deleted(tmp_
     assert len(world.store.events(world.campaign.id, kinds=("halted", "resumed"))) == 1
     world.label_studio.remove_annotation(annotation)
     assert world.advance().phase == Phase.COLLECTING
+
+
+def test_a_token_of_another_user_halts_the_campaign_until_the_first_one_is_back(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.advance()
+    first, world.label_studio.service_user = world.label_studio.service_user, world.people[0]
+    world.fresh_services()
+    state = world.advance()
+    assert state.phase == Phase.HALTED and state.halt is not None and "the token is of user" in state.halt.reason
+    world.label_studio.service_user = first
+    world.fresh_services()
+    assert world.advance().phase == Phase.COLLECTING
+
+
+def test_a_test_set_that_is_topped_up_takes_random_items_of_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from backend.services import rounds
+
+    inner = rounds.engine.decide
+
+    def greedy(*args: object, **kwargs: object) -> object:
+        decision = inner(*args, **kwargs)  # type: ignore[arg-type]
+        return replace(decision, n_test=9) if isinstance(decision, Acquire) else decision
+
+    monkeypatch.setattr(rounds.engine, "decide", greedy)
+    world = World(tmp_path, hopeless=True)
+    world.advance()
+    world.label()
+    state = world.advance()
+    new = [row.task_id for row in world.store.assignments(world.campaign.id) if row.role == "test" and row.round == 1]
+    assert len(new) == 9 and state.queue is not None and state.queue.asked[:9] == tuple(new)
+    assert len(state.queue.asked) == 9 + 12
+    world.label()
+    assert len(world.advance().observations[-1].test_ids) == 49

@@ -30,7 +30,7 @@ def test_a_campaign_ends_with_a_certified_machine_set_and_every_task_labelled_on
     assert all(len(rows) == 1 for rows in world.annotations().values())
     wrong = sum(annotation.choice != world.right(task) for task, annotation in machine.items())
     assert wrong <= 0.05 * 400
-    assert report["looks"][0]["certified"] and report["rounds"][-1]["decision"] == "Certify"
+    assert report["phase"] == "finished" and report["looks"][0]["certified"] and report["rounds"][-1]["decision"] == "Certify"
     assert world.store.live_campaigns() == []
 
 

@@ -1,0 +1,71 @@
+"""A certificate in plain words: what was drawn, what was seen, what follows, and what it does not say. Pure."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from backend.services.report import Report
+from backend.services.state import State
+from mcal_engine.types import Certify, HumanLabelAll, MachineLabel
+
+
+class Certificate(TypedDict):
+    """``status``: none, running, certified, estimated, refused or by_hand. ``steps`` are sentences in the order things happened."""
+
+    status: str
+    headline: str
+    steps: list[str]
+
+
+def certificate(state: State, report: Report) -> Certificate:
+    """The campaign's promise as it stands."""
+    decision = state.decision
+    looks = report["looks"]
+    if isinstance(decision, MachineLabel) and not decision.certified:
+        return Certificate(status="estimated", headline="Estimated, not certified.", steps=[_estimate(report)])
+    if isinstance(decision, MachineLabel):
+        return Certificate(status="certified", headline=_promise(report, decision), steps=_steps(state, report, decision))
+    if isinstance(decision, HumanLabelAll) and looks and looks[-1]["certified"] is False:
+        return Certificate(status="refused", headline="No set of machine labels could be certified.", steps=[decision.verdict.sentence])
+    if isinstance(decision, HumanLabelAll):
+        return Certificate(status="by_hand", headline="People label everything: nothing to certify.", steps=[decision.verdict.sentence])
+    if isinstance(decision, Certify):
+        step = (
+            f"{decision.n_certificate:,} items were drawn at random from the frozen predictions. People label them without seeing what the "
+            "machine said; until the last one is in, nobody can know which of them it got wrong."
+        )
+        return Certificate(status="running", headline="The blind certificate sample is being labelled.", steps=[step])
+    return Certificate(status="none", headline="There is no certificate yet.", steps=["It comes when the search for training labels ends."])
+
+
+def _promise(report: Report, decision: MachineLabel) -> str:
+    bound = decision.error_upper_bound or 0.0
+    return (
+        f"With {report['confidence_level']:.0%} confidence, at most {bound:.2%} of all {report['n_items']:,} labels differ from what your "
+        "people would have said."
+    )
+
+
+def _steps(state: State, report: Report, decision: MachineLabel) -> list[str]:
+    evidence = decision.verdict.evidence
+    asked = next((row for row in reversed(state.history) if isinstance(row, Certify)), None)
+    outcome = state.outcomes[-1]
+    return [
+        f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of {outcome.n_pool:,} items were "
+        "stored and hashed before the sample was drawn.",
+        f"Of these, {len(outcome.ranks):,} were drawn at random and labelled by people who could not see the predictions. "
+        f"{int(evidence.get('errors_in_sample', 0)):,} predictions were wrong; items that nobody answered count as wrong.",
+        f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors among {report['n_items']:,} "
+        f"items. An exact rule says how many errors of the sample may stand above the cut for that: {int(evidence.get('tolerated', 0)):,}.",
+        f"So the machine labels the {decision.n_machine:,} surest items that are not in the sample. The chance that more than the allowed "
+        f"number of them are wrong is at most {0.0 if asked is None else asked.level:.1%}.",
+        "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
+        "It is relative to your own people's labels, over all items. It says nothing about a single label or a single class.",
+    ]
+
+
+def _estimate(report: Report) -> str:
+    return (
+        f"The setting guarantee = estimate takes the error counted on the test set at its word: {report['error_estimate'] or 0:.2%} of all "
+        f"items, for a target of {report['target_error']:.2%}. No blind sample stands behind it."
+    )

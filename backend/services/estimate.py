@@ -1,0 +1,56 @@
+"""What a campaign will ask for first and what it competes with, before anything is started. Pure."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from backend.campaign_settings import CampaignSettings
+from mcal_engine import certificate, engine
+
+
+class Estimate(TypedDict):
+    """Counts are items, money is in the campaign's currency.
+
+    ``smallest_certificate`` is the smallest sample V that can certify anything: it must come back without an error. How large V will be
+    is decided by money at the end. ``None``: even the whole pool would be too small, or the guarantee needs no sample.
+    """
+
+    n_items: int
+    n_classes: int
+    human_only_cost: float
+    n_test: int
+    n_train: int
+    first_cost: float
+    allowed_errors: int
+    smallest_certificate: int | None
+    currency: str
+    sentence: str
+
+
+def estimate(settings: CampaignSettings, n_items: int, n_classes: int) -> Estimate:
+    """As the engine begins; labels that are already there make T and B0 cheaper.
+
+    Raises:
+        InvalidValue: too few items or classes.
+    """
+    first = engine.start(settings, n_items, n_classes, n_items)
+    allowed = certificate.allowance(settings.target_error, n_items)
+    pool = max(n_items - first.n_test - first.n_train, 0)
+    smallest = None
+    if settings.guarantee == "certified" and pool:
+        level = certificate.level_of_look(settings.confidence_level, 1)
+        smallest = certificate.sample_size(0, n_pool=pool, allowed=allowed, level=level)
+        if settings.certificate_size is not None and smallest is not None:
+            smallest = max(smallest, min(settings.certificate_size, pool))
+    return Estimate(
+        n_items=n_items,
+        n_classes=n_classes,
+        human_only_cost=settings.price_per_label * n_items,
+        n_test=first.n_test,
+        n_train=first.n_train,
+        first_cost=settings.price_per_label * (first.n_test + first.n_train),
+        allowed_errors=allowed,
+        smallest_certificate=smallest,
+        currency=settings.currency,
+        sentence=first.sentence,
+    )

@@ -1,0 +1,97 @@
+"""The history in sentences, for people; long lists are counted instead of shown. Pure."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from backend.store import Event
+from mcal_engine import codec
+from mcal_engine.types import Acquire, HumanLabelAll
+
+LONG = 12  # elements from which on a list is counted
+QUEUES = {"start": "first queue", "train": "training batch", "certificate": "blind certificate sample", "residual": "rest"}
+
+
+class LogRow(TypedDict):
+    """One event. ``payload`` is what was recorded, with long lists as ``{"count": n}``."""
+
+    seq: int
+    at: str
+    kind: str
+    sentence: str
+    payload: dict[str, Any]
+
+
+def log_row(event: Event) -> LogRow:
+    return LogRow(
+        seq=event.seq, at=event.created_at.isoformat(), kind=event.kind, sentence=sentence(event), payload=_short(event.payload)
+    )
+
+
+def sentence(event: Event) -> str:
+    """What happened, without the reasons (those are the decision's own)."""
+    payload = event.payload
+    match event.kind:
+        case "requested":
+            return f"Campaign requested ({payload['source']})"
+        case "created":
+            return f"Project read: {payload['n_items']:,} items, {payload['n_preexisting']:,} labelled before"
+        case "settings":
+            return f"Settings changed: {', '.join(payload['changed'])} (by {payload['by']})"
+        case "decision":
+            return f"Decision: {decision_title(payload['decision'])}"
+        case "observation":
+            return f"Round {payload['observation']['round']} measured, trained on {payload['n_train']:,} labels"
+        case "outcome":
+            missing = payload.get("n_without_label", 0)
+            return "Certificate sample read" + (f"; {missing:,} items without a label count as errors" if missing else "")
+        case "queue_opened":
+            asked = f": {payload['n_asked']:,} items asked for" if payload["n_asked"] else ""
+            return f"Queue opened, {QUEUES[payload['queue']]}{asked}"
+        case "queue_closed":
+            return f"Queue closed: {payload['reason']}"
+        case "published":
+            return "Label Studio serves the queue"
+        case "frozen":
+            return f"{payload['n']:,} predictions frozen, look {payload['look']}, SHA-256 {payload['digest'][:12]}…"
+        case "write_back_started":
+            return f"Writing {payload['n']:,} machine labels began"
+        case "write_back_done":
+            return f"{payload['n_written']:,} machine labels written, {payload['n_left_to_people']:,} items left to people"
+        case "paused":
+            return f"Paused (by {payload.get('by', 'the admin')})"
+        case "resumed":
+            return f"Resumed (by {payload.get('by', 'the admin')})"
+        case "halted":
+            return f"Halted: {payload['reason']}"
+        case "stop_requested":
+            return f"Stop requested (by {payload['by']})"
+        case "rolled_back":
+            return f"Rolled back: {payload['n_removed']:,} machine labels removed, {payload['n_kept']:,} kept"
+        case "finished":
+            return "Finished"
+        case "cancelled":
+            return f"Cancelled: {payload['reason']}"
+        case _:
+            return event.kind.replace("_", " ").capitalize()
+
+
+def decision_title(encoded: dict[str, Any]) -> str:
+    """What was decided, in a few words, from the recorded row."""
+    row = codec.from_json(encoded)
+    if isinstance(row, Acquire):
+        parts = [f"{row.n_test:,} test" if row.n_test else "", f"{row.n_train:,} training" if row.n_train else ""]
+        return f"ask for {' and '.join(part for part in parts if part)} items"
+    if isinstance(row, HumanLabelAll):
+        return "people label everything that is left"
+    if hasattr(row, "n_certificate"):
+        return f"draw a blind certificate sample of {row.n_certificate:,} items"
+    return f"the machine labels {getattr(row, 'n_machine', 0):,} items"
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _short(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return {"count": len(value)} if len(value) > LONG else [_short(part) for part in value]
+    return {"count": len(value)} if isinstance(value, str) and len(value) > 2000 else value

@@ -1,0 +1,65 @@
+"""A settings form: what was typed, checked field by field with the rules that hold everywhere. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import ValidationError
+
+from backend.settings import CampaignSettings, Setting, describe_settings
+from mcal_engine.spec import explain
+
+MAIN = ("target_error", "price_per_label", "currency", "machine_price_per_hour", "guarantee", "confidence_level")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One input: its row of the settings table, the text in it, the choices it has, and what is wrong with it."""
+
+    setting: Setting
+    text: str
+    choices: tuple[str, ...]
+    error: str
+    main: bool
+
+
+def fields(typed: Mapping[str, str], errors: Mapping[str, str] | None = None) -> list[Field]:
+    """Every campaign setting as a form field, the main ones first."""
+    wrong = errors or {}
+    made = [
+        Field(row, typed.get(row.name, ""), _choices(row.name), wrong.get(row.name, ""), row.name in MAIN) for row in describe_settings()
+    ]
+    return sorted(made, key=lambda field: MAIN.index(field.setting.name) if field.main else len(MAIN))
+
+
+def as_text(values: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as they stand in a form."""
+    return {name: _text(value) for name, value in values.items()}
+
+
+def read(typed: Mapping[str, str]) -> tuple[CampaignSettings | None, dict[str, str]]:
+    """What a person typed, as settings; or a sentence for each bad field. An empty field is the default."""
+    given = {name: text.strip() for name, text in typed.items() if name in CampaignSettings.model_fields and text.strip()}
+    try:
+        return CampaignSettings.model_validate(given), {}
+    except ValidationError as error:
+        wrong: dict[str, str] = {}
+        for found, sentence in zip(error.errors(include_url=False), explain(error, CampaignSettings), strict=True):
+            name = str(found["loc"][0]) if found["loc"] else next(iter(given), "target_error")
+            wrong.setdefault(name, sentence)
+        return None, wrong
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _choices(name: str) -> tuple[str, ...]:
+    annotation = CampaignSettings.model_fields[name].annotation
+    return get_args(annotation) if get_origin(annotation) is Literal else ()

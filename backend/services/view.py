@@ -1,0 +1,237 @@
+"""One campaign as people see it: every number of its page, and of the API, comes from here. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypedDict
+
+from backend.services import people
+from backend.services.event_log import decision_title
+from backend.services.report import Report, make_report
+from backend.services.state import Phase, State
+from backend.services.status import sentence
+from backend.store import Campaign, Event
+from mcal_engine import codec
+from mcal_engine.types import Acquire, Certify, HumanLabelAll, MachineLabel, Observation, Plan
+
+SHOWN_ASIDE = 100  # set-aside items that are listed
+
+
+class Money(TypedDict):
+    """Spent so far, and the forecast of the whole bill; ``None`` before there is a plan. In the campaign's currency."""
+
+    human: float
+    training: float
+    total: float
+    human_only: float
+    forecast: float | None
+    low: float | None
+    high: float | None
+    savings: float | None
+
+
+class Part(TypedDict):
+    """One segment of the bar: ``n`` items; all segments add up to all items."""
+
+    key: str
+    name: str
+    n: int
+
+
+class Decided(TypedDict):
+    """One decision: when, what, why, and the numbers it rests on."""
+
+    seq: int
+    at: str
+    title: str
+    sentence: str
+    reason: str | None
+    evidence: dict[str, float]
+    plan: dict[str, Any] | None
+
+
+class ClassRow(TypedDict):
+    """One choice: labels by people and by the machine, and the last round's test items of that class."""
+
+    choice: str
+    human: int
+    machine: int
+    test_items: int
+    test_correct: int
+
+
+class Aside(TypedDict):
+    task: int
+    why: str
+
+
+class View(TypedDict):
+    campaign: int
+    project: int
+    created_at: str
+    as_of: str
+    phase: str
+    stage: str
+    sentence: str
+    last_seq: int
+    halt: dict[str, str] | None
+    stop_requested_by: str | None
+    settings: dict[str, Any]
+    settings_in_force: dict[str, Any]
+    queue: dict[str, Any] | None
+    money: Money
+    bar: list[Part]
+    plan: dict[str, Any] | None
+    decisions: list[Decided]
+    classes: list[ClassRow]
+    annotators: list[people.Annotator]
+    pace: people.Pace
+    n_set_aside: int
+    set_aside: list[Aside]
+    report: Report
+
+
+def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now: datetime) -> View:
+    """Everything about a campaign at ``now``, as JSON values. ``events`` is its whole history, or its decisions at least."""
+    report = make_report(state, now)
+    aside = [item for item in state.unlabelled if item.skipped or item.unreadable is not None]
+    said = sentence(state)
+    return View(
+        campaign=campaign.id,
+        project=campaign.project_id,
+        created_at=campaign.created_at.isoformat(),
+        as_of=now.isoformat(),
+        phase=state.phase.value,
+        stage=state.stage.value,
+        sentence=f"{said[:1].upper()}{said[1:]}".rstrip(".") + ".",
+        last_seq=state.last_seq,
+        halt=None if state.halt is None else {"reason": state.halt.reason, "fix": state.halt.fix},
+        stop_requested_by=state.stop_requested_by,
+        settings=state.wanted.model_dump(mode="json"),
+        settings_in_force=state.settings.model_dump(mode="json"),
+        queue=_queue(state),
+        money=money(state, report),
+        bar=bar(report, plan_in_force(state)),
+        plan=plan_values(plan_in_force(state)),
+        decisions=decided(events),
+        classes=classes(state),
+        annotators=people.annotators(state),
+        pace=people.pace(state),
+        n_set_aside=len(aside),
+        set_aside=[Aside(task=item.task_id, why=item.unreadable or "skipped by people") for item in aside[:SHOWN_ASIDE]],
+        report=report,
+    )
+
+
+def plan_in_force(state: State) -> Plan | None:
+    """The forecast that the campaign follows now; none once it has ended, where the report says what it came to."""
+    return None if state.ended or state.decision is None else state.decision.plan
+
+
+def plan_values(plan: Plan | None) -> dict[str, Any] | None:
+    return None if plan is None else {name: getattr(plan, name) for name in plan.__slots__}
+
+
+def money(state: State, report: Report) -> Money:
+    plan = plan_in_force(state)
+    total = plan.total_cost if plan is not None and not isinstance(state.decision, HumanLabelAll) else None
+    certain = state.ended
+    human_only = report["human_only_cost"]
+    return Money(
+        human=report["human_cost"],
+        training=report["training_cost"],
+        total=report["total_cost"],
+        human_only=human_only,
+        forecast=report["total_cost"] if certain else total,
+        low=None if certain or plan is None or total is None else plan.low,
+        high=None if certain or plan is None or total is None else plan.high,
+        savings=report["savings"] if certain else None if total is None or not human_only else 1 - total / human_only,
+    )
+
+
+def bar(report: Report, plan: Plan | None) -> list[Part]:
+    """All items by what became of them; what is open is split as the plan would have it."""
+    planned = 0 if plan is None else min(plan.n_machine, report["n_open"])
+    parts = [
+        ("test", "Test (T)", report["n_test"]),
+        ("train", "Training (B)", report["n_train"]),
+        ("certificate", "Certificate (V)", report["n_certificate"]),
+        ("residual", "Rest, by people", report["n_residual"]),
+        ("machine", "Machine (S*)", report["n_machine"]),
+        ("planned", "Machine, forecast", planned),
+        ("open", "Open", report["n_open"] - planned),
+        ("aside", "Set aside", report["n_set_aside"]),
+    ]
+    return [Part(key=key, name=name, n=n) for key, name, n in parts if n]
+
+
+def decided(events: Sequence[Event]) -> list[Decided]:
+    """Every decision, the newest first."""
+    rows = []
+    for event in events:
+        if event.kind != "decision":
+            continue
+        row = codec.from_json(event.payload["decision"])
+        if not isinstance(row, Acquire | Certify | MachineLabel | HumanLabelAll):
+            continue
+        verdict = None if isinstance(row, Acquire) else row.verdict
+        rows.append(
+            Decided(
+                seq=event.seq,
+                at=event.created_at.isoformat(),
+                title=decision_title(event.payload["decision"]),
+                sentence=row.sentence if isinstance(row, Acquire) else row.verdict.sentence,
+                reason=None if verdict is None else verdict.reason.value,
+                evidence={} if verdict is None else dict(verdict.evidence),
+                plan=plan_values(row.plan),
+            )
+        )
+    return rows[::-1]
+
+
+def classes(state: State) -> list[ClassRow]:
+    """Per choice. Nothing of the certificate sample's errors is in it."""
+    if state.created is None:
+        return []
+    human = Counter(item.label for item in state.live if item.label is not None)
+    machine = Counter(row.choice for row in state.machine_labels if row.state in ("written", "planned"))
+    seen, right = _test_by_class(state)
+    return [
+        ClassRow(choice=choice, human=human[place], machine=machine[place], test_items=seen[place], test_correct=right[place])
+        for place, choice in enumerate(state.control.choices)
+    ]
+
+
+def _test_by_class(state: State) -> tuple[Counter[int], Counter[int]]:
+    """Test items and right predictions by people's class, of the classifier that the last decision followed."""
+    seen: Counter[int] = Counter()
+    right: Counter[int] = Counter()
+    last: Observation | None = state.observations[-1] if state.observations else None
+    if last is None or not last.measurements:
+        return seen, right
+    name = getattr(state.decision, "classifier", None)
+    measurement = next((each for each in last.measurements if each.classifier == name), last.measurements[0])
+    for task, correct in zip(last.test_ids.tolist(), measurement.correct.tolist(), strict=True):
+        item = state.items.get(task)
+        if item is not None and item.label is not None:
+            seen[item.label] += 1
+            right[item.label] += bool(correct)
+    return seen, right
+
+
+def _queue(state: State) -> dict[str, Any] | None:
+    if state.queue is None or state.progress is None or state.stage in (Phase.RESIDUAL, Phase.WRITING_BACK):
+        return None
+    seen = state.progress
+    return {
+        "kind": state.queue.kind,
+        "round": state.queue.round,
+        "asked": seen.asked,
+        "labelled": seen.labelled,
+        "skipped": seen.skipped,
+        "gone": seen.gone,
+        "missing": len(seen.missing),
+        "work_ahead": len(state.queue.ids) - state.queue.n_asked,
+    }

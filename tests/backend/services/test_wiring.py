@@ -1,0 +1,58 @@
+"""Settings in, ready objects out."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from backend import wiring
+from backend.jobs import JobQueue
+from backend.settings import ServerSettings, server_settings
+from backend.store import NewEvent, Store
+from backend.web.app import create_app
+from mcal_engine.errors import InvalidValue
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerSettings:
+    monkeypatch.chdir(tmp_path)  # away from any .env
+    monkeypatch.setenv("MCAL_LABEL_STUDIO_TOKEN", "0" * 40)
+    return server_settings(data_dir=tmp_path, label_studio_url="http://127.0.0.1:9")
+
+
+def test_a_worker_can_be_built_without_asking_anybody(settings: ServerSettings) -> None:
+    store, jobs = Store(settings.database_url), JobQueue(settings.queue_url)
+    store.migrate()
+    with wiring.worker(settings, store, jobs, threading.Event()) as made:
+        made.wake_all()
+    assert jobs.waiting() == []
+
+
+def test_without_a_token_there_are_no_services_and_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MCAL_LABEL_STUDIO_TOKEN", raising=False)
+    bare = server_settings(data_dir=tmp_path)
+    with pytest.raises(InvalidValue, match="MCAL_LABEL_STUDIO_TOKEN is not set"), wiring.services(bare, Store(bare.database_url)):
+        pass
+
+
+def test_the_web_app_answers_setup_status_and_report_from_the_database(settings: ServerSettings) -> None:
+    store, jobs = Store(settings.database_url), JobQueue(settings.queue_url)
+    store.migrate()
+    wanted = {"target_error": 0.05, "price_per_label": 0.04}
+    campaign = store.create_campaign(7, settings.label_studio_url, [NewEvent("requested", {"settings": wanted, "source": "test"})])
+    told: list[str] = []
+    host = {"Host": "127.0.0.1"}
+    with wiring.web_deps(settings, store, jobs, tell=told.append) as deps:
+        client = create_app(deps).test_client()
+        said = client.post("/setup", json={"project": "7.1", "schema": "<View/>"}, headers=host)
+        assert said.get_json()["model_version"] == "waiting for the first look at the project"
+        login = ("admin", told[0].splitlines()[0].split()[-1])
+        report = client.get(f"/api/v1/campaigns/{campaign.id}/report", headers=host, auth=login).get_json()
+        assert report["phase"] == "requested" and report["n_items"] == 0
+        rows = client.get("/api/v1/campaigns", headers=host, auth=login).get_json()["campaigns"]
+        assert rows[0]["sentence"] == "Waiting for the first look at the project"
+        predicted = client.post("/predict", json={"project": "7.1", "tasks": [{"id": 1}], "label_config": ""}, headers=host)
+        assert predicted.get_json()["results"][0]["result"] == []
