@@ -16,7 +16,7 @@ from backend.settings import ServerSettings
 @click.option("--allow-open", is_flag=True, help="Serve other machines though nobody has to log in.")
 @server_options()
 def serve(allow_open: bool, **options: Any) -> None:
-    """Serve Label Studio's ML-backend protocol and the status page, until SIGTERM or Ctrl-C.
+    """Serve Label Studio's ML-backend protocol, the admin's pages and the API, until SIGTERM or Ctrl-C.
 
     The work itself is done by mcal worker.
     """
@@ -29,10 +29,12 @@ def serve(allow_open: bool, **options: Any) -> None:
         from backend.worker import stopping_on_signals
 
         start_logging(house.settings)
-        deps = web_deps(house.settings, house.store, house.queue)
-        check_exposure(house.settings.host, protected=deps.access.protected, allow_open=allow_open)
+        check_exposure(house.settings.host, protected=house.settings.basic_auth_user is not None, allow_open=allow_open)
         stop = threading.Event()
-        with stopping_on_signals(stop):
+        with (
+            web_deps(house.settings, house.store, house.queue, tell=click.echo, allow_open=allow_open) as deps,
+            stopping_on_signals(stop),
+        ):
             serve_app(
                 create_app(deps),
                 house.settings.host,

@@ -104,7 +104,7 @@ def simulate(
         if baselines:
             from mcal_engine.simulator.baselines import compare
 
-            found["baselines"] = compare(data, ids, spec, machines, played, bars.say)
+            found["baselines"] = compare(data, ids, spec, machines, played.campaign, bars.say)
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if html_file is not None:

@@ -110,9 +110,9 @@ class House:
         self.store.migrate()
         self.web = Command(["serve"], self.settings, self.directory)
         self.worker = Command(["worker"], self.settings, self.directory)
-        stack.enter_context(self.web)
-        stack.enter_context(self.worker)
-        stack.callback(self._ask_all_to_stop)  # runs first, so that both end at the same time
+        stack.callback(self._stop_all)
+        self.web.start()
+        self.worker.start()
         wait_until_healthy(self.url, self.web, WEB_SECONDS)
 
     def connect(self) -> int:
@@ -154,10 +154,17 @@ class House:
         return derive(facts.load(self.store, self.campaign_id), datetime.now(UTC))
 
     def batches(self) -> list[Batch]:
-        """The queues that were opened so far."""
+        """The queues that were opened so far; the last one, whatever is left, holds every task, in the order of ids."""
+        everything = tuple(sorted(self.truth))
+        opened = self.store.events(self.campaign_id, kinds=("queue_opened",))
         return [
-            Batch(event.payload["model_version"], event.payload["queue"], event.created_at, tuple(event.payload["ids"]))
-            for event in self.store.events(self.campaign_id, kinds=("queue_opened",))
+            Batch(
+                event.payload["model_version"],
+                event.payload["queue"],
+                event.created_at,
+                everything if event.payload["queue"] == "residual" else tuple(event.payload["ids"]),
+            )
+            for event in opened
         ]
 
     def tasks(self) -> list[Task]:
@@ -182,11 +189,13 @@ class House:
         email, password = f"{name}.project{self.project.id}@example.com", secrets.token_urlsafe(12)
         return Person(email, password, self.server.create_user(email, password))
 
-    def _ask_all_to_stop(self) -> None:
+    def _stop_all(self) -> None:
         for annotator in self.annotators:
             annotator.stop()
-        self.web.ask_to_stop()
-        self.worker.ask_to_stop()
+        for command in (self.web, self.worker):
+            command.ask_to_stop()  # so that both end at the same time
+        for command in (self.web, self.worker):
+            command.stop()
 
 
 def _personal_access_token(url: str, legacy_token: str) -> str:

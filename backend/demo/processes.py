@@ -9,8 +9,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import httpx
 
@@ -26,7 +24,7 @@ class ProcessEnded(MCALError):
 
 
 class Command:
-    """``mcal ARGUMENTS`` in a process group of its own, from entering the context until leaving it.
+    """``mcal ARGUMENTS`` in a process group of its own, from :meth:`start` to :meth:`stop`.
 
     Attributes:
         log_file: standard output and error of the command.
@@ -39,16 +37,16 @@ class Command:
         self.log_file = directory / f"{arguments[0]}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """The process that was started: the watchdog, and the leader of the group."""
+        if self._process is None:
+            raise ProcessEnded(f"mcal {self._arguments[0]} has not been started")
+        return self._process.pid
 
     def start(self) -> None:
         """Start the command; does not wait for it to be ready."""
@@ -57,7 +55,7 @@ class Command:
         own = [sys.executable, "-m", "backend.cli", *self._arguments]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 (our own command)
-                [sys.executable, str(Path(watchdog.__file__)), *own],
+                self.wrapped(own),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -65,6 +63,10 @@ class Command:
                 cwd=self._directory,
                 start_new_session=True,
             )
+
+    def wrapped(self, command: list[str]) -> list[str]:
+        """What is run for ``command``: the watchdog around it."""
+        return [sys.executable, str(Path(watchdog.__file__)), *command]
 
     def ask_to_stop(self) -> None:
         """Let the watchdog end the group; returns at once."""

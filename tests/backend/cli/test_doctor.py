@@ -1,0 +1,206 @@
+"""The doctor: everything that can be wrong is a finding with what to do, and nothing it meets makes it give up."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from backend.label_studio.inspection import ConnectedModel, TokenSettings
+from backend.services.doctor import Finding, Patient, examine
+from mcal_engine.errors import InvalidValue, MCALError
+from tests.fakes.label_studio import FakeLabelStudio
+
+CONFIG = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/><Choice value="b"/></Choices></View>'
+OURS = "http://mcal.test:9090"
+
+
+def png() -> bytes:
+    content = io.BytesIO()
+    Image.new("RGB", (4, 3)).save(content, "PNG")
+    return content.getvalue()
+
+
+@dataclass
+class Inspection:
+    connected: list[ConnectedModel] = field(default_factory=lambda: [ConnectedModel(OURS, "Connected", "")])
+    tokens: TokenSettings = field(default_factory=lambda: TokenSettings(True, False))
+    by_hand: int | None = None
+
+    def models(self, project_id: int) -> list[ConnectedModel]:
+        return self.connected
+
+    def token_settings(self) -> TokenSettings:
+        return self.tokens
+
+    def labelled_by_hand(self, project_id: int, user_id: int) -> int | None:
+        return self.by_hand
+
+
+@dataclass
+class World:
+    label_studio: FakeLabelStudio
+    project: int
+    inspection: Inspection
+    patient: Patient
+
+    def look(self, **changes: Any) -> dict[str, Finding]:
+        patient = replace(self.patient, inspection=self.inspection, **changes)
+        return {each.name.removeprefix(f"project {self.project}: "): each for each in examine(patient, [self.project])}
+
+    def wrong(self, **changes: Any) -> dict[str, Finding]:
+        return {name: finding for name, finding in self.look(**changes).items() if finding.status != "ok"}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    label_studio = FakeLabelStudio()
+    project = label_studio.add_project(CONFIG, [f"/data/upload/{number}.png" for number in range(250)])
+    label_studio.media = {f"/data/upload/{number}.png": png() for number in range(250)}
+    label_studio.register_webhook(project, f"{OURS}/webhook", {})
+    inspection = Inspection()
+    patient = Patient(
+        settings_error="",
+        label_studio=label_studio,
+        inspection=inspection,
+        label_studio_url=label_studio.url,
+        public_url=OURS,
+        legacy_token=False,
+        slips=[],
+        probe_ourselves=lambda: None,
+        checks={"database": lambda: None},
+        device=lambda: "cpu (2 threads)",
+        data_dir=tmp_path / "not" / "yet",
+        max_image_bytes=1_000_000,
+    )
+    return World(label_studio, project, inspection, patient)
+
+
+def fails(error: Exception) -> Any:
+    def call() -> object:
+        raise error
+
+    return call
+
+
+def test_where_all_is_well_every_finding_is_ok_and_has_no_fix(world: World) -> None:
+    found = world.look()
+    assert {name: each for name, each in found.items() if each.status != "ok" or each.fix} == {}
+    assert "4 × 3 pixels" in found["images"].detail
+    assert len(found) >= 14
+
+
+def test_without_a_token_the_machine_is_looked_at_and_the_way_to_one_is_named(world: World) -> None:
+    found = world.look(label_studio=None, settings_error="MCAL_LABEL_STUDIO_TOKEN is not set: …")
+    assert found["settings"].status == "fail"
+    assert "MCAL_LABEL_STUDIO_TOKEN" in found["settings"].detail
+    assert found["device"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "status", "said"),
+    [
+        ({"slips": ["MCAL_PRICE is no setting"]}, "environment", "warn", "MCAL_PRICE"),
+        ({"checks": {"database": fails(MCALError("disk I/O error"))}}, "database", "fail", "disk I/O error"),
+        ({"probe_ourselves": fails(MCALError("refused"))}, "web server", "fail", "refused"),
+        ({"device": fails(InvalidValue("device 'cuda' is not there"))}, "device", "fail", "cuda"),
+    ],
+)
+def test_trouble_of_our_own_is_named(world: World, changes: dict[str, Any], name: str, status: str, said: str) -> None:
+    wrong = world.wrong(**changes)
+    assert set(wrong) == {name}
+    assert wrong[name].status == status
+    assert said in wrong[name].detail
+    assert wrong[name].fix
+
+
+def test_little_room_is_a_warning_and_none_a_failure(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, status in ((10 * 1024**2, "fail"), (1024**3, "warn"), (50 * 1024**3, "ok")):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: type("Usage", (), {"free": free}))
+        assert world.look()["disk"].status == status
+
+
+def test_a_label_studio_that_is_away_ends_the_look_with_one_failure(world: World) -> None:
+    world.label_studio.fail("version")
+    wrong = world.wrong()
+    assert set(wrong) == {"Label Studio"}
+    assert "MCAL_LABEL_STUDIO_URL" in wrong["Label Studio"].fix
+
+
+def test_a_refused_legacy_token_comes_with_where_to_allow_them(world: World) -> None:
+    world.label_studio.fail("current_user", times=2, status=401)
+    wrong = world.wrong(legacy_token=True)
+    assert set(wrong) == {"token"}
+    assert "API Tokens Settings" in wrong["token"].fix
+    assert "API Tokens Settings" not in world.wrong(legacy_token=False)["token"].fix
+
+
+def test_a_kind_of_token_that_is_not_allowed_fails(world: World) -> None:
+    assert "tokens allowed" not in world.wrong()
+    assert world.wrong(legacy_token=True)["tokens allowed"].status == "fail"
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "said"),
+    [
+        ({"maximum_annotations": 2}, "annotators per task", "Annotations per task to 1"),
+        ({"label_config": "<View/>"}, "labelling interface", "single"),
+    ],
+)
+def test_a_project_that_cannot_be_a_campaign_is_told_how_to_become_one(world: World, fields: dict[str, Any], name: str, said: str) -> None:
+    world.label_studio.set_project(world.project, **fields)
+    wrong = world.wrong()
+    assert wrong[name].status == "fail"
+    assert said in wrong[name].fix
+
+
+def test_too_few_tasks_fail(world: World) -> None:
+    for task in world.label_studio.task_ids(world.project)[:100]:
+        world.label_studio.delete_task(task)
+    assert "200" in world.wrong()["tasks"].fix
+
+
+def test_a_project_nobody_may_see_fails_and_the_others_are_still_looked_at(world: World) -> None:
+    found = list(examine(world.patient, [99, world.project]))
+    assert [each.status for each in found if each.name == "project 99: access"] == ["fail"]
+    assert [each.status for each in found if each.name == f"project {world.project}: access"] == ["ok"]
+
+
+def test_a_service_user_that_labelled_by_hand_fails_with_how_to_make_one(world: World) -> None:
+    world.inspection.by_hand = 17
+    wrong = world.wrong()
+    assert "task 17" in wrong["service user"].detail
+    assert "alone" in wrong["service user"].fix
+
+
+def test_a_label_studio_that_may_not_reach_us_is_told_which_setting_lets_it(world: World) -> None:
+    world.inspection.connected = [ConnectedModel(OURS, "Error", "URL resolves to a reserved network address")]
+    wrong = world.wrong()
+    assert wrong["model"].status == "fail"
+    assert "USE_DEFAULT_BANNED_SUBNETS=false" in wrong["model"].fix
+    world.inspection.connected = []
+    assert world.wrong()["model"].status == "warn"
+
+
+def test_a_missing_webhook_is_only_a_warning_because_nothing_is_lost(world: World) -> None:
+    wrong = world.wrong(public_url="http://other.test")
+    world.inspection.connected = [ConnectedModel("http://other.test", "Connected", "")]
+    wrong = world.wrong(public_url="http://other.test")
+    assert set(wrong) == {"webhook"}
+    assert wrong["webhook"].status == "warn"
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", png()[:20]])
+def test_an_image_that_cannot_be_decoded_fails(world: World, content: bytes) -> None:
+    world.label_studio.media = dict.fromkeys(world.label_studio.media, content)
+    assert set(world.wrong()) == {"images"}
+
+
+def test_an_image_that_cannot_be_fetched_fails(world: World) -> None:
+    world.label_studio.media = {}
+    assert "cannot be read" in world.wrong()["images"].detail

@@ -1,0 +1,43 @@
+"""Campaigns on one real Label Studio: each test builds a house of its own on it (project, users, web server, worker)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.demo.data import load
+from backend.demo.house import House, Plan
+from backend.demo.label_studio_server import LabelStudioServer
+from tests.conftest import RealLabelStudio
+
+# Small enough for minutes, easy enough for machine labels: one error in ten may stay, no labels ahead so that queues run dry.
+SMALL: dict[str, Any] = {
+    "target_error": 0.1,
+    "price_per_label": 0.04,
+    "test_size": 60,
+    "batch_size": 40,
+    "certificate_size": 60,
+    "work_ahead": 0.0,
+}
+Build = Callable[..., House]
+
+
+@pytest.fixture
+def server(real_label_studio: RealLabelStudio) -> LabelStudioServer:
+    return real_label_studio.server
+
+
+@pytest.fixture
+def build(server: LabelStudioServer, tmp_path: Path) -> Iterator[Build]:
+    """Build a house with a project of digits; extra settings by name. All are torn down after the test."""
+    with ExitStack() as stack:
+
+        def make(items: int, **settings: Any) -> House:
+            plan = Plan(extra_params=SMALL | settings, pace=0.1, poll_seconds=2.0)
+            return stack.enter_context(House(server, tmp_path / f"house-{items}", load(None, items, 0), plan))
+
+        yield make

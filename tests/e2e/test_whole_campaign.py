@@ -1,0 +1,99 @@
+"""One campaign from the first label to the last, and its undoing, with nothing simulated but the people."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import backend
+from backend.demo import audit, trace
+from backend.demo.house import House
+from backend.demo.run import judge
+from mcal_engine import codec, engine
+from mcal_engine.types import CertificateOutcome, Observation
+from tests.e2e.conftest import Build
+from tests.e2e.following import begin, finish
+
+pytestmark = pytest.mark.e2e
+
+
+def mcal(house: House, *arguments: str) -> Any:
+    """Run a command as an admin of this backend would; returns its JSON."""
+    environment = os.environ | house.settings | {"PYTHONPATH": str(Path(backend.__file__).parents[1])}
+    command = [sys.executable, "-m", "backend.cli", *arguments, "--json"]
+    done = subprocess.run(command, env=environment, cwd=house.directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def replayed(house: House) -> None:
+    """Every decision in the history is what the engine says to the rows before it."""
+    state = house.state()
+    for place, row in enumerate(state.history):
+        if isinstance(row, Observation | CertificateOutcome):
+            again = engine.decide(state.settings, state.history[: place + 1])
+            assert codec.to_json(again) == codec.to_json(state.history[place + 1])
+
+
+def emptied_batches_end_with_nothing(house: House) -> None:
+    """Between the last task of a batch and the opening of the next, nobody was served anything."""
+    batches = house.batches()
+    placed = trace.place(house.trace(), batches)
+    for batch, after in pairwise(batches):
+        last = max(each.pull.served_at for each in placed if each.batch is batch and each.pull.task_id is not None)
+        if after.opened_at - last > timedelta(seconds=2):
+            between = [each.pull for each in placed if last < each.pull.served_at < after.opened_at]
+            assert between, f"nobody asked after the end of {batch.model_version}"
+            assert all(pull.task_id is None for pull in between)
+
+
+def test_a_campaign_runs_to_its_end_and_can_be_undone(build: Build) -> None:
+    house = build(500)
+    begin(house)
+    report = finish(house)
+    results, checks = judge(house, report)
+    assert [check for check in checks if not check.ok] == []
+    assert report["certified"]
+    assert report["n_machine"] > 0
+    assert report["human_items"] + report["n_machine"] + report["n_set_aside"] == report["n_items"] == 500
+    assert results["true_overall_error"] <= 0.1
+    replayed(house)
+    emptied_batches_end_with_nothing(house)
+    assert mcal(house, "campaign", "report", str(house.campaign_id)) == report
+    assert mcal(house, "campaign", "list")[0]["phase"] == "finished"
+    rolled_back(house)
+
+
+def rolled_back(house: House) -> None:
+    """A rollback takes the machine's labels, keeps the one that a person has edited, and touches nobody's own."""
+    before = audit.count(house.tasks(), house.service_user_id())
+    edited, *others = [each.machine[0] for each in before if each.machine]
+    ann = httpx.Client(base_url=house.server.url, headers={"Authorization": f"Token {house.people[0].token}"})
+    region = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["0" if edited.choice != "0" else "1"]}}
+    ann.patch(f"/api/annotations/{edited.id}/", json={"result": [region]}).raise_for_status()
+    done = mcal(house, "campaign", "rollback", str(house.campaign_id), "--yes")
+    assert (done["n_removed"], done["n_kept"]) == (len(others), 1)
+    after = audit.count(house.tasks(), house.service_user_id())
+    assert [each.machine for each in after] == [()] * len(after)
+    kept = {each.task.id: [one.id for one in each.people] for each in after}
+    was = {each.task.id: [one.id for one in each.people] for each in before}
+    assert kept == was | {edited.task_id: [edited.id]}
+
+
+def test_the_doctor_finds_a_connected_project_in_good_health(build: Build) -> None:
+    house = build(200)
+    house.connect()
+    found = {row["name"]: row for row in mcal(house, "doctor", "--project", str(house.project.id))}
+    assert {name: row["detail"] for name, row in found.items() if row["status"] == "fail"} == {}
+    names = {name.removeprefix(f"project {house.project.id}: ") for name in found}
+    assert {"token", "webhook", "images", "annotators per task", "model", "service user", "device", "disk", "job queue"} <= names
+    assert found[f"project {house.project.id}: webhook"]["status"] == "ok"
