@@ -26,7 +26,7 @@ def level_of_look(confidence_level: float, look: int) -> float:
     """The share of ``1 − confidence_level`` that look 1, 2, … may spend; over all looks it sums to the whole."""
     if look < 1:
         raise InvalidValue(f"look must be 1 or more, got {look}")
-    return float((1 - confidence_level) * 0.8 * 0.2 ** (look - 1))
+    return round((1 - confidence_level) * 0.8 * 0.2 ** (look - 1), 15)
 
 
 def allowance(target_error: float, n_items: int) -> int:

@@ -144,7 +144,7 @@ class _Round:
             sizes = search.candidate_sizes(now.n_train, now.n_pool, self.step)
             shares, errors = errors_model.at(sizes, now.n_pool - (sizes - now.n_train), now.n_items)
         training = self.spent + money(cost_model.path(now.n_train, sizes, float(self.step)), self.spec.machine_price_per_hour)
-        priced = search.surface(self.spec, now, shares, errors, sizes, price_list, training)
+        priced = search.surface(self.spec, now, shares, errors, sizes, price_list, training, self._doubt(measurement))
         best = int(np.argmin(priced.cost[0]))
         replicates = priced.cost[1:].min(axis=1)
         total = float(priced.cost[0, best])
@@ -258,7 +258,7 @@ class _Round:
         shares, errors = self._measured(measurement)
         price_list = search.terms(spec, now.n_items, now.n_pool, self.level)
         sizes, training = np.array([float(now.n_train)]), np.array([self.spent])
-        priced = search.surface(spec, now, shares[None], errors[None, None], sizes, price_list, training)
+        priced = search.surface(spec, now, shares[None], errors[None, None], sizes, price_list, training, self._doubt(measurement))
         return replace(
             forecast.plan,
             n_train=now.n_train,
@@ -274,6 +274,12 @@ class _Round:
     def _measured(self, measurement: Measurement) -> tuple[FloatArray, FloatArray]:
         grid = error_curve.theta_grid(self.spec.theta_step)
         return error_curve.measured(self.now, error_curve.count(self.now, measurement, len(grid)), grid)
+
+    def _doubt(self, measurement: Measurement) -> FloatArray:
+        wrong = int((self.now.survivors & ~measurement.correct).sum())
+        if self.spec.guarantee == "estimate":
+            return np.ones(1)
+        return search.doubt_about(min(wrong, self.spec.target_error * int(self.now.survivors.sum())))
 
     def _exact_certificate_size(self, plan: Plan) -> int | None:
         """The planned V, shrunk or grown by a few items to where the exact rule tolerates as many errors as planned."""

@@ -18,6 +18,15 @@ from mcal_engine.types import FloatArray, Measurement, Observation
 MAX_REPLICATES, MIN_REPLICATES, WEIGHTS_PER_DECISION = 60, 20, 600_000
 
 
+def unseen(theta: FloatArray, top: float) -> FloatArray:
+    """One error more than was counted, at the unsure end: no count of test items shows that there are none.
+
+    Without it a pool in which T found nothing would be planned as if it were free of errors. Errors get denser towards the unsure end;
+    the fourth power is about what classifiers do.
+    """
+    return np.asarray(np.minimum(theta / top, 1.0) ** 4)
+
+
 def theta_grid(step: float) -> FloatArray:
     """The machine-labelled shares θ that are tracked: step, 2·step … 1."""
     return np.round(np.arange(1, round(1 / step) + 1) * step, 9)
@@ -51,9 +60,10 @@ def count(observation: Observation, measurement: Measurement, n_theta: int, weig
 def measured(observation: Observation, counts: Counts, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The error curve of this round as it was measured: shares θ (ascending, from 0 to |U|/|X|) and ε at each, a share of X."""
     top = observation.n_pool / observation.n_items
-    rate = counts.errors / np.maximum(counts.trials, 1.0) * top
     usable = grid < top
-    return np.concatenate([[0.0], grid[usable], [top]]), np.concatenate([[0.0], rate[:-1][usable], [rate[-1]]])
+    shares = np.concatenate([[0.0], grid[usable], [top]])
+    errors = np.concatenate([[0.0], counts.errors[:-1][usable], counts.errors[-1:]]) + unseen(shares, top)
+    return shares, errors * top / np.maximum(counts.trials[0], 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +114,7 @@ def model(observations: Sequence[Observation], classifier: str, step: float, see
     errors, trials = [], []
     for observation, measurement in rounds:
         counts = count(observation, measurement, len(grid), weights[:, np.searchsorted(identifiers, observation.test_ids)])
-        errors.append(counts.errors)
+        errors.append(counts.errors + unseen(np.append(grid, 1.0), observation.n_pool / observation.n_items))
         trials.append(np.maximum(np.broadcast_to(counts.trials, counts.errors.shape), 1.0))
     shape = (len(weights) * (len(grid) + 1), len(rounds))
     scale = np.array([o.n_items / o.n_pool for o, _ in rounds])

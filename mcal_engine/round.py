@@ -7,23 +7,44 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mcal_engine.acquisition import NEEDS_FEATURES, Features, Picks, acquisition_scores, diverse_margin, k_center
 from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, Measurement, Observation
+
+__all__ = [
+    "Ranking",
+    "Scored",
+    "Skim",
+    "acquisition_scores",
+    "draw_random",
+    "freeze",
+    "measure",
+    "order_pool",
+    "outcome",
+    "rank_for_people",
+    "surety",
+    "surviving",
+]
 
 _PURPOSES = {"test": 1, "train": 2, "certificate": 3, "mix": 4, "join": 5}
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One classifier's logits of the test items and the pool, shapes (n_test, n_classes) and (n_pool, n_classes)."""
+    """One classifier's logits of the test items and the pool, shapes (n_test, n_classes) and (n_pool, n_classes).
+
+    ``features`` are what its last layer sees, of shapes (n_test, d), (n_pool, d) and (n_train, d); only acquisitions in
+    ``NEEDS_FEATURES`` ask for them.
+    """
 
     classifier: str
     test_logits: FloatArray
     pool_logits: FloatArray
     training_seconds: float
     one_off_seconds: float = 0.0
+    features: tuple[Features, Features, Features] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +80,6 @@ def surety(logits: FloatArray) -> FloatArray:
     return np.asarray(top[:, -1] - top[:, -2], dtype=np.float64)
 
 
-def acquisition_scores(logits: FloatArray, acquisition: str) -> FloatArray:
-    """M(.): what to ask people next; lowest first. Entropy is negated, so that the most uncertain item has the lowest score."""
-    logits = np.asarray(logits, dtype=np.float64)
-    log_p = logits - logits.max(axis=1, keepdims=True)
-    log_p = log_p - np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    if acquisition == "margin":
-        ordered = np.partition(np.exp(log_p), -2, axis=1)
-        return np.asarray(ordered[:, -1] - ordered[:, -2])
-    if acquisition == "entropy":
-        return np.asarray((np.exp(log_p) * log_p).sum(axis=1))
-    if acquisition == "least_confidence":
-        return np.asarray(np.exp(log_p.max(axis=1)))
-    raise InvalidValue(f"acquisition {acquisition!r} does not score items one by one")
-
-
 def order_pool(pool_ids: IntArray, logits: FloatArray) -> IntArray:
     """Positions into ``pool_ids``, surest first, ties by ascending id: a total order."""
     return np.asarray(np.lexsort((np.asarray(pool_ids), -surety(logits))))
@@ -93,10 +99,25 @@ def rank_for_people(spec: CampaignSpec, scored: Scored, pool_ids: IntArray, test
     if spec.acquisition == "random":
         drawn = draw_random(spec, "train", round, pool_ids, min(n, len(pool_ids)))
         return Ranking(drawn, np.zeros(len(drawn)), np.asarray(test_ids, dtype=np.int64), np.full(len(test_ids), np.inf))
+    test_ids = np.asarray(test_ids, dtype=np.int64)
+    if spec.acquisition in NEEDS_FEATURES:
+        picks = _pick(spec.acquisition, scored, pool_ids, test_ids, n)
+        # Pick j has the score j; a test item that would have been pick j stands just before it, one that never would behind them all.
+        test_scores = np.where(picks.entry < len(picks.positions), picks.entry - 0.5, np.inf)
+        return Ranking(pool_ids[picks.positions], np.arange(len(picks.positions), dtype=np.float64), test_ids, test_scores)
     scores = acquisition_scores(scored.pool_logits, spec.acquisition)
     first = np.lexsort((pool_ids, scores))[:n]
-    test_scores = acquisition_scores(scored.test_logits, spec.acquisition)
-    return Ranking(pool_ids[first], scores[first], np.asarray(test_ids, dtype=np.int64), test_scores)
+    return Ranking(pool_ids[first], scores[first], test_ids, acquisition_scores(scored.test_logits, spec.acquisition))
+
+
+def _pick(acquisition: str, scored: Scored, pool_ids: IntArray, test_ids: IntArray, n: int) -> Picks:
+    if scored.features is None:
+        raise InvalidValue(f"acquisition {acquisition!r} needs the classifier's features of T, the pool and B")
+    test, pool, train = scored.features
+    if acquisition == "k_center":
+        return k_center(pool, test, train, pool_ids, test_ids, n)
+    margins, test_margins = acquisition_scores(scored.pool_logits, "margin"), acquisition_scores(scored.test_logits, "margin")
+    return diverse_margin(pool, test, margins, test_margins, pool_ids, test_ids, n)
 
 
 def surviving(test_ids: IntArray, skims: Sequence[Skim], not_in_pool: Collection[int]) -> BoolArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from mcal_engine import certificate
 from mcal_engine.cost import TrainingCost, money
@@ -14,29 +15,35 @@ from mcal_engine.types import FloatArray, Observation
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The certificate's price list: tolerate c errors of V (shape (n,)), pay a share q of the pool, get ``errors`` errors in S*.
+    """The certificate's price list: tolerate c errors of V, pay a share q of the pool for it, and be cut somewhere in the pool.
 
-    The (c + 1)-th error of a sample of share q stands, on average, at the ((c + 1)/q)-th error of the pool; what comes before it is
-    what the machine may label. An uncertified campaign has the one row: no sample, the whole allowance.
+    Attributes:
+        share: shape (n,). q for each c; 0 in the one row of an uncertified campaign.
+        errors: shape (n, n_quantiles). Errors of the pool in front of the cut, at equally likely quantiles. The cut stands at the
+            (c + 1)-th error of V, so their number is spread about (c + 1)/q like a negative binomial, here as its gamma limit. The
+            mean would not do: few errors more buy less than few errors less cost, and for small c the spread is wide.
     """
 
     share: FloatArray
     errors: FloatArray
 
 
+QUANTILES = (np.arange(7) + 0.5) / 7
+
+
 def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
     """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors."""
     allowed = certificate.allowance(spec.target_error, n_items)
     if spec.guarantee == "estimate":
-        return Terms(np.zeros(1), np.array([spec.target_error * n_items]))
-    tolerated = np.unique(np.round(np.geomspace(1, 3000, 120))).astype(np.int64) - 1
+        return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))
+    tolerated = np.unique(np.round(np.geomspace(1, 3000, 60))).astype(np.int64) - 1
     share = certificate.sample_share(tolerated, allowed=allowed, level=level)
     if spec.certificate_size is not None:
         wanted = min(spec.certificate_size / max(n_pool, 1), 1.0)
-        usable = np.flatnonzero(share <= wanted)[-1:]
-        return Terms(np.full(len(usable), wanted), np.minimum((tolerated[usable] + 1) / wanted, allowed))
-    usable = np.flatnonzero(share < 0.95)
-    return Terms(share[usable], np.minimum((tolerated[usable] + 1) / share[usable], float(allowed)))
+        tolerated, share = tolerated[share <= wanted][-1:], np.full(int(np.any(share <= wanted)), wanted)
+    else:
+        tolerated, share = tolerated[share < 0.95], share[share < 0.95]
+    return Terms(share, special.gammaincinv(tolerated[:, None] + 1.0, QUANTILES[None, :]) / share[:, None])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ def surface(
     sizes: FloatArray,
     price_list: Terms,
     training: FloatArray,
+    doubt: FloatArray,
 ) -> Surface:
     """Price every training size.
 
@@ -69,15 +77,17 @@ def surface(
         shares, errors: error curves at each size, shapes (n_sizes, n_points) and (R, n_sizes, n_points).
         sizes: shape (n_sizes,). |B| to weigh.
         training: shape (n_sizes,). Money spent and still to be spent on training on the way to each size.
+        doubt: shape (m,). Equally likely factors on the error curves, of mean about 1; see :func:`doubt_about`.
     """
     n_items = observation.n_items
-    budget = price_list.errors / n_items
+    # A curve that is f times as high meets a budget where the curve itself meets a budget divided by f.
+    budget = (price_list.errors[:, :, None] / doubt).reshape(len(price_list.share), -1) / n_items
     worst = worst_useful_error(spec.target_error, observation.n_classes)
     n_replicates, n_sizes = errors.shape[:2]
     theta = np.empty((n_replicates, n_sizes, len(budget)))
     for replicate in range(n_replicates):
         for size in range(n_sizes):
-            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst)
+            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst).mean(axis=-1)
     machine = np.floor(theta * n_items * (1 - price_list.share))
     best = np.argmax(machine, axis=2)
     n_machine = np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0]
@@ -103,6 +113,15 @@ def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, wo
     ramp = np.arange(len(errors)) * 1e-12
     theta = np.interp(budget + ramp[-1], errors + ramp, shares)
     return np.where(np.interp(theta, shares, errors) <= worst * theta + 1e-9, theta, 0.0)
+
+
+def doubt_about(n_errors: float) -> FloatArray:
+    """How far the true error may be from the counted one: quantiles of its posterior, Gamma(k + 1), relative to its mean.
+
+    The errors that matter for a plan are the few inside S*, so k is small and the doubt is large; a plan made for the counted error
+    alone would buy too small a certificate sample.
+    """
+    return np.asarray(special.gammaincinv(n_errors + 1.0, np.array([1, 3, 5, 7, 9]) / 10) / (n_errors + 1.0), dtype=np.float64)
 
 
 def worst_useful_error(target_error: float, n_classes: int) -> float:

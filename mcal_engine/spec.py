@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mcal_engine.errors import InvalidValue
 
-Acquisition = Literal["margin", "entropy", "least_confidence", "random"]
+Acquisition = Literal["margin", "entropy", "least_confidence", "k_center", "diverse_margin", "random"]
 Guarantee = Literal["certified", "estimate"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 

@@ -25,7 +25,7 @@ def law(size: float, theta: float) -> float:
 
 @pytest.mark.parametrize("guarantee", ["estimate", "certified"])
 @pytest.mark.parametrize(("n_items", "price"), [(3000, 0.04), (60_000, 0.04), (60_000, 0.003)])
-def test_the_cheapest_plan_is_within_one_percent_of_brute_force_over_every_size_share_and_sample(
+def test_the_cheapest_plan_is_within_two_percent_of_brute_force_over_every_size_share_and_sample(
     guarantee: str, n_items: int, price: float
 ) -> None:
     spec = CampaignSpec(target_error=0.05, price_per_label=price, guarantee=guarantee, machine_price_per_hour=0.0)  # type: ignore[arg-type]
@@ -35,23 +35,26 @@ def test_the_cheapest_plan_is_within_one_percent_of_brute_force_over_every_size_
     pools = now.n_pool - (sizes - 100)
     shares = np.minimum(np.concatenate([[0.0], grid])[None, :], (pools / n_items)[:, None])
     errors = np.vectorize(law)(sizes[:, None], shares)
-    priced = search.surface(spec, now, shares, errors[None], sizes, search.terms(spec, n_items, now.n_pool, 0.04), np.zeros(len(sizes)))
+    priced = search.surface(
+        spec, now, shares, errors[None], sizes, search.terms(spec, n_items, now.n_pool, 0.04), np.zeros(len(sizes)), np.ones(1)
+    )
 
-    best = np.inf
+    best, draws = np.inf, np.random.default_rng(0)
     allowed = certificate.allowance(0.05, n_items)
-    for size in np.unique(np.geomspace(100, 100 + now.n_pool, 500).astype(int)):
-        pool = now.n_pool - (size - 100)
-        thetas = np.linspace(0, pool / n_items, 2000)
+    cuts = {c: draws.gamma(c + 1, size=400) for c in (*range(12), *range(12, 60, 4), *range(60, 400, 20))}
+    for size in np.unique(np.geomspace(100, 100 + now.n_pool, 120).astype(int)):
+        thetas = np.linspace(0, (now.n_pool - (size - 100)) / n_items, 2000)
         wrong = law(float(size), thetas) * n_items  # type: ignore[arg-type]
         if guarantee == "estimate":
             best = min(best, price * (n_items - thetas[wrong <= 0.05 * n_items].max() * n_items))
             continue
-        for tolerated in range(0, 400, 3):
+        for tolerated, spread in cuts.items():
             share = float(certificate.sample_share(tolerated, allowed=allowed, level=0.04))
             if share < 0.9:
-                fine = thetas[wrong <= min((tolerated + 1) / share, allowed)]
-                best = min(best, price * (n_items - fine.max() * n_items * (1 - share)))
-    assert priced.cost[0].min() == pytest.approx(best, rel=0.01)
+                # The cut stands at the (c + 1)-th sampled error: play where that is, and average what the machine then labels.
+                reached = thetas[np.searchsorted(wrong, spread / share, side="right") - 1]
+                best = min(best, price * (n_items - reached.mean() * n_items * (1 - share)))
+    assert priced.cost[0].min() == pytest.approx(best, rel=0.02)
 
 
 def test_machine_labels_that_are_mostly_wrong_are_never_planned() -> None:
