@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = timedelta(minutes=1)  # between tries while something is wrong
 REST_SECONDS = 1.5  # between two looks at one campaign: busy people send many hints, and every look costs Label Studio some work
+PROGRESS_SECONDS = 30.0  # between two log lines of one campaign that only count labels
 TRIES = 3  # of the same error that waiting does not mend, before a person is asked
 HOW_TO_GO_ON = "See the worker's log, mend the cause, then mcal campaign resume."
 
@@ -50,6 +51,15 @@ class _Trouble:
     again_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The last line that was logged about a campaign."""
+
+    line: str
+    step: tuple[str, str | None]  # phase and queue
+    at: float
+
+
 @dataclass
 class Worker:
     """Advances campaigns. What one campaign runs into leaves the others alone.
@@ -69,7 +79,7 @@ class Worker:
     rest_seconds: float = REST_SECONDS
     _looked: dict[int, float] = field(default_factory=dict)
     _troubles: dict[int, _Trouble] = field(default_factory=dict)
-    _told: dict[int, str] = field(default_factory=dict)
+    _told: dict[int, _Told] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until ``stop`` is set."""
@@ -135,9 +145,14 @@ class Worker:
             logger.warning("campaign %d: could not be halted: %s", campaign_id, error)
 
     def _tell(self, state: State | None) -> None:
-        """Log what has changed, and nothing where nothing has."""
-        if state is not None and self._told.get(state.campaign_id) != (line := sentence(state)):
-            self._told[state.campaign_id] = line
+        """Log each transition, and in between how far people have come, now and then."""
+        if state is None:
+            return
+        line, now = sentence(state), time.monotonic()
+        step = (state.phase, None if state.queue is None else state.queue.model_version)
+        told = self._told.get(state.campaign_id)
+        if told is None or told.step != step or (told.line != line and now - told.at >= PROGRESS_SECONDS):
+            self._told[state.campaign_id] = _Told(line, step, now)
             logger.info("campaign %d: %s", state.campaign_id, line)
 
 
