@@ -89,7 +89,7 @@ class ServerSettings(BaseSettings):
         description="Password that goes with admin_user, or its hash by werkzeug.security; on loopback one is made at the first start.",
     )
     api_token: SecretStr | None = Field(
-        None, repr=False, min_length=16, description="What programs send to the API as a bearer token; without one they log in as admin_user."
+        None, repr=False, min_length=16, description="Bearer token of programs that use the API; without one they log in as admin_user."
     )
     label_studio_public_url: str | None = Field(
         None, description="Address of Label Studio as browsers reach it, where that differs from label_studio_url."

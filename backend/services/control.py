@@ -8,7 +8,8 @@ from typing import Any
 
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.services import facts
-from backend.services.state import OPERATIONAL, Phase, State, derive
+from backend.services.history import OPERATIONAL
+from backend.services.state import Phase, State, derive
 from backend.store import Conflict, NewEvent, Store
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue

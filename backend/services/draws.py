@@ -107,8 +107,9 @@ def certificate_queue(state: State, look: int, round: int, n: int, pool: IntArra
 
 
 def residual_queue(state: State) -> Queue:
-    """The rest, which Label Studio serves by itself once the project is as it was: everything that has no label."""
-    return Queue("residual", len(state.observations), model_version(state, "residual"), (), 0)
+    """The rest: everything without a label, in the order in which Label Studio serves it by itself under sequential sampling."""
+    rest = tuple(item.task_id for item in state.unlabelled)
+    return Queue("residual", len(state.observations), model_version(state, "residual"), rest, len(rest))
 
 
 def waiting_test(state: State) -> tuple[int, ...]:

@@ -23,9 +23,7 @@ class LogRow(TypedDict):
 
 
 def log_row(event: Event) -> LogRow:
-    return LogRow(
-        seq=event.seq, at=event.created_at.isoformat(), kind=event.kind, sentence=sentence(event), payload=_short(event.payload)
-    )
+    return LogRow(seq=event.seq, at=event.created_at.isoformat(), kind=event.kind, sentence=sentence(event), payload=_short(event.payload))
 
 
 def sentence(event: Event) -> str:

@@ -31,6 +31,6 @@ def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
         return
     label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id)
     for queue in state.queues:
-        if queue.ids:
+        if queue.ids and queue.kind != "residual":
             heartbeat()
             services.label_studio.delete_predictions(state.project_id, queue.model_version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -12,15 +12,13 @@ from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.services import queues
 from backend.services.facts import Facts
+from backend.services.history import Created, Halt, Log
 from backend.services.queues import Progress, Queue
-from backend.settings import CampaignSettings, parse_campaign_settings
-from backend.store import Event, Item, MachineLabel, Role
-from mcal_engine import codec
+from backend.settings import CampaignSettings
+from backend.store import Item, MachineLabel, Role
 from mcal_engine.codec import Row
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation
+from mcal_engine.types import CertificateOutcome, Certify, Decision, HumanLabelAll, Observation
 from mcal_engine.types import MachineLabel as MachineLabelDecision
-
-OPERATIONAL = ("quorum", "patience_minutes", "blind_timeout_hours", "work_ahead")  # may change while V is being labelled
 
 
 class Phase(StrEnum):
@@ -54,28 +52,6 @@ class Phase(StrEnum):
 
 ENDED = (Phase.FINISHED, Phase.ROLLED_BACK, Phase.CANCELLED)
 BLIND_STAGES = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE, Phase.CERTIFYING, Phase.CERTIFICATE_DUE)
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Why the campaign stands still and what a person can do; ``mends_itself`` when the next look at the project may lift it."""
-
-    reason: str
-    fix: str
-    mends_itself: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Created:
-    """What was found when the campaign began."""
-
-    control: LabelControl
-    config_fingerprint: str
-    service_user: int
-    project_before: dict[str, Any]
-    n_items: int
-    n_preexisting: int
-    label_studio_version: str
 
 
 @dataclass(frozen=True)
@@ -219,7 +195,7 @@ class State:
 
 def derive(facts: Facts, now: datetime) -> State:
     """The campaign's state at ``now`` (the clock matters only for how long people have been quiet)."""
-    log = _Log()
+    log = Log()
     for event in facts.events:
         log.read(event)
     items = {item.task_id: item for item in facts.items}
@@ -227,7 +203,7 @@ def derive(facts: Facts, now: datetime) -> State:
     queue = log.queues[-1] if log.queues and not log.queues[-1].closed else None
     seen = None if queue is None else queues.progress(queue, items, roles) if items else queues.unknown(queue)
     settings = log.settings_for_decisions()
-    stage = log.stage(seen, settings, now)
+    stage = _stage(log, seen, settings, now)
     phase = stage if stage in ENDED else Phase.HALTED if log.halt else Phase.PAUSED if log.paused else stage
     paid_repeats = [row for row in facts.duplicates if row.task_id in items and row.created_at >= facts.campaign.created_at]
     return State(
@@ -259,118 +235,19 @@ def derive(facts: Facts, now: datetime) -> State:
     )
 
 
-class _Log:
-    """The events, read one after the other."""
-
-    def __init__(self) -> None:
-        self.settings = CampaignSettings(target_error=0.05, price_per_label=1.0)  # replaced by the first event
-        self.certificate_settings: CampaignSettings | None = None
-        self.created: Created | None = None
-        self.history: list[Row] = []
-        self.decision: Decision | None = None
-        self.queues: list[Queue] = []
-        self.look = 0
-        self.paused = False
-        self.halt: Halt | None = None
-        self.stop_requested_by: str | None = None
-        self.last_known_task = 0
-        self.published: str | None = None
-        self.sentinel: Sentinel | None = None
-        self.written_back = False
-        self.ending: Phase | None = None
-        self.report: dict[str, Any] | None = None
-
-    def read(self, event: Event) -> None:
-        payload = event.payload
-        match event.kind:
-            case "requested" | "settings":
-                self.settings = parse_campaign_settings(payload["settings"], defaults={})
-            case "created":
-                self.settings = parse_campaign_settings(payload["settings"], defaults={})
-                self.created = _created(payload)
-            case "decision":
-                self._decided(codec.from_json(payload["decision"]))
-            case "observation" | "outcome":
-                self.history.append(codec.from_json(payload[event.kind]))
-            case "queue_opened":
-                self.queues.append(Queue.opened(payload, event.created_at))
-                self.last_known_task = max(self.last_known_task, payload.get("last_known_task", 0))
-            case "queue_closed":
-                self._close(payload)
-            case "published":
-                self.published = payload["model_version"]
-                locked = payload["sentinel"]
-                self.sentinel = locked and Sentinel(locked["task_id"], datetime.fromisoformat(locked["locked_at"]))
-            case "tasks_joined":
-                self.last_known_task = max(self.last_known_task, payload["last_known_task"])
-            case "frozen":
-                self.look = payload["look"]
-            case "write_back_done":
-                self.written_back = True
-            case "stop_requested":
-                self.stop_requested_by = payload["by"]
-            case "paused":
-                self.paused = True
-            case "resumed":
-                self.halt = None
-                self.paused = self.paused and payload.get("lifts") == "halt"
-            case "halted":
-                self.halt = Halt(payload["reason"], payload["fix"], payload.get("mends_itself", False))
-            case "finished":
-                self.ending, self.report = Phase.FINISHED, payload["report"]
-            case "rolled_back":
-                self.ending = Phase.ROLLED_BACK
-            case "cancelled":
-                self.ending = Phase.CANCELLED
-
-    def settings_for_decisions(self) -> CampaignSettings:
-        """A changed ε after V was drawn would be another look at the same sample: V is read under what it was drawn for."""
-        drawn_for = self.certificate_settings
-        if drawn_for is None:
-            return self.settings
-        return drawn_for.model_copy(update={name: getattr(self.settings, name) for name in OPERATIONAL})
-
-    def stage(self, seen: Progress | None, settings: CampaignSettings, now: datetime) -> Phase:
-        if self.ending is not None:
-            return self.ending
-        if self.created is None:
-            return Phase.REQUESTED
-        if self.decision is None:
-            return Phase.PREPARING
-        if isinstance(self.decision, HumanLabelAll) or self.written_back:
-            return Phase.RESIDUAL
-        if isinstance(self.decision, MachineLabelDecision):
-            return Phase.WRITING_BACK
-        done = seen is None or queues.enough(seen, settings, now)
-        if isinstance(self.decision, Certify):
-            return Phase.CERTIFICATE_DUE if done else Phase.CERTIFYING
-        hurried = self.stop_requested_by is not None and seen is not None and not seen.blind_missing
-        return Phase.TRAINING_DUE if done or hurried else Phase.COLLECTING
-
-    def _decided(self, row: Row) -> None:
-        if not isinstance(row, Acquire | Certify | MachineLabelDecision | HumanLabelAll):
-            return
-        self.history.append(row)
-        self.decision = row
-        if isinstance(row, Certify):
-            self.certificate_settings = self.settings
-        elif isinstance(row, Acquire):
-            self.certificate_settings = None
-
-    def _close(self, payload: dict[str, Any]) -> None:
-        for place, queue in enumerate(self.queues):
-            if queue.model_version == payload["model_version"]:
-                self.queues[place] = replace(queue, closed=True, n_taken=payload.get("n_taken"))
-
-
-def _created(payload: dict[str, Any]) -> Created:
-    control = payload["control"]
-    return Created(
-        control=LabelControl(control["from_name"], control["to_name"], control["data_key"], tuple(control["choices"])),
-        config_fingerprint=payload["config_fingerprint"],
-        service_user=payload["service_user"]["id"],
-        project_before=dict(payload["project_before"]),
-        n_items=payload["n_items"],
-        n_preexisting=payload["n_preexisting"],
-        label_studio_version=payload.get("label_studio_version", ""),
-    )
+def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: datetime) -> Phase:
+    if log.ending is not None:
+        return Phase(log.ending)
+    if log.created is None:
+        return Phase.REQUESTED
+    if log.decision is None:
+        return Phase.PREPARING
+    if isinstance(log.decision, HumanLabelAll) or log.written_back:
+        return Phase.RESIDUAL
+    if isinstance(log.decision, MachineLabelDecision):
+        return Phase.WRITING_BACK
+    done = seen is None or queues.enough(seen, settings, now)
+    if isinstance(log.decision, Certify):
+        return Phase.CERTIFICATE_DUE if done else Phase.CERTIFYING
+    hurried = log.stop_requested_by is not None and seen is not None and not seen.blind_missing
+    return Phase.TRAINING_DUE if done or hurried else Phase.COLLECTING

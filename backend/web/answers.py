@@ -11,6 +11,7 @@ from typing import Any
 from flask import Response, jsonify, request
 from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
 
+from backend.store import Conflict
 from mcal_engine.errors import InvalidValue, MCALError
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ def error_response(error: Exception) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, InvalidValue):
         status, text = 400, str(error)
+    elif isinstance(error, Conflict):
+        status, text = 409, str(error)
     elif isinstance(error, MCALError):
         logger.warning("%s refused: %s", request.path, error)
         status, text = 503, str(error)

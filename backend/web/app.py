@@ -8,24 +8,37 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest
 
-from backend.web import health, ml_backend, status_page
+from backend.web import api, assets, formats, health, metrics, ml_backend, pages
 from backend.web.answers import error_response
 from backend.web.ports import WebDeps
+from backend.web.session import Sessions
 
+# Everything from this server, nothing inline. plotly.js can do with it too: its own style rules are in static/plotly.css.
 SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 
 
 def create_app(deps: WebDeps) -> Flask:
-    """A Flask app that serves Label Studio, the status page and the health probes."""
+    """A Flask app that serves Label Studio, the admin's pages and API, and the health probes."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    sessions = Sessions(deps.desk.admin)
+    sessions.configure(app)
+    formats.install(app)
     app.register_blueprint(ml_backend.blueprint(deps.protocol, deps.access))
     app.register_blueprint(health.blueprint(deps.checks))
-    app.register_blueprint(status_page.blueprint(deps))
+    app.register_blueprint(assets.blueprint())
+    app.register_blueprint(api.blueprint(deps.desk, sessions))
+    app.register_blueprint(metrics.blueprint(deps.desk, sessions))
+    app.register_blueprint(pages.blueprint(deps.desk, sessions))
     app.register_error_handler(Exception, error_response)
     if deps.trusted_hosts:
         app.before_request(_only_by_name(deps.trusted_hosts))
@@ -51,6 +64,6 @@ def _only_by_name(names: tuple[str, ...]) -> Callable[[], None]:
 def _harden(response: Response) -> Response:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
-    if response.mimetype in ("text/html", "application/json"):
+    if response.mimetype in ("text/html", "application/json", "text/plain"):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

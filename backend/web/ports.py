@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from backend.store import Campaign
 from backend.web.access import Access
+
+if TYPE_CHECKING:  # the plugin takes the routes alone, without the engine that the pages need
+    from backend.web.desk import Desk
 
 MAX_BODY_BYTES = 32 * 1024 * 1024  # a 1,000-task write-back's event has about 1 MB, a prediction request about 0.5 kB per task
 
@@ -32,10 +34,8 @@ class WebDeps:
 
     Attributes:
         protocol: answers Label Studio.
-        access: who may do what.
-        campaigns: every campaign.
-        sentence: one sentence on a campaign, from the database alone.
-        report: a campaign's report as JSON; raises InvalidValue for an unknown id.
+        access: what Label Studio must show.
+        desk: the admin's side: pages and API.
         checks: name of a dependency → a call that raises when it cannot be reached.
         max_body_bytes: larger requests are refused with 413.
         trusted_hosts: names this server may be called by; empty: any. Set it wherever nobody has to log in
@@ -44,9 +44,7 @@ class WebDeps:
 
     protocol: MLHandler
     access: Access
-    campaigns: Callable[[], Sequence[Campaign]]
-    sentence: Callable[[int], str]
-    report: Callable[[int], dict[str, Any]]
+    desk: Desk
     checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     max_body_bytes: int = MAX_BODY_BYTES
     trusted_hosts: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -314,15 +315,15 @@ def test_a_token_of_another_user_halts_the_campaign_until_the_first_one_is_back(
 def test_a_test_set_that_is_topped_up_takes_random_items_of_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from backend.services import rounds
+    from mcal_engine import engine
 
-    inner = rounds.engine.decide
+    inner = engine.decide
 
-    def greedy(*args: object, **kwargs: object) -> object:
-        decision = inner(*args, **kwargs)  # type: ignore[arg-type]
+    def greedy(*args: Any, **kwargs: Any) -> Any:
+        decision = inner(*args, **kwargs)
         return replace(decision, n_test=9) if isinstance(decision, Acquire) else decision
 
-    monkeypatch.setattr(rounds.engine, "decide", greedy)
+    monkeypatch.setattr(engine, "decide", greedy)
     world = World(tmp_path, hopeless=True)
     world.advance()
     world.label()

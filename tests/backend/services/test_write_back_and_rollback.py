@@ -106,7 +106,7 @@ def test_people_are_served_exactly_the_rest_and_the_sentinel_is_among_it(tmp_pat
     state = world.advance()
     assert state.stage == Phase.RESIDUAL and state.sentinel is None
     rest = {item.task_id for item in state.unlabelled}
-    assert set(world.label()) == rest
+    assert state.queue is not None and world.label() == sorted(rest) == list(state.queue.ids)
     assert sentinel is not None and sentinel.task_id in rest
     assert world.advance().phase == Phase.FINISHED
 

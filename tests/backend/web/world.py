@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
+
+from werkzeug.security import generate_password_hash
 
 from backend.campaign_settings import parse_campaign_settings
 from backend.label_studio.config import parse_label_config
 from backend.protocol import MLProtocol
 from backend.store import Campaign, NewEvent, Store
 from backend.web.access import Access
+from backend.web.admin import Admin
+from backend.web.desk import Desk, no_tools
 from backend.web.ports import WebDeps
 
 URL = "http://label-studio.test:8080"
 PARAMS = {"target_error": 0.05, "price_per_label": 0.04}
+LOGIN = ("admin", "open sesame")
+ADMIN = Admin(LOGIN[0], generate_password_hash(LOGIN[1], "scrypt:1024:8:1"), "signs the cookies")
 CONFIG = """<View><Image name="image" value="$image"/>
 <Choices name="digit" toName="image"><Choice value="zero"/><Choice value="one"/></Choices></View>"""
 
@@ -34,6 +41,11 @@ class Untouchable:
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("must not be touched, but was called")
+
+
+def desk(store: Any) -> Desk:
+    """The admin's side without a Label Studio."""
+    return Desk(admin=ADMIN, store=store, now=lambda: datetime.now(UTC), tools=no_tools("there is no token"), wake=lambda *_: None)
 
 
 class World:
@@ -63,15 +75,7 @@ class World:
         return {task_id: self.decided[task_id] for task_id in task_ids if task_id in self.decided}
 
     def deps(self, *, access: Access | None = None, checks: Mapping[str, Callable[[], object]] | None = None, **more: Any) -> WebDeps:
-        return WebDeps(
-            protocol=self.protocol,
-            access=access or Access(),
-            campaigns=self.store.campaigns,
-            sentence=lambda campaign_id: f"Round 3 of campaign {campaign_id}: 212 of 350 labels are in.",
-            report=lambda campaign_id: {"campaign": campaign_id, "n_items": 3000},
-            checks=checks or {},
-            **more,
-        )
+        return WebDeps(protocol=self.protocol, access=access or Access(), desk=desk(self.store), checks=checks or {}, **more)
 
     def campaign(self, project_id: int = 7, settings: dict[str, Any] | None = None) -> Campaign:
         """A live campaign as the command line starts one."""

@@ -1,0 +1,230 @@
+"""``/api/v1``: everything the pages can do, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, Response, request
+from werkzeug.exceptions import BadRequest, NotFound
+
+from backend.campaign_settings import parse_campaign_settings
+from backend.services.certificate_words import certificate
+from backend.services.event_log import log_row
+from backend.services.exports import items_csv
+from backend.services.review import visible_tasks
+from backend.services.status import status_line
+from backend.services.what_if import CHANGEABLE, what_if
+from backend.settings import CampaignSettings, describe_settings
+from backend.store import Campaign
+from backend.web.answers import Answer, error_response, json_view, read_object
+from backend.web.desk import ACTIONS, Desk
+from backend.web.openapi import describe
+from backend.web.operation import PREFIX, Operation
+from backend.web.session import Sessions
+from backend.web.thumbnails import Thumbnails
+from mcal_engine.errors import MCALError
+
+SETTINGS_SCHEMA = {"$ref": "#/components/schemas/CampaignSettings"}
+CHANGES_SCHEMA = {"type": "object", "description": "Settings by name; those that are left out stay.", "additionalProperties": True}
+WHAT_IT_DOES = {
+    "pause": "Stop deciding, training and writing; people may go on with the open queue.",
+    "resume": "End a pause or a halt.",
+    "stop": "End the search for training labels with what is in hand; certificate and machine labels follow.",
+    "label-all": "Leave everything that is left to people.",
+    "rollback": "Remove the campaign's own machine labels and end it; what people labelled or edited stays.",
+}
+EVENTS_AT_ONCE = 200
+
+
+class Api:
+    """The views, and :attr:`operations`, the table that routes and description are made from."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.thumbnails = Thumbnails()
+        one = "/campaigns/<int:campaign_id>"
+        tried = {
+            name: ({"type": CampaignSettings.model_json_schema()["properties"][name].get("type", "string")}, f"{name} to try.")
+            for name in CHANGEABLE
+        }
+        integer = {"type": "integer"}
+        start_body = {
+            "type": "object",
+            "required": ["project", "settings"],
+            "properties": {"project": integer, "settings": SETTINGS_SCHEMA},
+        }
+        self.operations = [
+            Operation("GET", "/openapi.json", "openapi", "This description.", self.openapi),
+            Operation("GET", "/settings", "describe_settings", "Every setting: type, default, unit, meaning.", self.settings_table),
+            Operation("GET", "/projects", "list_projects", "The projects that the token sees, with their campaigns.", self.projects),
+            Operation(
+                "POST", "/estimate", "estimate", "What a campaign would ask for first; nothing is started.", self.estimate, body=start_body
+            ),
+            Operation("GET", "/campaigns", "list_campaigns", "All campaigns, the newest first, each in a sentence.", self.campaigns),
+            Operation("POST", "/campaigns", "create_campaign", "Start a campaign on a project.", self.create, body=start_body, status=201),
+            Operation("GET", one, "show_campaign", "One campaign: every number of its page.", self.show),
+            Operation("GET", f"{one}/series", "series", "The charts: forecasts by round, error curves with fits, the race.", self.series),
+            Operation("GET", f"{one}/report", "report", "What was labelled by whom, what it cost, what is promised.", self.report),
+            Operation("GET", f"{one}/certificate", "certificate", "The certificate in plain words.", self.certificate),
+            Operation(
+                "GET",
+                f"{one}/items.csv",
+                "items_csv",
+                "Every item: label, by whom, margin, certificate.",
+                self.items_csv,
+                answers={"text/csv": {"type": "string"}},
+            ),
+            Operation("GET", f"{one}/settings", "show_settings", "The settings as the admin wants them.", self.show_settings),
+            Operation(
+                "PATCH", f"{one}/settings", "set_settings", "Change settings from the next decision on.", self.change, body=CHANGES_SCHEMA
+            ),
+            Operation(
+                "GET",
+                f"{one}/events",
+                "events",
+                f"The history in sentences, oldest first, {EVENTS_AT_ONCE} at a time.",
+                self.events,
+                query={"after": (integer, "Sequence number of the last event that is known.")},
+            ),
+            Operation(
+                "GET", f"{one}/what-if", "what_if", "What the engine would decide now with other settings.", self.what_if, query=tried
+            ),
+            Operation("GET", f"{one}/review", "review", "The machine's least sure labels; V's errors once it is decided.", self.review),
+            Operation(
+                "GET",
+                f"{one}/images/<int:task_id>",
+                "image",
+                "A small picture of a task that the review shows.",
+                self.image,
+                answers={"image/webp": {"type": "string", "format": "binary"}},
+            ),
+            *(
+                Operation("POST", f"{one}/{action}", action.replace("-", "_"), WHAT_IT_DOES[action], self._action(action))
+                for action in ACTIONS
+            ),
+        ]
+
+    def openapi(self) -> Answer:
+        return describe(self.operations), 200
+
+    def settings_table(self) -> Answer:
+        return {"settings": [row._asdict() for row in describe_settings()]}, 200
+
+    def projects(self) -> Answer:
+        return {"projects": self.desk.projects()}, 200
+
+    def estimate(self) -> Answer:
+        project, settings = _start_request()
+        return dict(self.desk.estimate(project, settings)), 200
+
+    def campaigns(self) -> Answer:
+        rows = sorted(self.desk.store.campaigns(), key=lambda each: -each.id)
+        return {"campaigns": [campaign_row(self.desk, campaign) for campaign in rows]}, 200
+
+    def create(self) -> Answer:
+        project, settings = _start_request()
+        return campaign_row(self.desk, self.desk.start(project, settings)), 201
+
+    def show(self, campaign_id: int) -> Answer:
+        return dict(self.desk.snapshot(campaign_id).view), 200
+
+    def series(self, campaign_id: int) -> Answer:
+        self.desk.campaign(campaign_id)
+        return dict(self.desk.snapshots.series(campaign_id)), 200
+
+    def report(self, campaign_id: int) -> Answer:
+        return dict(self.desk.snapshot(campaign_id).view["report"]), 200
+
+    def certificate(self, campaign_id: int) -> Answer:
+        found = self.desk.snapshot(campaign_id)
+        return dict(certificate(found.state, found.view["report"])), 200
+
+    def items_csv(self, campaign_id: int) -> Response:
+        state = self.desk.snapshot(campaign_id).state
+        headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign_id}.csv"', "Cache-Control": "no-store"}
+        return Response(items_csv(state), mimetype="text/csv", headers=headers)
+
+    def show_settings(self, campaign_id: int) -> Answer:
+        return dict(self.desk.snapshot(campaign_id).view["settings"]), 200
+
+    def change(self, campaign_id: int) -> Answer:
+        return {"campaign": campaign_id, "notes": self.desk.change(campaign_id, read_object())}, 200
+
+    def events(self, campaign_id: int) -> Answer:
+        self.desk.campaign(campaign_id)
+        after = request.args.get("after", "0")
+        if not after.isdigit():
+            raise BadRequest(f"after must be a whole number, got {after!r}")
+        rows = self.desk.store.events(campaign_id, after=int(after))
+        return {"events": [log_row(row) for row in rows[:EVENTS_AT_ONCE]], "more": len(rows) > EVENTS_AT_ONCE}, 200
+
+    def what_if(self, campaign_id: int) -> Answer:
+        changes = {name: text for name, text in request.args.items() if text.strip()}
+        return dict(what_if(self.desk.snapshot(campaign_id).state, changes)), 200
+
+    def review(self, campaign_id: int) -> Answer:
+        self.desk.campaign(campaign_id)
+        return dict(self.desk.snapshots.review(campaign_id)), 200
+
+    def image(self, campaign_id: int, task_id: int) -> Response:
+        state = self.desk.snapshot(campaign_id).state
+        item = state.items.get(task_id)
+        if item is None or item.deleted or task_id not in visible_tasks(self.desk.snapshots.review(campaign_id)):
+            raise NotFound(f"campaign {campaign_id} has no task {task_id} to review")
+        content = self.thumbnails.get(self.desk.tools(), campaign_id, item)
+        return Response(content, mimetype="image/webp", headers={"Cache-Control": "private, max-age=3600"})
+
+    def _action(self, action: str) -> Callable[..., Answer]:
+        def act(campaign_id: int) -> Answer:
+            said = self.desk.act(campaign_id, action)
+            return {"campaign": campaign_id, "notes": [said], "phase": self.desk.snapshot(campaign_id).view["phase"]}, 200
+
+        return act
+
+
+def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
+    """Every operation behind the login."""
+    made = Blueprint("api", __name__, url_prefix=PREFIX)
+    for operation in Api(desk).operations:
+        view = _guarded(operation.view, sessions)
+        made.add_url_rule(operation.path, operation.name, view, methods=[operation.method])
+    return made
+
+
+def campaign_row(desk: Desk, campaign: Campaign) -> dict[str, Any]:
+    """One line of the list; a broken history must not hide the other campaigns."""
+    row: dict[str, Any] = {
+        "campaign": campaign.id,
+        "project": campaign.project_id,
+        "created_at": campaign.created_at.isoformat(),
+        "live": campaign.id in {each.id for each in desk.store.live_campaigns()},
+        "url": f"{desk.label_studio_url(campaign)}/projects/{campaign.project_id}/",
+    }
+    try:
+        said = status_line(desk.store, campaign.id, desk.now())
+    except MCALError as error:
+        return row | {"sentence": f"Its state cannot be told: {error}"}
+    return row | {"sentence": f"{said[:1].upper()}{said[1:]}"}
+
+
+def _guarded(view: Callable[..., Answer | Response], sessions: Sessions) -> Callable[..., Response]:
+    @wraps(view)
+    def answer(**arguments: Any) -> Response:
+        try:
+            sessions.require_caller()
+            found = view(**arguments)
+        except Exception as error:  # noqa: BLE001 (becomes a status, and a log entry where it is ours)
+            return error_response(error)
+        return found if isinstance(found, Response) else json_view(lambda: found)()
+
+    return answer
+
+
+def _start_request() -> tuple[int, CampaignSettings]:
+    body = read_object()
+    project = body.get("project")
+    if not isinstance(project, int) or isinstance(project, bool) or project < 1:
+        raise BadRequest(f"project must be Label Studio's id of a project, got {project!r}")
+    return project, parse_campaign_settings(body.get("settings"))

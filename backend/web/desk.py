@@ -1,0 +1,147 @@
+"""What the pages and the API work with, and the few steps they share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flask import g
+from werkzeug.exceptions import NotFound
+
+from backend.campaign_settings import CampaignSettings
+from backend.label_studio.config import parse_label_config
+from backend.label_studio.port import Project
+from backend.services import control
+from backend.services.estimate import Estimate, estimate
+from backend.services.label_all import label_all
+from backend.services.open_campaign import SMALLEST, request_campaign
+from backend.services.ports import Services
+from backend.services.rollback import rollback
+from backend.services.snapshots import Snapshot, Snapshots
+from backend.store import Campaign, Store
+from backend.web.admin import Admin
+from mcal_engine.errors import InvalidValue, MCALError
+
+logger = logging.getLogger(__name__)
+
+ROLLBACK_WAITS_SECONDS = 5.0  # for a worker that is just looking; a browser should not wait for longer
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The admin's side of the house.
+
+    Attributes:
+        admin: who may come in.
+        store, now: the facts and the clock.
+        tools: what asks Label Studio; raises InvalidValue saying what is missing where it cannot be asked.
+        wake: hint at a campaign, with a reason for the log; it may be lost.
+        label_studio_public_url: where browsers find Label Studio, if not under the campaign's own address.
+    """
+
+    admin: Admin
+    store: Store
+    now: Callable[[], datetime]
+    tools: Callable[[], Services]
+    wake: Callable[[int, str], object]
+    label_studio_public_url: str | None = None
+    snapshots: Snapshots = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snapshots", Snapshots(self.store, self.now))
+
+    def campaign(self, campaign_id: int) -> Campaign:
+        """Raises NotFound for an unknown one."""
+        found = next((each for each in self.store.campaigns() if each.id == campaign_id), None)
+        if found is None:
+            raise NotFound(f"there is no campaign {campaign_id}")
+        return found
+
+    def snapshot(self, campaign_id: int) -> Snapshot:
+        self.campaign(campaign_id)
+        return self.snapshots.get(campaign_id)
+
+    def label_studio_url(self, campaign: Campaign) -> str:
+        return self.label_studio_public_url or campaign.label_studio_url
+
+    def task_url(self, campaign: Campaign, task: int) -> str:
+        return f"{self.label_studio_url(campaign)}/projects/{campaign.project_id}/data?task={task}"
+
+    def projects(self) -> list[dict[str, Any]]:
+        """Every project that the token sees, with its campaigns' ids, the newest first."""
+        tools = self.tools()
+        campaigns = self.store.campaigns()
+        live = {each.id for each in self.store.live_campaigns()}
+        rows = []
+        for project in sorted(tools.label_studio.projects(), key=lambda each: -each.id):
+            mine = [each.id for each in campaigns if (each.project_id, each.label_studio_url) == (project.id, tools.label_studio_url)]
+            rows.append(
+                {
+                    "project": project.id,
+                    "title": project.title,
+                    "n_tasks": project.n_tasks,
+                    "campaigns": mine,
+                    "live_campaign": next((each for each in mine if each in live), None),
+                    "too_small": project.n_tasks < SMALLEST,
+                }
+            )
+        return rows
+
+    def project(self, project_id: int) -> Project:
+        return self.tools().label_studio.project(project_id)
+
+    def estimate(self, project_id: int, settings: CampaignSettings) -> Estimate:
+        project = self.project(project_id)
+        return estimate(settings, project.n_tasks, len(parse_label_config(project.label_config, settings.label_control).choices))
+
+    def start(self, project_id: int, settings: CampaignSettings) -> Campaign:
+        made = request_campaign(self.tools(), project_id, settings, g.by)
+        self._changed(made.id, "created")
+        return made
+
+    def change(self, campaign_id: int, changes: dict[str, Any]) -> list[str]:
+        self.campaign(campaign_id)
+        said = control.change_settings(self.store, campaign_id, changes, self.now(), by=g.by)
+        self._changed(campaign_id, "settings")
+        return said
+
+    def act(self, campaign_id: int, action: str) -> str:
+        """Do one of :data:`ACTIONS`; returns a sentence."""
+        self.campaign(campaign_id)
+        try:
+            return ACTIONS[action](self, campaign_id)
+        finally:
+            self._changed(campaign_id, action)
+
+    def _changed(self, campaign_id: int, reason: str) -> None:
+        self.snapshots.forget(campaign_id)
+        try:
+            self.wake(campaign_id, reason)
+        except MCALError as error:  # the worker's timer finds it
+            logger.warning("campaign %d: %s; the worker will notice by its timer", campaign_id, error)
+
+    def roll_back(self, campaign_id: int) -> str:
+        done = rollback(self.tools(), campaign_id, by=g.by, wait_seconds=ROLLBACK_WAITS_SECONDS)
+        kept = f"; {done.n_kept:,} were kept, since a person has edited them" if done.n_kept else ""
+        return f"campaign {campaign_id} is rolled back: {done.n_removed:,} machine labels removed{kept}"
+
+
+ACTIONS: dict[str, Callable[[Desk, int], str]] = {
+    "pause": lambda desk, campaign_id: control.pause(desk.store, campaign_id, desk.now(), by=g.by),
+    "resume": lambda desk, campaign_id: control.resume(desk.store, campaign_id, desk.now(), by=g.by),
+    "stop": lambda desk, campaign_id: control.request_stop(desk.store, campaign_id, desk.now(), by=g.by),
+    "label-all": lambda desk, campaign_id: label_all(desk.store, campaign_id, desk.now(), by=g.by),
+    "rollback": Desk.roll_back,
+}
+
+
+def no_tools(reason: str) -> Callable[[], Services]:
+    """For a server without Label Studio's token: everything that needs it says why it cannot be done."""
+
+    def refuse() -> Services:
+        raise InvalidValue(reason)
+
+    return refuse

@@ -1,0 +1,81 @@
+"""The API's description, made from the table that its routes are made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from backend.settings import CampaignSettings
+from backend.web.operation import PREFIX, Operation
+from mcal_engine import __version__
+
+ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+ERRORS = {
+    "400": "What was sent breaks a rule; `error` names it.",
+    "401": "Neither token, password nor session.",
+    "403": "A session without its CSRF token.",
+    "404": "There is no such thing.",
+    "409": "The campaign is changing too fast; try again.",
+    "429": "Too many wrong passwords; see Retry-After.",
+    "503": "The database or Label Studio cannot be reached.",
+}
+
+
+def describe(operations: Sequence[Operation]) -> dict[str, Any]:
+    """An OpenAPI 3.1 document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(template(operation.path), {})[operation.method.lower()] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mcal",
+            "version": __version__,
+            "description": "Campaigns that finish a Label Studio project at the lowest total cost. Shares are fractions, money is in the "
+            "campaign's currency, times are ISO 8601 in UTC.",
+        },
+        "servers": [{"url": PREFIX}],
+        "security": [{"token": []}, {"password": []}, {"session": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "password": {"type": "http", "scheme": "basic"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "mcal_session",
+                    "description": "Changes also need the page's token in the header X-CSRF-Token.",
+                },
+            },
+            "schemas": {"Error": ERROR, "CampaignSettings": CampaignSettings.model_json_schema()},
+        },
+    }
+
+
+def template(path: str) -> str:
+    """Flask's path in OpenAPI's spelling."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
+        for name in re.findall(r"<(?:\w+:)?(\w+)>", operation.path)
+    ]
+    parameters += [{"name": name, "in": "query", "schema": schema, "description": text} for name, (schema, text) in operation.query.items()]
+    content = {media: {"schema": schema} for media, schema in operation.answers.items()}
+    made: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": {str(operation.status): {"description": "Done.", "content": content}}
+        | {
+            status: {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+            for status, text in ERRORS.items()
+        },
+    }
+    if operation.body is not None:
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+    return made

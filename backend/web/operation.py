@@ -1,0 +1,38 @@
+"""One API operation: its route and its description in one place, so that they cannot part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Response
+
+from backend.web.answers import Answer
+
+PREFIX = "/api/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A route below :data:`PREFIX`.
+
+    Attributes:
+        path: with Flask's converters, such as ``/campaigns/<int:campaign_id>``.
+        summary: what it does, in one line.
+        view: gets the path's parameters; returns an object with a status, or a whole response.
+        query: name → (JSON schema, description).
+        body: JSON schema of the request's object; ``None``: it has none.
+        answers: media type of the good answer → its JSON schema.
+        status: of the good answer.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    view: Callable[..., Answer | Response]
+    query: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+    answers: dict[str, dict[str, Any]] = field(default_factory=lambda: {"application/json": {"type": "object"}})
+    status: int = 200

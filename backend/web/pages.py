@@ -1,0 +1,281 @@
+"""The pages: rendered here, kept up to date by a small script that fetches the same fragments again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
+from werkzeug.exceptions import HTTPException, NotFound, TooManyRequests, Unauthorized
+from werkzeug.wrappers import Response as BaseResponse
+
+from backend.services import settings_form
+from backend.services.certificate_words import certificate
+from backend.services.event_log import log_row
+from backend.services.state import ENDED, Phase, State
+from backend.services.status import LARGE, status_line
+from backend.services.what_if import what_if
+from backend.settings import CampaignSettings, campaign_defaults
+from backend.store import Campaign, Conflict
+from backend.web.actions import CONFIRMED, possible
+from backend.web.api import campaign_row
+from backend.web.assets import asset, plotly_style_id
+from backend.web.desk import Desk
+from backend.web.session import Sessions
+from mcal_engine.errors import InvalidValue, MCALError
+
+logger = logging.getLogger(__name__)
+
+OPEN_TO_ALL = ("pages.login", "pages.log_in")
+SHOWN_EVENTS = 200
+
+Page = str | BaseResponse
+
+
+class Pages:
+    """The views. Every one but the login needs a session, every form its CSRF token (checked before each request)."""
+
+    def __init__(self, desk: Desk, sessions: Sessions) -> None:
+        self.desk = desk
+        self.sessions = sessions
+
+    def guard(self) -> None:
+        if request.endpoint not in OPEN_TO_ALL:
+            self.sessions.require_session()
+
+    # --- login
+
+    def login(self) -> Page:
+        return render_template("login.html", next=_own_path(request.args.get("next", "")), error="")
+
+    def log_in(self) -> Page:
+        target = _own_path(request.form.get("next", ""))
+        try:
+            if self.sessions.log_in(request.form.get("user", ""), request.form.get("password", "")):
+                return redirect(target or url_for("pages.campaigns"), 303)
+            status, error = 401, "User or password is not right."
+        except TooManyRequests as refused:
+            status, error = 429, f"{(refused.description or '').capitalize()}."
+        return make_response(render_template("login.html", next=target, error=error), status)
+
+    def log_out(self) -> Page:
+        self.sessions.log_out()
+        return redirect(url_for("pages.login"), 303)
+
+    # --- campaigns
+
+    def campaigns(self) -> Page:
+        return render_template("campaigns.html", rows=self._rows())
+
+    def campaign_list(self) -> Page:
+        return render_template("parts/campaign_list.html", rows=self._rows())
+
+    def projects(self) -> Page:
+        """Label Studio may be slow or away: the page does not wait for it."""
+        try:
+            return render_template("parts/projects.html", rows=self.desk.projects(), error="")
+        except MCALError as error:
+            return render_template("parts/projects.html", rows=[], error=str(error))
+
+    def _rows(self) -> list[dict[str, Any]]:
+        campaigns = sorted(self.desk.store.campaigns(), key=lambda each: -each.id)
+        return [campaign_row(self.desk, campaign) for campaign in campaigns]
+
+    def start(self, project_id: int) -> Page:
+        typed = settings_form.as_text(
+            {name: field.default for name, field in CampaignSettings.model_fields.items() if not field.is_required()}
+        )
+        return self._start_form(project_id, typed | campaign_defaults(), {}, 200)
+
+    def begin(self, project_id: int) -> Page:
+        typed = request.form.to_dict()
+        settings, errors = settings_form.read(typed)
+        if settings is None:
+            return self._start_form(project_id, typed, errors, 422)
+        try:
+            made = self.desk.start(project_id, settings)
+        except InvalidValue as error:
+            return self._start_form(project_id, typed, {"": str(error)}, 422)
+        flash(f"Campaign {made.id} has been requested. The worker looks at the project next.")
+        return redirect(url_for("pages.campaign", campaign_id=made.id), 303)
+
+    def _start_form(self, project_id: int, typed: dict[str, str], errors: dict[str, str], status: int) -> Page:
+        project = self.desk.project(project_id)
+        fields = settings_form.fields(typed, errors)
+        page = render_template("start.html", project=project, fields=fields, trouble=errors.get("", ""), wrong=len(errors))
+        return make_response(page, status)
+
+    # --- one campaign
+
+    def campaign(self, campaign_id: int) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        found = self.desk.snapshots.at_hand(campaign_id)
+        if found is None and not self._large(campaign_id):
+            found = self.desk.snapshots.get(campaign_id)
+        if found is None:  # the shell at once, the numbers as soon as they have been read
+            said = status_line(self.desk.store, campaign_id, self.desk.now())
+            return self._page("campaign.html", campaign, view=None, sentence=f"{said[:1].upper()}{said[1:]}.")
+        return self._page("campaign.html", campaign, **self._live(campaign, found.state), sentence=found.view["sentence"])
+
+    def live(self, campaign_id: int) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        found = self.desk.snapshots.get(campaign_id)
+        return self._page("parts/live.html", campaign, **self._live(campaign, found.state))
+
+    def _large(self, campaign_id: int) -> bool:
+        created = self.desk.store.events(campaign_id, kinds=("created",))
+        return bool(created) and bool(created[-1].payload["n_items"] > LARGE)
+
+    def _live(self, campaign: Campaign, state: State) -> dict[str, Any]:
+        view = self.desk.snapshots.get(campaign.id).view
+        return {"view": view, "actions": possible(state), "ended": state.phase in ENDED}
+
+    def what_if(self, campaign_id: int) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        state = self.desk.snapshots.get(campaign_id).state
+        found = what_if(state, {}) if state.observations else None
+        return self._page("what_if.html", campaign, found=found, settings=state.settings, judging=state.stage not in _SEARCHING)
+
+    def review(self, campaign_id: int) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        return self._page("review.html", campaign, found=self.desk.snapshots.review(campaign_id))
+
+    def report(self, campaign_id: int) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        found = self.desk.snapshots.get(campaign_id)
+        words = certificate(found.state, found.view["report"])
+        return self._page("report.html", campaign, view=found.view, report=found.view["report"], words=words)
+
+    def events(self, campaign_id: int) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        rows = [log_row(event) for event in self.desk.store.events(campaign_id)]
+        return self._page("events.html", campaign, rows=rows[::-1][:SHOWN_EVENTS], n=len(rows))
+
+    def settings(self, campaign_id: int) -> Page:
+        view = self.desk.snapshot(campaign_id).view
+        return self._settings_form(campaign_id, settings_form.as_text(view["settings"]), {}, 200)
+
+    def save(self, campaign_id: int) -> Page:
+        typed = request.form.to_dict()
+        settings, errors = settings_form.read(typed)
+        if settings is None:
+            return self._settings_form(campaign_id, typed, errors, 422)
+        try:
+            notes = self.desk.change(campaign_id, settings.model_dump(mode="json"))
+        except (InvalidValue, Conflict) as error:
+            name = next((field for field in CampaignSettings.model_fields if str(error).startswith(f"{field} ")), "")
+            return self._settings_form(campaign_id, typed, {name: str(error)}, 422)
+        for note in notes:
+            flash(f"{note[:1].upper()}{note[1:]}.")
+        return redirect(url_for("pages.campaign", campaign_id=campaign_id), 303)
+
+    def _settings_form(self, campaign_id: int, typed: dict[str, str], errors: dict[str, str], status: int) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        state = self.desk.snapshots.get(campaign_id).state
+        page = self._page(
+            "settings.html",
+            campaign,
+            fields=settings_form.fields(typed, errors),
+            trouble=errors.get("", ""),
+            wrong=len(errors),
+            ended=state.phase in ENDED,
+            judging=state.stage not in _SEARCHING,
+        )
+        return make_response(page, status)
+
+    def confirm(self, campaign_id: int, action: str) -> Page:
+        campaign = self.desk.campaign(campaign_id)
+        state = self.desk.snapshots.get(campaign_id).state
+        if action not in CONFIRMED:
+            raise NotFound(f"there is no action {action}")
+        return self._page(
+            "confirm.html", campaign, action=CONFIRMED[action], what=CONFIRMED[action].says(state), possible=action in possible(state)
+        )
+
+    def act(self, campaign_id: int, action: str) -> Page:
+        if action not in CONFIRMED:
+            raise NotFound(f"there is no action {action}")
+        self.desk.campaign(campaign_id)
+        try:
+            said = self.desk.act(campaign_id, action)
+            flash(f"{said[:1].upper()}{said[1:]}.")
+        except MCALError as error:
+            flash(f"Nothing was done: {error}", "error")
+        return redirect(url_for("pages.campaign", campaign_id=campaign_id), 303)
+
+    def _page(self, template: str, campaign: Campaign, **values: Any) -> str:
+        return render_template(
+            template,
+            campaign=campaign,
+            studio=self.desk.label_studio_url(campaign),
+            task_url=lambda task: self.desk.task_url(campaign, task),
+            **values,
+        )
+
+    def failed(self, error: Exception) -> Page:
+        """An error as a page; to the login where there is no session."""
+        if isinstance(error, Unauthorized):
+            if request.headers.get("X-Fragment"):
+                return Response("log in again", 401, mimetype="text/plain")
+            return redirect(url_for("pages.login", next=request.full_path.rstrip("?") if request.method == "GET" else ""), 303)
+        if isinstance(error, HTTPException):
+            status, text = error.code or 500, error.description or error.name
+        elif isinstance(error, MCALError):
+            status, text = (400 if isinstance(error, InvalidValue) else 503), str(error)
+        else:
+            logger.error("%s %s failed", request.method, request.path, exc_info=error)
+            status, text = 500, "Something went wrong here; the server's log has the details."
+        return make_response(render_template("error.html", status=status, text=text), status)
+
+
+_SEARCHING = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE)
+
+
+def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
+    made = Blueprint("pages", __name__, template_folder="templates")
+    views = Pages(desk, sessions)
+    one = "/campaigns/<int:campaign_id>"
+    routes: list[tuple[str, str, Callable[..., Page], str]] = [
+        ("/login", "login", views.login, "GET"),
+        ("/login", "log_in", views.log_in, "POST"),
+        ("/logout", "log_out", views.log_out, "POST"),
+        ("/campaigns", "campaigns", views.campaigns, "GET"),
+        ("/campaigns/list", "campaign_list", views.campaign_list, "GET"),
+        ("/campaigns/projects", "projects", views.projects, "GET"),
+        ("/projects/<int:project_id>/start", "start", views.start, "GET"),
+        ("/projects/<int:project_id>/start", "begin", views.begin, "POST"),
+        (one, "campaign", views.campaign, "GET"),
+        (f"{one}/live", "live", views.live, "GET"),
+        (f"{one}/what-if", "what_if", views.what_if, "GET"),
+        (f"{one}/review", "review", views.review, "GET"),
+        (f"{one}/report", "report", views.report, "GET"),
+        (f"{one}/events", "events", views.events, "GET"),
+        (f"{one}/settings", "settings", views.settings, "GET"),
+        (f"{one}/settings", "save", views.save, "POST"),
+        (f"{one}/actions/<action>", "confirm", views.confirm, "GET"),
+        (f"{one}/actions/<action>", "act", views.act, "POST"),
+    ]
+    for path, name, view, method in routes:
+        made.add_url_rule(path, name, view, methods=[method])
+    made.before_request(views.guard)
+    made.register_error_handler(Exception, views.failed)
+
+    @made.app_context_processor
+    def common() -> dict[str, Any]:
+        return {
+            "asset": asset,
+            "plotly_style_id": plotly_style_id,
+            "csrf": sessions.csrf,
+            "user": getattr(g, "by", "") and sessions.admin.user,
+        }
+
+    return made
+
+
+def _own_path(target: str) -> str:
+    """Where to go after the login: a page of ours, or nothing. Browsers read a backslash as a slash."""
+    parts = urlsplit(target.replace("\\", "/"))
+    ours = target.startswith("/") and not target.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return target if ours and target.isprintable() else ""

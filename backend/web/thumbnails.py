@@ -1,0 +1,53 @@
+"""Pictures of a campaign's tasks, small and re-encoded: whatever Label Studio serves, browsers get a plain WebP from us."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+
+import numpy as np
+from PIL import Image
+from werkzeug.exceptions import NotFound
+
+from backend.label_studio.port import MediaError
+from backend.services.ports import Services
+from backend.store import Item
+from mcal_engine.classifiers.base import UnreadableImage
+from mcal_engine.classifiers.decoding import decode
+
+SIDE = 160  # pixels
+MAX_BYTES = 50_000_000
+KEPT = 600
+
+
+class Thumbnails:
+    """Fetched once, kept in memory; a few MB at most."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int, str], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, tools: Services, campaign_id: int, item: Item) -> bytes:
+        """WebP bytes. Raises NotFound where the image cannot be had or read."""
+        key = (campaign_id, item.task_id, item.image)
+        with self._lock:
+            found = self._kept.get(key)
+        if found is None:
+            found = self._make(tools, item)
+            with self._lock:
+                self._kept[key] = found
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        return found
+
+    @staticmethod
+    def _make(tools: Services, item: Item) -> bytes:
+        try:
+            content = tools.label_studio.fetch_media(item.image, task_id=item.task_id, max_bytes=MAX_BYTES)
+            pixels = decode(content, SIDE)
+        except (MediaError, UnreadableImage) as error:
+            raise NotFound(str(error)) from None
+        out = io.BytesIO()
+        Image.fromarray(np.asarray(pixels)).save(out, "WEBP", quality=82)
+        return out.getvalue()

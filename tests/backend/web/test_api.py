@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+
+from backend.services import facts
+from backend.services.report import make_report
+from backend.services.series import error_curves
+from backend.services.state import Phase
+from backend.web.app import create_app
+from backend.web.openapi import template
+from backend.web.operation import PREFIX
+from mcal_engine import certificate, engine
+from mcal_engine.types import Acquire, MachineLabel, Observation
+from tests.browser.digits import DIGITS, DigitWorld
+from tests.browser.served import TOKEN, Wakes, deps_of
+
+AS_PROGRAM = {"Authorization": f"Bearer {TOKEN}"}
+SETTINGS = {"test_size": 60, "batch_size": 20, "machine_price_per_hour": 3.0}
+
+
+class Api:
+    """A world, its API, and what was woken."""
+
+    def __init__(self, world: DigitWorld) -> None:
+        self.world = world
+        self.wakes = Wakes()
+        self.app = create_app(deps_of(world, self.wakes))
+        self.client: FlaskClient = self.app.test_client()
+
+    def get(self, path: str, status: int = 200) -> Any:
+        answer = self.client.get(PREFIX + path, headers=AS_PROGRAM)
+        assert answer.status_code == status, answer.text
+        return answer.get_json()
+
+    def send(self, method: str, path: str, body: Any = None, status: int = 200) -> Any:
+        answer = self.client.open(PREFIX + path, method=method, json=body, headers=AS_PROGRAM)
+        assert answer.status_code == status, answer.text
+        return answer.get_json()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A campaign in its seventh round, with some labels in and one item skipped. Only to be looked at."""
+    world = DigitWorld(tmp_path_factory.mktemp("running"), n=600, **SETTINGS)
+    state = world.advance()
+    for _ in range(6):
+        world.label(skip=[state.queue.ids[3]] if state.queue and not state.observations else [])
+        world.wait(minutes=20)
+        state = world.advance()
+    world.label(7)
+    world.advance()
+    assert world.state().phase == Phase.COLLECTING
+    yield Api(world)
+    world.store.close()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A campaign that was certified and has ended. Only to be looked at."""
+    world = DigitWorld(tmp_path_factory.mktemp("finished"), n=600, **SETTINGS)
+    assert world.run().phase == Phase.FINISHED
+    yield Api(world)
+    world.store.close()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Api]:
+    """A campaign that has asked for its first labels."""
+    world = DigitWorld(tmp_path, n=240, **SETTINGS)
+    world.advance()
+    yield Api(world)
+    world.store.close()
+
+
+def test_routes_and_description_are_the_same(running: Api) -> None:
+    described = {(PREFIX + path, method.upper()) for path, methods in running.get("/openapi.json")["paths"].items() for method in methods}
+    rules = [rule for rule in running.app.url_map.iter_rules() if rule.rule.startswith(PREFIX)]
+    served = {(template(rule.rule), method) for rule in rules for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    assert described == served and len(served) >= 20
+
+
+def test_the_description_names_every_setting(running: Api) -> None:
+    document = running.get("/openapi.json")
+    names = {row["name"] for row in running.get("/settings")["settings"]}
+    assert set(document["components"]["schemas"]["CampaignSettings"]["properties"]) == names == set(running.get("/campaigns/1/settings"))
+
+
+def test_the_campaign_s_numbers_are_the_engine_s(running: Api) -> None:
+    view, state = running.get("/campaigns/1"), running.world.state()
+    assert isinstance(state.decision, Acquire) and state.decision.plan is not None
+    last = max(place for place, row in enumerate(state.history) if isinstance(row, Observation))
+    decided = engine.decide(state.settings, state.history[: last + 1])
+    assert isinstance(decided, Acquire) and decided.plan is not None
+    assert view["plan"] == {name: getattr(decided.plan, name) for name in decided.plan.__slots__}
+    assert view["money"]["forecast"] == decided.plan.total_cost
+    assert view["money"]["savings"] == 1 - decided.plan.total_cost / (0.04 * 600)
+    assert view["queue"]["labelled"] == 7 == state.progress.labelled  # type: ignore[union-attr]
+    labelled = sum(item.label is not None for item in facts.load(running.world.store, 1).items)
+    assert view["report"]["human_labels"] == labelled and view["money"]["human"] == pytest.approx(0.04 * labelled)
+    assert sum(part["n"] for part in view["bar"]) == 600
+    assert sum(row["labels"] for row in view["annotators"]) == labelled == sum(row["human"] for row in view["classes"])
+    assert sum(row["test_items"] for row in view["classes"]) == len(state.observations[-1].test_ids)
+    assert sum(row["test_correct"] for row in view["classes"]) == int(state.observations[-1].measurements[0].correct.sum())
+    assert view["pace"]["n_left"] == len(state.unlabelled) - decided.plan.n_machine
+    assert view["pace"]["hours_left"] == pytest.approx(view["pace"]["n_left"] / view["pace"]["labels_per_hour"])
+    assert view["n_set_aside"] == len(view["set_aside"]) == 1 and view["set_aside"][0]["why"] == "skipped by people"
+
+
+def test_the_report_is_the_command_line_s(finished: Api) -> None:
+    state = finished.world.state()
+    assert finished.get("/campaigns/1/report") == dict(make_report(state, finished.world.now())) == finished.get("/campaigns/1")["report"]
+
+
+def test_the_charts_show_what_was_observed_and_decided(running: Api) -> None:
+    found, state = running.get("/campaigns/1/series"), running.world.state()
+    plans = [row.plan for row in state.history if isinstance(row, Acquire) and row.plan is not None]
+    assert [point["total_cost"] for point in found["forecast"]] == [plan.total_cost for plan in plans]
+    assert [point["n_train"] for point in found["forecast"]] == [row.n_train for row in state.observations]
+    whole = found["curves"][-1]
+    assert whole["theta"] is None
+    for row, error in zip(state.observations, whole["error"], strict=True):
+        wrong = row.survivors & ~row.measurements[0].correct
+        assert error == pytest.approx(wrong.sum() / row.survivors.sum() * row.n_pool / row.n_items)
+    assert found["fit"] is None and len(whole["fit_error"]) == len(whole["fit_n_train"]) > 10
+    assert np.all(np.diff(whole["fit_error"]) <= 1e-12)
+
+
+def test_before_there_can_be_a_fit_the_charts_say_why(running: Api) -> None:
+    curves, trouble = error_curves(running.world.state().observations[:2], "frozen", 0.05, 0)
+    assert trouble is not None and "4 training sizes" in trouble
+    assert all(not curve["fit_error"] and len(curve["error"]) == 2 for curve in curves)
+
+
+def test_what_if_is_what_the_engine_would_say_and_saves_nothing(running: Api) -> None:
+    before = running.world.store.events(1)
+    state = running.world.state()
+    last = max(place for place, row in enumerate(state.history) if isinstance(row, Observation))
+    found = running.get("/campaigns/1/what-if?target_error=0.1&price_per_label=0.2")
+    tried = state.settings.model_copy(update={"target_error": 0.1, "price_per_label": 0.2})
+    decided = engine.decide(tried, state.history[: last + 1])
+    assert found["then"]["plan"] == {name: getattr(decided.plan, name) for name in decided.plan.__slots__}  # type: ignore[union-attr]
+    assert found["changed"] == {"target_error": 0.1, "price_per_label": 0.2} and found["then"]["human_only_cost"] == 0.2 * 600
+    assert found["now"]["total_cost"] == running.get("/campaigns/1")["money"]["forecast"]
+    assert running.world.store.events(1) == before
+
+
+@pytest.mark.parametrize("query", ["target_error=5", "target_error=x", "seed=3", "nothing=1", "price_per_label=-1", "price_per_label=nan"])
+def test_what_if_refuses_what_makes_no_sense(running: Api, query: str) -> None:
+    assert query.split("=", maxsplit=1)[0] in running.get(f"/campaigns/1/what-if?{query}", 400)["error"]
+
+
+def test_every_item_is_in_the_table_with_whose_label_it_is(finished: Api) -> None:
+    answer = finished.client.get(f"{PREFIX}/campaigns/1/items.csv", headers=AS_PROGRAM)
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    report = finished.get("/campaigns/1/report")
+    assert len(rows) == 600 and answer.headers["Content-Disposition"].startswith("attachment")
+    by = [row["by"] for row in rows]
+    assert by.count("machine") == report["n_machine"] > 0 and by.count("human") == report["human_items"]
+    assert all(("certified" in row["certificate"]) == (row["by"] == "machine") == bool(row["margin"]) for row in rows)
+    annotations = finished.world.annotations()
+    assert all(annotations[int(row["task"])][0].choice == row["label"] for row in rows)
+
+
+def test_the_certificate_s_words_carry_the_certificate_s_numbers(finished: Api) -> None:
+    state, words = finished.world.state(), finished.get("/campaigns/1/certificate")
+    assert isinstance(state.decision, MachineLabel) and words["status"] == "certified"
+    outcome = state.outcomes[-1]
+    level = certificate.level_of_look(0.95, 1)
+    checked = certificate.certify(outcome, allowed=30, level=level)
+    text = " ".join(words["steps"])
+    assert f"labels the {checked.n_machine:,} surest" in text and f"{int(outcome.errors.sum()):,} predictions were wrong" in text
+    assert "allows 30 errors among 600" in text and f"at most {level:.1%}" in text and f"{checked.tolerated}" in text
+
+
+def test_review_shows_the_least_sure_and_errors_only_once_decided(finished: Api, running: Api) -> None:
+    found, state = finished.get("/campaigns/1/review"), finished.world.state()
+    sureties = sorted(row.surety for row in state.machine_labels)
+    assert [tile["surety"] for tile in found["least_sure"]] == sureties[: len(found["least_sure"])]
+    assert len(found["errors"]) == int(state.outcomes[-1].errors.sum()) and found["n_sample"] == len(state.outcomes[-1].ranks)
+    before = running.get("/campaigns/1/review")
+    assert before["least_sure"] == before["errors"] == [] and not before["certificate_decided"]
+
+
+def test_while_people_label_v_nothing_tells_what_the_machine_said(tmp_path: Path) -> None:
+    world = DigitWorld(tmp_path, n=600, **SETTINGS)
+    world.run(until=[Phase.CERTIFYING])
+    world.label(5)
+    world.advance()
+    api = Api(world)
+    found = api.get("/campaigns/1/review")
+    assert found["errors"] == [] and found["least_sure"] == []
+    drawn = [task for task, role in world.state().roles.items() if role == "certificate"]
+    assert all(api.client.get(f"{PREFIX}/campaigns/1/images/{task}", headers=AS_PROGRAM).status_code == 404 for task in drawn[:5])
+    assert sum(row["machine"] for row in api.get("/campaigns/1")["classes"]) == 0
+    world.store.close()
+
+
+def test_pictures_are_served_for_what_is_reviewed_and_nothing_else(finished: Api) -> None:
+    shown = finished.get("/campaigns/1/review")["least_sure"][0]["task"]
+    answer = finished.client.get(f"{PREFIX}/campaigns/1/images/{shown}", headers=AS_PROGRAM)
+    assert answer.mimetype == "image/webp" and answer.data[8:12] == b"WEBP"
+    items = finished.world.state().items.values()
+    labelled = next(item.task_id for item in items if item.label is not None and item.machine_annotation_id is None)
+    hidden = [task for task in (labelled, 999_999) if task not in {tile["task"] for tile in finished.get("/campaigns/1/review")["errors"]}]
+    for task in hidden:
+        assert finished.client.get(f"{PREFIX}/campaigns/1/images/{task}", headers=AS_PROGRAM).status_code == 404
+
+
+def test_actions_are_events_wake_the_worker_and_are_seen_at_once(fresh: Api) -> None:
+    assert fresh.send("POST", "/campaigns/1/pause")["phase"] == "paused"
+    assert fresh.get("/campaigns/1")["phase"] == "paused"
+    assert fresh.send("POST", "/campaigns/1/resume")["phase"] == "collecting"
+    assert "stops its search" in fresh.send("POST", "/campaigns/1/stop")["notes"][0]
+    assert fresh.wakes.jobs == [(1, "pause"), (1, "resume"), (1, "stop")]
+    kinds = [event.kind for event in fresh.world.store.events(1)][-3:]
+    assert kinds == ["paused", "resumed", "stop_requested"]
+
+
+def test_label_all_leaves_everything_to_people_and_ends_well(fresh: Api) -> None:
+    assert fresh.send("POST", "/campaigns/1/label-all")["phase"] == "residual"
+    assert "no search to end" in fresh.send("POST", "/campaigns/1/label-all", status=400)["error"]
+    state = fresh.world.run()
+    assert state.phase == Phase.FINISHED and state.report is not None
+    assert state.report["n_machine"] == 0 and state.report["human_items"] == 240 and state.report["stop_reason"] == "stopped_by_admin"
+    assert fresh.get("/campaigns/1/certificate")["status"] == "by_hand"
+
+
+def test_rollback_takes_the_machine_labels_out(tmp_path: Path) -> None:
+    world = DigitWorld(tmp_path, n=600, **SETTINGS)
+    world.run(until=[Phase.RESIDUAL, Phase.FINISHED])
+    assert world.machine_annotations()
+    assert "machine labels removed" in Api(world).send("POST", "/campaigns/1/rollback")["notes"][0]
+    assert not world.machine_annotations() and world.state().phase == Phase.ROLLED_BACK
+    world.store.close()
+
+
+def test_settings_change_from_the_next_decision_on(fresh: Api) -> None:
+    notes = fresh.send("PATCH", "/campaigns/1/settings", {"target_error": 0.02})["notes"]
+    assert notes == ["target_error is 0.02 from the next decision on"]
+    assert fresh.get("/campaigns/1/settings")["target_error"] == 0.02
+    for bad in ({"target_error": 5}, {"nothing": 1}, {"seed": 9}):
+        fresh.send("PATCH", "/campaigns/1/settings", bad, status=400)
+    assert fresh.get("/campaigns/1/settings")["target_error"] == 0.02
+
+
+def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said(tmp_path: Path) -> None:
+    world = DigitWorld(tmp_path, n=400, start=False)
+    api = Api(world)
+    body = {"project": world.project, "settings": {"target_error": 0.05, "price_per_label": 0.04}}
+    said = api.send("POST", "/estimate", body)
+    assert said["human_only_cost"] == 16.0 and said["allowed_errors"] == 20
+    pool = 400 - said["n_test"] - said["n_train"]
+    level = certificate.level_of_look(0.95, 1)
+    assert certificate.tolerated_errors(n_pool=pool, n_sample=said["smallest_certificate"], allowed=20, level=level) == 0
+    assert certificate.tolerated_errors(n_pool=pool, n_sample=said["smallest_certificate"] - 1, allowed=20, level=level) is None
+    assert world.store.campaigns() == []
+    made = api.send("POST", "/campaigns", body, status=201)
+    assert made["campaign"] == 1 and api.wakes.jobs == [(1, "created")]
+    world.campaign = world.store.campaign(1)
+    state = world.advance()
+    assert state.queue is not None and state.queue.n_asked == said["n_test"] + said["n_train"]
+    assert "already has a campaign" in api.send("POST", "/campaigns", body, status=400)["error"]
+    assert [row["live_campaign"] for row in api.get("/projects")["projects"]] == [1]
+    world.store.close()
+
+
+def test_events_are_told_in_sentences_and_can_be_followed(running: Api) -> None:
+    first = running.get("/campaigns/1/events")
+    assert [row["seq"] for row in first["events"]] == list(range(1, len(first["events"]) + 1))
+    opened = next(row for row in first["events"] if row["kind"] == "queue_opened")
+    assert opened["payload"]["ids"] == {"count": 80} and "80 items asked for" in opened["sentence"]
+    last = first["events"][-1]["seq"]
+    assert running.get(f"/campaigns/1/events?after={last - 2}")["events"] == first["events"][-2:]
+    running.get("/campaigns/1/events?after=x", 400)
+
+
+@pytest.mark.parametrize("path", ["", "/series", "/report", "/settings", "/events", "/what-if", "/review", "/certificate", "/items.csv"])
+@pytest.mark.parametrize("name", ["2", "0", "99999999999999999999", "-1", "x"])
+def test_an_unknown_campaign_is_a_404(running: Api, path: str, name: str) -> None:
+    assert list(running.get(f"/campaigns/{name}{path}", 404)) == ["error"]
+
+
+def test_metrics_are_the_api_s_numbers(running: Api) -> None:
+    text = running.client.get("/metrics", headers=AS_PROGRAM).text
+    view = running.get("/campaigns/1")
+    label = f'{{campaign="1",project="{view["project"]}",currency="USD"}}'
+    assert f"mcal_campaign_forecast{label} {view['money']['forecast']!r}" in text
+    assert f"mcal_campaign_human_labels{label} {view['report']['human_labels']}" in text
+    assert 'phase="collecting"} 1' in text and text.endswith("\n")
+
+
+def test_the_choices_are_the_project_s(running: Api) -> None:
+    assert [row["choice"] for row in running.get("/campaigns/1")["classes"]] == list(DIGITS)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import html
+import json
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from backend.services.state import Phase
+from backend.settings import CampaignSettings
+from backend.store import Item, NewEvent
+from backend.web import formats
+from backend.web.app import create_app
+from tests.browser.digits import DigitWorld
+from tests.browser.served import PASSWORD, TOKEN, USER, deps_of
+
+SETTINGS = {"test_size": 60, "batch_size": 20, "machine_price_per_hour": 3.0}
+NUMBER = re.compile(r'<data value="([^"]*)" data-path="([^"]*)">([^<]*)</data>')
+
+
+def browser_of(world: DigitWorld) -> FlaskClient:
+    client = create_app(deps_of(world)).test_client()
+    client.post("/login", data={"user": USER, "password": PASSWORD})
+    return client
+
+
+def csrf_of(page: str) -> str:
+    return re.findall(r'name="csrf" value="([^"]+)"', page)[-1]
+
+
+def api(client: FlaskClient, path: str) -> Any:
+    return client.get(f"/api/v1{path}", headers={"Authorization": f"Bearer {TOKEN}"}).get_json()
+
+
+@pytest.fixture(scope="module", params=["running", "finished"])
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    world = DigitWorld(tmp_path_factory.mktemp(request.param), n=600, **SETTINGS)
+    world.advance()
+    for _ in range(5):
+        world.label()
+        world.advance()
+    world.label(5)
+    world.advance()
+    if request.param == "finished":
+        assert world.run().phase == Phase.FINISHED
+    yield browser_of(world)
+    world.store.close()
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[DigitWorld]:
+    world = DigitWorld(tmp_path, n=240, **SETTINGS)
+    world.advance()
+    yield world
+    world.store.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "source", "least"), [("", "", 30), ("/live", "", 30), ("/report", "/report", 20), ("/what-if", "/what-if", 12)]
+)
+def test_every_number_on_a_page_is_the_api_s(seen: FlaskClient, page: str, source: str, least: int) -> None:
+    answer = api(seen, f"/campaigns/1{source}")
+    numbers = NUMBER.findall(seen.get(f"/campaigns/1{page}").text)
+    assert len(numbers) >= least
+    for value, path, text in numbers:
+        assert json.loads(html.unescape(value)) == formats.at(answer, path), path
+        assert re.search(r"\d", text) or "minute" in text or "certificate" in text or text == "–", (path, text)
+
+
+@pytest.mark.parametrize("path", ["/campaigns", "/campaigns/1", "/campaigns/1/events", "/campaigns/1/review", "/campaigns/1/settings"])
+def test_every_page_is_whole(seen: FlaskClient, path: str) -> None:
+    answer = seen.get(path)
+    assert answer.status_code == 200 and answer.text.count("<h1") == 1 and "</html>" in answer.text
+    assert 'lang="en"' in answer.text and "None" not in re.sub(r"<[^>]*>", "", answer.text)
+
+
+def test_the_settings_form_has_every_setting_with_its_description(seen: FlaskClient) -> None:
+    page = html.unescape(seen.get("/campaigns/1/settings").text)
+    for name, field in CampaignSettings.model_fields.items():
+        assert f'name="{name}"' in page and f'for="f-{name}"' in page and (field.description or "") in page, name
+
+
+def test_good_settings_are_saved_and_said(fresh: DigitWorld) -> None:
+    client = browser_of(fresh)
+    page = client.get("/campaigns/1/settings").text
+    form = dict(re.findall(r'<input id="f-\w+" name="(\w+)" value="([^"]*)"', page)) | {"guarantee": "certified", "acquisition": "margin"}
+    answer = client.post("/campaigns/1/settings", data={**form, "csrf": csrf_of(page), "target_error": "0.03"}, follow_redirects=True)
+    assert "Target_error is 0.03 from the next decision on." in answer.text
+    last = fresh.store.events(1)[-1]
+    assert last.kind == "settings" and last.payload["changed"] == ["target_error"]
+
+
+@pytest.mark.parametrize(("name", "text", "says"), [("target_error", "5", "did you mean 0.05?"), ("price_per_label", "", "is required"),
+                                                    ("quorum", "x", "quorum"), ("seed", "7", "cannot change")])  # fmt: skip
+def test_a_bad_setting_is_told_beside_its_field_and_nothing_is_saved(fresh: DigitWorld, name: str, text: str, says: str) -> None:
+    client, before = browser_of(fresh), fresh.store.events(1)
+    page = client.get("/campaigns/1/settings").text
+    form = dict(re.findall(r'<input id="f-\w+" name="(\w+)" value="([^"]*)"', page)) | {"guarantee": "certified", "acquisition": "margin"}
+    answer = client.post("/campaigns/1/settings", data={**form, "csrf": csrf_of(page), "target_error": "0.03", name: text})
+    assert answer.status_code == 422 and fresh.store.events(1) == before
+    (error,) = re.findall(r'<p class="error" id="e-(\w+)">([^<]*)</p>', answer.text)
+    assert error[0] == name and says in html.unescape(error[1])
+    assert f'value="{text}"' in answer.text and 'aria-invalid="true"' in answer.text
+
+
+def test_an_action_asks_once_says_what_it_does_and_then_does_it(fresh: DigitWorld) -> None:
+    client = browser_of(fresh)
+    page = client.get("/campaigns/1/actions/label-all").text
+    assert "240 items that are left" in page and "9.60 USD more" in page
+    assert fresh.store.events(1)[-1].kind != "decision"
+    done = client.post("/campaigns/1/actions/label-all", data={"csrf": csrf_of(page)}, follow_redirects=True)
+    assert "people label the rest, 240 items" in done.text
+    again = client.get("/campaigns/1/actions/label-all").text
+    assert "cannot be done now" in again and csrf_of(again)
+
+
+def test_what_cannot_be_done_is_not_offered(seen: FlaskClient) -> None:
+    page = seen.get("/campaigns/1").text
+    offered = set(re.findall(r"/actions/([\w-]+)", page))
+    finished = 'data-phase="finished"' in page
+    assert offered == ({"rollback"} if finished else {"pause", "stop", "label-all", "rollback"})
+
+
+def test_unknown_campaigns_and_actions_are_pages_too(seen: FlaskClient) -> None:
+    for path in ("/campaigns/99", "/campaigns/99/settings", "/campaigns/1/actions/explode"):
+        answer = seen.get(path)
+        assert answer.status_code == 404 and "Nothing here" in answer.text
+
+
+def test_label_studio_away_is_said_and_hides_nothing_else(fresh: DigitWorld) -> None:
+    client = browser_of(fresh)
+    fresh.label_studio.down = True
+    assert client.get("/campaigns").status_code == 200
+    assert 'class="note bad"' in client.get("/campaigns/projects").text
+    assert client.get(f"/projects/{fresh.project}/start").status_code == 503
+
+
+def test_text_from_label_studio_is_escaped(fresh: DigitWorld) -> None:
+    fresh.label_studio.set_project(fresh.project, title="<script>alert(1)</script>")
+    client = browser_of(fresh)
+    for path in ("/campaigns/projects", f"/projects/{fresh.project}/start"):
+        page = client.get(path).text
+        assert "<script>alert" not in page and "&lt;script&gt;alert" in page
+
+
+def test_a_hundred_thousand_items_do_not_hold_up_the_page(fresh: DigitWorld) -> None:
+    created = next(event for event in fresh.store.events(1) if event.kind == "created").payload
+    settings = fresh.store.events(1)[0].payload
+    made = fresh.store.create_campaign(
+        99, "http://big.test", [NewEvent("requested", settings), NewEvent("created", {**created, "n_items": 100_000})]
+    )
+    at = datetime.now(UTC)
+    rows = [Item(task, f"/{task}.png", None, None, None, None, None, 0, False, False, None, False, None, at) for task in range(1, 100_001)]
+    fresh.store.upsert_items(made.id, rows)
+    client = browser_of(fresh)
+    client.get("/login")  # templates are compiled once
+    client.get("/campaigns/1")
+    began = time.perf_counter()
+    shell = client.get(f"/campaigns/{made.id}")
+    first = time.perf_counter() - began
+    assert "Counting the labels" in shell.text and "data-now" in shell.text
+    assert first < 0.3, f"{first:.2f} s"
+    assert '<data value="100000" data-path="report.n_items">100,000</data>' in client.get(f"/campaigns/{made.id}/live").text
+    began = time.perf_counter()
+    assert "Counting" not in client.get(f"/campaigns/{made.id}").text
+    assert time.perf_counter() - began < 0.3
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("money", 0.0, "0.00"),
+        ("money", 0.001, "< 0.01"),
+        ("money", 47.423, "47.42"),
+        ("money", 12345.6, "12,346"),
+        ("percent", 0.034, "3.4%"),
+        ("percent", 0.604, "60%"),
+        ("percent", -0.2, "-20%"),
+        ("seconds", 0.04, "0.0 s"),
+        ("seconds", 119, "119 s"),
+        ("seconds", 600, "10 min"),
+        ("hours", 0.01, "about a minute"),
+        ("hours", 0.5, "about 30 min"),
+        ("hours", 30, "about 30 h"),
+        ("hours", 100, "about 4 days"),
+        ("plain", None, "–"),
+        ("plain", 0.04, "0.04"),
+        ("plain", 30000, "30,000"),
+    ],
+)
+def test_numbers_have_sensible_digits(kind: str, value: float, text: str) -> None:
+    assert formats.KINDS[kind](value) == text

@@ -1,0 +1,213 @@
+"""What a person at the screen sees and does, in a real Chromium against a real server."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.services.state import Phase
+
+pytestmark = pytest.mark.browser
+
+House = Callable[..., Any]
+PAGES = ["", "/what-if", "/review", "/report", "/events", "/settings", "/actions/stop"]
+
+
+def axe(page: Any) -> list[str]:
+    """Serious and critical findings of axe-core, each with the element it is about."""
+    axe_core_python = pytest.importorskip("axe_core_python")
+    (script,) = Path(axe_core_python.__file__).parent.rglob("axe.min.js")
+    page.evaluate(script.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")
+    return [
+        f"{rule['id']}: {node['html'][:150]}"
+        for rule in found["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def until(page: Any, condition: str, seconds: float = 15) -> None:
+    """Wait for a condition. (Playwright's own wait_for_function needs eval, which our policy does not allow.)"""
+    deadline = time.monotonic() + seconds
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(100)
+
+
+def numbers(page: Any) -> dict[str, Any]:
+    """Every number on the page by its path in the API's answer."""
+    pairs = page.eval_on_selector_all("data[data-path]", "all => all.map(each => [each.dataset.path, each.value])")
+    return {path: json.loads(value) for path, value in pairs}
+
+
+def play(world: Any, rounds: int) -> None:
+    world.advance()
+    for _ in range(rounds):
+        world.label()
+        world.advance()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_and_nothing_runs_off_a_narrow_screen(house: House, open_page: House, scheme: str) -> None:
+    world, url = house(n=600)
+    play(world, 5)
+    world.label(5)
+    world.advance()
+    page = open_page(url, width=400, scheme=scheme)
+    page.wait_for_selector("#projects table")
+    for path in ["/campaigns", *(f"/campaigns/1{each}" for each in PAGES), f"/projects/{world.project}/start", "/login"]:
+        page.goto(url + path)
+        if path == "/campaigns/1":
+            page.wait_for_selector("#chart-errors .main-svg")
+        assert axe(page) == [], path
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+
+
+def test_a_round_is_watched_without_loading_the_page_again(house: House, open_page: House) -> None:
+    world, url = house(n=600)
+    play(world, 4)
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1")
+    page.wait_for_selector("#chart-forecast .main-svg")
+    page.evaluate("window.untouched = true")
+    before = numbers(page)
+    assert before["report.human_labels"] == world.state().n_labels_paid
+    world.label(9)
+    world.advance()
+    until(page, "document.querySelector('[data-path=\"queue.labelled\"]')?.value === '9'")
+    world.label()
+    world.advance()
+    until(page, f"Number(document.querySelector('[data-path=\"report.human_labels\"]').value) > {before['report.human_labels'] + 15}")
+    until(page, "document.querySelector('#chart-forecast').data.find(t => t.name === 'forecast total').x.length === 5")
+    assert page.evaluate("window.untouched") is True
+    state = world.state()
+    assert numbers(page)["money.forecast"] == state.decision.plan.total_cost
+    drawn = page.evaluate("document.querySelector('#chart-forecast').data.find(t => t.name === 'forecast total').y")
+    assert drawn[-1] == state.decision.plan.total_cost
+
+
+def test_a_campaign_is_started_from_the_page(house: House, open_page: House) -> None:
+    world, url = house(n=400, start=False, title="Meter readings")
+    page = open_page(url)
+    page.click("#projects a.button")
+    page.fill("#f-target_error", "5")
+    page.fill("#f-price_per_label", "0.04")
+    until(page, "document.querySelector('#estimate [data-say]').textContent.includes('did you mean 0.05')")
+    page.click("button[type=submit] >> text=Start")
+    assert "did you mean 0.05?" in page.inner_text("#e-target_error") and world.store.campaigns() == []
+    page.fill("#f-target_error", "0.05")
+    until(page, "document.querySelector('[data-show=human_only_cost]').textContent === '16.00 USD'")
+    page.click("main button[type=submit]")
+    page.wait_for_url("**/campaigns/1")
+    assert "Waiting for the first look at the project" in page.inner_text("#now")
+    world.campaign = world.store.campaign(1)
+    world.advance()
+    until(page, "document.querySelector('#now').textContent.includes('0 of ')")
+
+
+def test_pause_resume_and_stop_ask_once(house: House, open_page: House) -> None:
+    world, url = house(n=240)
+    world.advance()
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1")
+    for action, phase in [("Pause", "paused"), ("Resume", "collecting")]:
+        page.click(f".buttons >> text={action}")
+        assert world.state().phase != phase
+        page.click("main form button")
+        page.wait_for_selector(f"#now[data-phase={phase}]")
+        assert world.state().phase == phase
+    page.click("text=Stop and certify")
+    page.click("text=Cancel")
+    assert world.state().stop_requested_by is None
+    page.click("text=Stop and certify")
+    page.click("main form button")
+    page.wait_for_selector("text=A stop was requested by admin (page)")
+    assert world.state().stop_requested_by == "admin (page)"
+
+
+def test_sliders_ask_the_engine_and_a_changed_epsilon_is_in_the_next_decision(house: House, open_page: House) -> None:
+    world, url = house(n=600)
+    play(world, 5)
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1/what-if")
+    saved = len(world.store.events(1))
+    page.focus("#s-target_error")
+    page.keyboard.press("End")
+    page.wait_for_selector("#outlook[data-asked*='target_error=0.4']")
+    asked = page.get_attribute("#outlook", "data-asked")
+    answer = page.evaluate(f"fetch('/api/v1/campaigns/1/what-if?{asked}').then(answer => answer.json())")
+    shown = numbers(page)
+    assert shown["then.total_cost"] == answer["then"]["total_cost"] < shown["now.total_cost"]
+    assert len(world.store.events(1)) == saved
+    page.click("text=Change the settings")
+    page.fill("#f-target_error", "0.1")
+    page.click("main button[type=submit]")
+    page.wait_for_selector("text=Target_error is 0.1 from the next decision on")
+    world.label()
+    assert world.advance().decision.plan.target_error == 0.1
+
+
+def test_review_report_and_rollback_of_a_finished_campaign(house: House, open_page: House) -> None:
+    world, url = house(n=600)
+    assert world.run().phase == Phase.FINISHED
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1/review")
+    until(page, "[...document.querySelectorAll('.tiles img')].slice(0, 8).every(image => image.naturalWidth === 160)")
+    assert axe(page) == []
+    page.goto(f"{url}/campaigns/1/report")
+    assert axe(page) == []
+    assert numbers(page)["n_machine"] == world.state().report["n_machine"] > 0
+    assert "With 95% confidence, at most 5.00%" in page.inner_text(".certificate")
+    page.goto(f"{url}/campaigns/1/actions/rollback")
+    assert f"{world.state().report['n_machine']:,} machine labels of this campaign are removed" in page.inner_text("main")
+    page.click("main form button")
+    page.wait_for_selector("#now[data-phase=rolled_back]")
+    assert not world.machine_annotations()
+
+
+def test_times_are_in_the_readers_zone_and_the_keyboard_gets_everywhere(house: House, open_page: House) -> None:
+    world, url = house(n=240)
+    world.advance()
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1")
+    element = page.locator("time").first
+    hour = int(re.findall(r"T(\d\d):", element.get_attribute("datetime"))[0])
+    assert f"{(hour + 9) % 24:02}:" in element.inner_text()  # Tokyo
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    reached = set()
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.textContent.trim()"))
+    assert {"Pause", "Stop and certify", "Roll back", "What if", "Log out"} <= reached
+
+
+def test_charts_survive_a_change_of_the_colour_scheme(house: House, open_page: House) -> None:
+    world, url = house(n=600)
+    play(world, 4)
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1")
+    page.wait_for_selector("#chart-errors .main-svg")
+    light = page.evaluate("document.querySelector('#chart-errors').layout.font.color")
+    page.emulate_media(color_scheme="dark")
+    until(page, f"document.querySelector('#chart-errors').layout.font.color !== {light!r}")
+
+
+def test_the_first_paint_comes_soon(house: House, open_page: House) -> None:
+    world, url = house(n=600)
+    play(world, 5)
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1")
+    paints = []
+    for _ in range(3):
+        page.reload()
+        until(page, "performance.getEntriesByName('first-contentful-paint').length > 0")
+        paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    assert min(paints) < 300, paints
