@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-fast test-contracts test-e2e lint check format lock clean
+.PHONY: help setup demo test test-fast test-contracts test-browser test-e2e lint check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## / /' | awk '{ name = $$1; $$1 = ""; printf "%-16s%s\n", name, $$0 }'
@@ -39,13 +39,14 @@ demo: setup ## the whole product on real digits with a real Label Studio, e.g. A
 
 test: setup ## every test, the fast ones first
 	@failed=0; \
-	$(PYTEST) -m "not contract and not e2e and not browser" $(ARGS) || failed=1; \
+	$(PYTEST) -n 2 -m "not contract and not e2e and not browser" $(ARGS) || failed=1; \
 	$(PYTEST) -m contract $(ARGS) || failed=1; \
+	$(PYTEST) -m browser $(ARGS) || failed=1; \
 	$(PYTEST) -m e2e $(ARGS) || failed=1; \
 	exit $$failed
 
 test-fast: setup ## unit tests: no network, no servers
-	@exec $(PYTEST) -m "not contract and not e2e and not browser and not slow" $(ARGS)
+	@exec $(PYTEST) -n 2 -m "not contract and not e2e and not browser and not slow" $(ARGS)
 
 test-contracts: setup ## the port to Label Studio, fake and real
 	@exec $(PYTEST) -m contract $(ARGS)
@@ -53,12 +54,15 @@ test-contracts: setup ## the port to Label Studio, fake and real
 test-e2e: setup ## whole campaigns on a real Label Studio, with kills and outages
 	@exec $(PYTEST) -m e2e $(ARGS)
 
+test-browser: setup ## the pages in a real Chromium
+	@exec $(PYTEST) -m browser $(ARGS)
+
 lint: setup ## ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
 check: lint ## lint, types, layers
-	@$(BIN)/mypy --strict backend mcal_engine tests
+	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 format: setup ## let ruff fix and format

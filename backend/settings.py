@@ -77,7 +77,7 @@ class ServerSettings(BaseSettings):
         default_factory=lambda data: _own_address(data["host"], data["port"]),
         description="Address under which Label Studio reaches this backend.",
     )
-    basic_auth_user: str | None = Field(None, min_length=1, description="User name that Label Studio and browsers must give.")
+    basic_auth_user: str | None = Field(None, min_length=1, description="User name that Label Studio must give.")
     basic_auth_password: SecretStr | None = Field(None, repr=False, description="Password that goes with basic_auth_user.")
     webhook_secret: SecretStr | None = Field(
         None, repr=False, description="What Label Studio's webhooks must carry; without one it is made once and kept in data_dir."

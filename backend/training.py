@@ -27,8 +27,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from mcal_engine.classifiers import make
-from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, TooFewClasses
+from mcal_engine.classifiers import make, names
+from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, TooFewClasses, check_labels
 from mcal_engine.classifiers.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.types import FloatArray, IntArray
@@ -111,6 +111,9 @@ def run_training(
         TrainingFailed: the time limit passed, the child was killed, or it failed; with its last lines.
         InvalidValue, TooFewClasses: the job itself breaks a rule.
     """
+    check_labels(job.train_ids, job.train_labels, job.n_classes)  # here already, as a child takes seconds to start
+    if job.classifier not in names():
+        raise InvalidValue(f"unknown classifier {job.classifier!r}; known: {', '.join(names())}")
     with tempfile.TemporaryDirectory(prefix="mcal-training-") as name:
         folder = Path(name)
         _write_job(job, folder)

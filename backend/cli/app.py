@@ -27,6 +27,7 @@ nothing."""
         "worker": Lazy("backend.cli.worker:worker", "Do the work: read labels, train, decide, write back."),
         "campaign": Lazy("backend.cli.campaign:campaign", "Start, watch, steer and undo campaigns."),
         "doctor": Lazy("backend.cli.doctor:doctor", "Check Label Studio, token, webhook, images and machine; print each fix."),
+        "simulate": Lazy("backend.cli.simulate:simulate", "Say what a campaign would cost on data that is already labelled."),
         "demo": Lazy("backend.cli.demo:demo", "Run the whole product on real digits, with a real Label Studio."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},

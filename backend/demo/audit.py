@@ -107,8 +107,9 @@ def _one_counting(counted: Sequence[Counted]) -> Check:
 def _doubles(counted: Sequence[Counted], report: Mapping[str, Any]) -> Check:
     """Two people on one task is Label Studio's race: the first label counts, the later one is paid and reported."""
     found = doubles(counted)
-    bad = [f"tasks {found} have more than one label by people, the report counts {report['duplicates']} repeats"]
-    detail = f"on tasks {found}" if found else "there are none"
+    bad = [f"{len(found)} tasks have a repeated label by people, the report counts {report['duplicates']}"]
+    shown = ", ".join(str(task) for task in found[:5]) + (", …" if len(found) > 5 else "")
+    detail = f"{len(found)}, on tasks {shown}" if found else "there are none"
     return _check("doubled labels are counted", bad if len(found) != report["duplicates"] else [], detail)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -67,10 +68,11 @@ class Display:
             self._plain(state)
 
     def _plain(self, state: State) -> None:
-        line = sentence(state)
-        if line == self._told_line or (line[:12] == self._told_line[:12] and self._clock() - self._told_at < EVERY_SECONDS):
+        line, now = sentence(state), self._clock()
+        only_counts = _without_numbers(line) == _without_numbers(self._told_line)
+        if line == self._told_line or (only_counts and now - self._told_at < EVERY_SECONDS):
             return
-        self._told_line, self._told_at = line, self._clock()
+        self._told_line, self._told_at = line, now
         self.say(line)
 
     def _panel(self, state: State) -> Group:
@@ -96,3 +98,7 @@ class Display:
     def _time(self) -> str:
         seconds = int(self._clock() - self._started)
         return f"{seconds // 60:02d}:{seconds % 60:02d}"
+
+
+def _without_numbers(line: str) -> str:
+    return re.sub(r"[\d.,]+", "", line)

@@ -61,7 +61,7 @@ class House:
     Attributes:
         project, truth: the project, and task id → true choice.
         service_user: the user that the backend acts as; ``people``: the annotators.
-        web, worker: our own commands.
+        web, worker: our own commands; ``page_password``: of the user admin on our pages.
         store: the campaign's database, to look at.
         pulls: every pull so far, in the order they ended.
     """
@@ -95,7 +95,9 @@ class House:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         database_url = f"sqlite:///{self.directory / 'mcal.db'}"
+        self.page_password = secrets.token_urlsafe(12)
         self.settings = {
+            "MCAL_ADMIN_PASSWORD": self.page_password,
             "MCAL_LABEL_STUDIO_URL": self.server.url,
             "MCAL_LABEL_STUDIO_TOKEN": _personal_access_token(self.server.url, self.service_user.token),
             "MCAL_DATA_DIR": str(self.directory),

@@ -147,7 +147,7 @@ def _stay(house: House, display: Display) -> None:
     )
     for person in (*house.people, house.service_user):
         display.say(f"               {person.email} / {person.password}")
-    display.say(f"this backend   {house.url}/campaigns")
+    display.say(f"this backend   {house.url}/campaigns   admin / {house.page_password}")
     while True:
         house.check()
         time.sleep(LOOK_SECONDS)

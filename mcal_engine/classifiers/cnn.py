@@ -26,7 +26,7 @@ from mcal_engine.types import FloatArray, IntArray
 
 LARGEST_SIDE = 64  # px; larger images are averaged down to it
 WIDTHS = (32, 64, 128)
-EXAMPLES, FEWEST_EPOCHS, MOST_EPOCHS = 12_000, 20, 60  # an epoch is one pass; small sets get more of them, up to so many examples
+EXAMPLES, FEWEST_EPOCHS, MOST_EPOCHS = 16_000, 20, 60  # an epoch is one pass; small sets get more of them, up to so many examples
 PEAK_RATE, MOMENTUM, WEIGHT_DECAY, LABEL_SMOOTHING = 0.05, 0.9, 1e-3, 0.1
 WARM_UP = 0.2  # share of the steps with a rising learning rate
 SCORED_AT_ONCE = 512

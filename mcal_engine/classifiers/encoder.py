@@ -2,8 +2,9 @@
 
 Digits, clothes and the like differ from ImageNet's photos in what matters: shape and place rather than object parts. So besides the deep
 features there are those of the middle of the net, each averaged over a coarse grid, which keeps where things are.
-Measured (accuracy on the rest, 300 random labels): 5,000 digits 0.97 against 0.84 with the net's own 1,280 pooled features,
-Fashion-MNIST 0.84 against 0.78, clothing photos 0.81 against 0.75.
+Measured on the CPU (accuracy on the rest, 300 random labels, mean of 2 or 3 seeds), against the net's own 1,280 pooled features:
+5,000 MNIST digits 0.96 against 0.84, 6,000 of Fashion-MNIST 0.84 against 0.78, 3,781 clothing photos 0.81 against 0.75. An input of
+96 px is as good as 128 for digits and better than 64 for Fashion (0.84 against 0.83), at half the cost of 128.
 """
 
 from __future__ import annotations

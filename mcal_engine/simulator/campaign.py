@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mcal_engine import round as rounds
+from mcal_engine.acquisition import NEEDS_FEATURES
 from mcal_engine.cost import money
 from mcal_engine.engine import Engine, Row
 from mcal_engine.errors import InvalidValue
@@ -168,11 +169,20 @@ class _Play:
             ranking = rounds.rank_for_people(self.spec, leader, self.pool, self.test, decision.n_train, round=number)
             self.skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
             chosen = ranking.ids
+        self._ask_train(chosen)
+        if decision.classifier is not None:
+            self._ask_test(decision.n_test, number)
+            return
+        # A first draw may hold one class only, and nothing can be trained on that: people are asked for more at random.
+        extra = 1
+        while len(np.unique(self.train_labels)) < 2 and len(self.pool) > 0:
+            self._ask_train(rounds.draw_random(self.spec, "mix", extra, self.pool, min(decision.n_train, len(self.pool))))
+            extra += 1
+
+    def _ask_train(self, chosen: IntArray) -> None:
         self.train_labels = np.concatenate([self.train_labels, self.people.ask(chosen)])
         self.train = np.concatenate([self.train, chosen])
         self.pool = self._unlabelled()
-        if decision.classifier is not None:
-            self._ask_test(decision.n_test, number)
 
     def _ask_test(self, n: int, number: int) -> None:
         wanted = rounds.draw_random(self.spec, "test", number, self.pool, n)
@@ -188,7 +198,14 @@ class _Play:
         seed = seed_of(self.spec.seed, number)
         self.scored = tuple(
             machine.fit_and_score(
-                self.train, self.train_labels, self.test, self.pool, self.n_classes, seed, machine.prepare(self.ids) if number == 0 else 0.0
+                self.train,
+                self.train_labels,
+                self.test,
+                self.pool,
+                self.n_classes,
+                seed,
+                once=machine.prepare(self.ids) if number == 0 else 0.0,
+                with_features=self.spec.acquisition in NEEDS_FEATURES,
             )
             for machine in self.machines
             if machine.name in candidates

@@ -93,6 +93,8 @@ def subset(data: LabelledImages, n: int | None, seed: int, per_class: int | None
 
     Rows rather than a copy, so that parts of one data set share its embeddings.
     """
+    if n is not None and per_class is not None:
+        raise InvalidValue(f"give items or per_class, not both; got {n} and {per_class}")
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
     order = generator.permutation(len(data)).astype(np.int64)
     if per_class is not None:

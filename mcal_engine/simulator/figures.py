@@ -26,13 +26,14 @@ PARTS = {
 }
 
 
-def _figure(title: str, x: str, y: str) -> Figure:
+def blank(title: str, x: str, y: str) -> Figure:
+    """An empty figure in the report's style; InvalidValue names the extra to install where plotly is missing."""
     try:
         from plotly.graph_objects import Figure
     except ImportError:
         raise InvalidValue(
-            "the HTML report needs plotly, which is not installed; it comes with the extra named simulator: "
-            "pip install 'mcal-backend[simulator]'"
+            "the HTML report needs plotly, which is not installed; it comes with: "
+            "pip install plotly"
         ) from None
     figure = Figure()
     figure.update_layout(
@@ -51,7 +52,7 @@ def _figure(title: str, x: str, y: str) -> Figure:
 def cost_forecast(report: dict[str, Any]) -> Figure:
     """What finishing would cost, as forecast after each round: now, at the best B (C*) with its 90 % band, and what was really paid."""
     money = report["currency"]
-    figure = _figure("Forecast of the total cost after each round", "training labels |B|", f"total cost ({money})")
+    figure = blank("Forecast of the total cost after each round", "training labels |B|", f"total cost ({money})")
     rows = [row for row in report["rounds"] if row["plan"] is not None]
     sizes = [row["n_train"] for row in rows]
     banded = [row for row in rows if row["plan"]["low"] is not None]
@@ -76,7 +77,7 @@ def error_curves(campaign: SimulatedCampaign, classifier: str, every: int = 4) -
     from plotly.colors import sample_colorscale
 
     spec, observations = campaign.spec, campaign.observations
-    figure = _figure("Errors among the θ·|X| surest items, as a share of all items", "training labels |B|", "ε_θ")
+    figure = blank("Errors among the θ·|X| surest items, as a share of all items", "training labels |B|", "ε_θ")
     grid = error_curve.theta_grid(spec.theta_step)
     measured: dict[int, list[tuple[int, float]]] = {}
     for row in observations:
@@ -102,7 +103,7 @@ def error_curves(campaign: SimulatedCampaign, classifier: str, every: int = 4) -
 
 def parts(report: dict[str, Any]) -> Figure:
     """Who labelled what: B, T, V, the residual and S as one bar."""
-    figure = _figure("Who labelled what", f"share of {report['n_items']:,} items", "")
+    figure = blank("Who labelled what", f"share of {report['n_items']:,} items", "")
     for key, (name, colour) in PARTS.items():
         share = report[key] / report["n_items"]
         text = f"{report[key]:,}" if share > 0.03 else ""
@@ -115,7 +116,7 @@ def parts(report: dict[str, Any]) -> Figure:
 
 def accuracy_by_margin(wrong: BoolArray, n_ranked: int, n_bins: int = 20) -> Figure:
     """The last classifier's true accuracy along the frozen order of the pool, surest first (the paper's Fig. 5)."""
-    figure = _figure("True accuracy of the last classifier by margin", "pool items, surest first", "accuracy")
+    figure = blank("True accuracy of the last classifier by margin", "pool items, surest first", "accuracy")
     edges = np.linspace(0, len(wrong), min(n_bins, len(wrong)) + 1).astype(int)
     accuracy = [1 - float(wrong[low:high].mean()) for low, high in pairwise(edges)]
     middle = [(low + high) / 2 for low, high in pairwise(edges)]

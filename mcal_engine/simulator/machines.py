@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcal_engine.acquisition import Features
 from mcal_engine.round import Scored
-from mcal_engine.types import IntArray
+from mcal_engine.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from mcal_engine.classifiers.base import Classifier, ProgressCallback
@@ -73,19 +74,42 @@ class Machine:
         return len(ids) * self.stopwatch.time(f"{self.name} prepare per item", work)
 
     def fit_and_score(
-        self, train_ids: IntArray, train_labels: IntArray, test_ids: IntArray, pool_ids: IntArray, n_classes: int, seed: int, once: float
+        self,
+        train_ids: IntArray,
+        train_labels: IntArray,
+        test_ids: IntArray,
+        pool_ids: IntArray,
+        n_classes: int,
+        seed: int,
+        *,
+        once: float,
+        with_features: bool,
     ) -> Scored:
         """Train on B and score T and the pool; ``once`` is charged to this round on top."""
         key = _digest(train_ids, train_labels, test_ids, pool_ids)
-        scored = []
+        features: list[Features] = []
+        logits: list[FloatArray] = []
 
         def work() -> None:
             self.classifier.fit(train_ids, train_labels, n_classes, seed=seed, progress=self.on_progress)
-            scored.append(self.classifier.logits(np.concatenate([test_ids, pool_ids]), progress=self.on_progress))
+            logits.append(self.classifier.logits(np.concatenate([test_ids, pool_ids]), progress=self.on_progress))
+            if with_features:
+                features.extend(self._features(ids) for ids in (test_ids, pool_ids, train_ids))
 
         seconds = self.stopwatch.time(f"{self.name} round {seed} {key}", work)
-        logits = scored[0]
-        return Scored(self.name, logits[: len(test_ids)], logits[len(test_ids) :], seconds + once, once)
+        return Scored(
+            self.name,
+            logits[0][: len(test_ids)],
+            logits[0][len(test_ids) :],
+            seconds + once,
+            once,
+            (features[0], features[1], features[2]) if with_features else None,
+        )
+
+    def _features(self, ids: IntArray) -> Features:
+        """In single precision and piece by piece: a large pool's features are most of what a campaign holds in memory."""
+        pieces = [self.classifier.features(ids[start : start + 2048]).astype(np.float32) for start in range(0, len(ids), 2048)]
+        return np.concatenate(pieces) if pieces else np.zeros((0, 1), dtype=np.float32)
 
 
 def seed_of(campaign_seed: int, round: int) -> int:

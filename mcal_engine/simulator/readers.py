@@ -91,8 +91,8 @@ def read_parquet(path: Path) -> LabelledImages:
         from pyarrow import parquet
     except ImportError:
         raise InvalidValue(
-            f"reading {path.name} needs pyarrow, which is not installed; it comes with the extra named simulator: "
-            "pip install 'mcal-backend[simulator]'"
+            f"reading {path.name} needs pyarrow, which is not installed; it comes with the extra named parquet: "
+            "pip install 'mcal-backend[parquet]'"
         ) from None
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     encoded: list[Encoded] = []

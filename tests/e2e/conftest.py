@@ -18,9 +18,9 @@ from tests.conftest import RealLabelStudio
 SMALL: dict[str, Any] = {
     "target_error": 0.1,
     "price_per_label": 0.04,
-    "test_size": 60,
-    "batch_size": 40,
-    "certificate_size": 60,
+    "test_size": 50,
+    "batch_size": 30,
+    "certificate_size": 50,
     "work_ahead": 0.0,
 }
 Build = Callable[..., House]

@@ -20,7 +20,7 @@ from tests.e2e.conftest import Build
 from tests.e2e.following import LONGEST, begin, finish, until
 from tests.e2e.test_whole_campaign import replayed
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 
 class Unwatched(Command):
@@ -114,7 +114,7 @@ def stop_in_mid_write_back(house: House) -> None:
 
 
 def test_the_worker_may_be_killed_in_training_before_v_is_answered_and_in_mid_write_back(build: Build) -> None:
-    house = build(600)
+    house = build(401)
     unwatch(house)
     begin(house)
 

@@ -169,3 +169,31 @@ def test_scores_of_single_items_are_those_of_the_textbook() -> None:
     assert acquisition_scores(logits, "least_confidence") == pytest.approx([0.5, 0.8])
     entropy = [-(0.5 * np.log(0.5) + 0.3 * np.log(0.3) + 0.2 * np.log(0.2)), -(0.8 * np.log(0.8) + 0.2 * np.log(0.1))]
     assert acquisition_scores(logits, "entropy") == pytest.approx([-value for value in entropy])
+
+
+class TestAgainstScikitActiveml:
+    """An independent implementation asks for the same items (a development dependency; skipped loudly where it is absent)."""
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs"), [("margin", "margin_sampling"), ("entropy", "entropy"), ("least_confidence", "least_confident")]
+    )
+    @pytest.mark.filterwarnings("ignore")
+    def test_uncertainty_ranks_alike(self, ours: str, theirs: str) -> None:
+        pool = pytest.importorskip("skactiveml.pool")
+        for seed in range(3):
+            _, logits = world(400, seed, n_classes=6)
+            p = np.exp(logits - logits.max(axis=1, keepdims=True))
+            utilities = pool.uncertainty_scores(p / p.sum(axis=1, keepdims=True), method=theirs)
+            assert np.allclose(np.sort(utilities)[::-1], utilities[np.argsort(acquisition_scores(logits, ours), kind="stable")], atol=1e-9)
+
+    @pytest.mark.filterwarnings("ignore")
+    def test_k_center_picks_alike(self) -> None:
+        core_set = pytest.importorskip("skactiveml.pool._core_set")
+        for seed in range(4):
+            features, _ = world(300, seed)
+            labels = np.full(300, np.nan)
+            labels[:15] = 0
+            theirs, _ = core_set.k_greedy_center(features, labels, batch_size=30, random_state=0)
+            pool = np.arange(15, 300)
+            ours = k_center(features[pool], features[:0], features[:15], pool, pool[:0], 30)
+            assert np.array_equal(pool[ours.positions], theirs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,8 @@ COMMANDS = [
 @pytest.fixture(autouse=True)
 def _somewhere_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("MCAL_", "DATABASE_URL", "QUEUE_URL"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("MCAL_DATA_DIR", str(tmp_path / "data"))
 
 
@@ -98,6 +101,10 @@ def test_an_error_meant_for_people_is_one_line_on_standard_error(
         (["demo", "--data", "nowhere"], "'nowhere' does not exist"),
         (["nonsense"], "No such command 'nonsense'"),
         (["serve", "--port", "0.5"], "port"),
+        (["serve", "--host", "0.0.0.0"], "MCAL_BASIC_AUTH_USER"),
+        (["serve", "--label-studio-url", "localhost:8080"], "label_studio_url must be an address"),
+        (["worker"], "MCAL_LABEL_STUDIO_TOKEN is not set"),
+        (["campaign", "create", "--project", "1", "--target-error", "0.05", "--price", "1"], "MCAL_LABEL_STUDIO_TOKEN is not set"),
     ],
 )
 def test_bad_input_is_exit_code_two_with_the_rule(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,3 +122,15 @@ def test_help_does_not_wait_for_heavy_imports() -> None:
     root = Path(app.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_campaign_create_with_label_studio_away_is_exit_code_three(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MCAL_LABEL_STUDIO_TOKEN", "0123456789abcdef0123456789abcdef01234567")
+    monkeypatch.setenv("MCAL_LABEL_STUDIO_URL", "http://127.0.0.1:9")
+    assert app.run(["campaign", "create", "--project", "1", "--target-error", "0.05", "--price", "1"]) == 3
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    assert "0123456789abcdef" not in said
+    assert len(said.splitlines()) == 1

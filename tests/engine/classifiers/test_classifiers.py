@@ -43,7 +43,7 @@ def fitted(name: str, cache: Path, *, seed: int = 7, n_classes: int = 3):
 
 
 def test_shapes_are_learnt_from_a_few_examples(name, kept, monkeypatch):
-    monkeypatch.setattr("mcal_engine.classifiers.cnn.EXAMPLES", 2000)
+    monkeypatch.setattr("mcal_engine.classifiers.cnn.EXAMPLES", 1100)
     classifier, labels = fitted(name, kept)
     logits = classifier.logits(REST)
     assert logits.shape == (24, 3)

@@ -134,6 +134,20 @@ def test_a_race_trains_every_candidate_and_pays_for_all_of_them() -> None:
     assert campaign.observations[0].training_seconds == pytest.approx(2 * (0.5 + 0.001 * len(data)))
 
 
+def test_a_first_draw_of_one_class_only_is_followed_by_more_random_labels() -> None:
+    data = toy_data(1000, n_classes=2)
+    rare = np.where(np.arange(1000) < 15, 1, 0)
+    images = data.images[np.concatenate([np.flatnonzero(data.labels == 1)[:15], np.flatnonzero(data.labels == 0).repeat(3)[:985]])]
+    unbalanced = LabelledImages("unbalanced", images, rare, ("common", "rare"))
+    sizes = []
+    for seed in range(6):
+        campaign = play(unbalanced, SPEC.model_copy(update={"seed": seed, "batch_size": 10}))
+        sizes.append(campaign.observations[0].n_train)
+        assert len(campaign.ids) == 1000
+    assert max(sizes) > 10
+    assert all(size % 10 == 0 for size in sizes)
+
+
 def test_a_missing_machine_is_named() -> None:
     with pytest.raises(InvalidValue, match="no machine was given for the classifiers cnn"):
         play(toy_data(), SPEC.model_copy(update={"classifiers": ("cnn",)}), machines=toy_machines(toy_data(), "frozen"))

@@ -212,7 +212,7 @@ def test_without_pyarrow_a_parquet_file_names_the_extra_to_install(tmp_path: Pat
     monkeypatch.setattr(builtins, "__import__", absent)
     for name in [name for name in sys.modules if name.startswith("pyarrow")]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(InvalidValue, match=r"needs pyarrow.*mcal-backend\[simulator\]"):
+    with pytest.raises(InvalidValue, match=r"needs pyarrow.*mcal-backend\[parquet\]"):
         read(tmp_path / "a.parquet")
 
 

@@ -1,0 +1,58 @@
+"""Options that ``mcal simulate`` and ``mcal bench`` share: the data, and the engine's settings by their one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import platformdirs
+
+from backend.settings import describe_settings
+from mcal_engine.spec import CampaignSpec, preset_values
+
+SERVICES = {"amazon": 0.04, "satyam": 0.003}  # price of one label at Amazon SageMaker and at Satyam, in USD (the paper, section 5)
+ALIASES = {"price_per_label": "--price", "classifiers": "--classifier"}
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option per setting of the engine; they arrive as text, or ``None`` where not given."""
+    for setting in reversed(describe_settings(CampaignSpec)):
+        flags = ["--" + setting.name.replace("_", "-"), *([ALIASES[setting.name]] if setting.name in ALIASES else []), setting.name]
+        default = "" if setting.default in {"required", "empty"} else f" [default: {setting.default}]"
+        required = " [required, unless the preset has it]" if setting.default == "required" else ""
+        command = click.option(
+            *flags, metavar="VALUE", envvar="MCAL_" + setting.name.upper(), help=setting.description + default + required
+        )(command)
+    return command
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which data, how much of it, and where embeddings are kept."""
+    options = [
+        click.option(
+            "--data", "data_path", required=True, type=click.Path(path_type=Path), help="An .npz, .csv or .parquet file, or CLASS/*.jpg."
+        ),
+        click.option("--items", type=int, help="A random part of the data of this size [default: all]."),
+        click.option("--per-class", type=int, help="A random part with this many items of each class."),
+        click.option("--cache-dir", type=click.Path(path_type=Path), help="Where embeddings are kept [default: the user's cache folder]."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def make_spec(preset: str, n_items: int, given: dict[str, Any]) -> CampaignSpec:
+    """Settings of the preset with what was given on top; a price may be a service's name."""
+    values = {name: value for name, value in given.items() if value is not None}
+    price = values.get("price_per_label")
+    if isinstance(price, str) and price.lower() in SERVICES:
+        values["price_per_label"] = SERVICES[price.lower()]
+    return CampaignSpec.parse(preset_values(preset, n_items) | values)
+
+
+def cache_folder(given: Path | None) -> Path:
+    return given or Path(platformdirs.user_cache_dir("mcal")) / "simulator"

@@ -1,0 +1,220 @@
+"""Training in a child process: what comes back, what it costs, and that no child outlives its parent."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from backend import training
+from backend.training import TrainingFailed, TrainingJob, run_training
+from mcal_engine.classifiers.base import Progress, TooFewClasses
+from mcal_engine.classifiers.image_cache import ImageCache
+from mcal_engine.errors import InvalidValue
+from tests.engine.classifiers.pictures import shapes
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory) -> TrainingJob:
+    """36 labelled and 24 other images under item ids that are not their rows."""
+    folder = tmp_path_factory.mktemp("campaign")
+    images, labels = shapes(60)
+    cache = ImageCache(folder / "images", 32)
+    for item, image in enumerate(images):
+        stream = io.BytesIO()
+        Image.fromarray(image).save(stream, "PNG")
+        cache.add(1000 - 7 * item, stream.getvalue())
+    ids = 1000 - 7 * np.arange(60)
+    return TrainingJob(folder / "images", 32, folder / "embeddings", "frozen", 4, ids[:36], labels[:36], ids[36:], seed=3, device="cpu")
+
+
+def truth(job: TrainingJob) -> np.ndarray:
+    return ((1000 - job.score_ids) // 7) % 3
+
+
+def test_the_child_learns_scores_and_says_what_it_took_and_this_process_does_the_same(job):
+    told: list[Progress] = []
+    beats: list[float] = []
+    result = run_training(job, progress=told.append, heartbeat=lambda: beats.append(time.monotonic()), heartbeat_seconds=0.2)
+    assert result.logits.shape == (24, 4)
+    assert (result.logits.argmax(axis=1) == truth(job)).mean() > 0.9
+    assert set(result.seconds) == {"start", "embed", "fit", "score"}
+    assert all(seconds >= 0 for seconds in result.seconds.values())
+    assert result.one_off_seconds == result.seconds["embed"]
+    assert result.device.startswith("cpu")
+    assert {progress.phase for progress in told} >= {"fit", "score"}
+    assert len(beats) > 3
+    here, seconds, _ = training.train(replace(job, score_ids=job.score_ids[::-1].copy()))  # rows follow the scored items
+    assert seconds["embed"] == 0  # kept on disk by the child
+    assert np.allclose(here[::-1], result.logits, rtol=0, atol=1e-3)  # other numbers of BLAS threads round differently
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classifier", ["frozen", "cnn"])
+def test_two_children_give_the_same_logits_bit_for_bit_and_embed_nothing_twice(job, classifier):
+    first, second = (run_training(replace(job, classifier=classifier)) for _ in range(2))
+    assert np.array_equal(first.logits, second.logits)
+    assert second.one_off_seconds == 0
+
+
+def test_what_breaks_a_rule_is_refused_as_in_this_process(job):
+    with pytest.raises(TooFewClasses, match="at least 2 classes"):
+        run_training(replace(job, train_labels=np.zeros_like(job.train_labels)))
+    with pytest.raises(InvalidValue, match="unknown classifier 'vgg'"):
+        run_training(replace(job, classifier="vgg"))
+    with pytest.raises(InvalidValue, match="1 of 1 items have no image"):
+        run_training(replace(job, score_ids=np.array([5])))
+
+
+def test_a_child_that_fails_is_reported_with_its_last_lines(job, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(TrainingFailed, match=r"exit code 1.*\n(.*\n)*.*(NotADirectoryError|FileExistsError)") as raised:
+        run_training(replace(job, image_directory=tmp_path / "file"))
+    assert raised.value.reason == str(raised.value)
+
+
+def test_a_training_that_takes_too_long_is_ended(job):
+    began = time.monotonic()
+    with pytest.raises(TrainingFailed, match=r"longer than its limit of 0\.5 s"):
+        run_training(replace(job, time_limit_seconds=0.5))
+    assert time.monotonic() - began < 5
+
+
+class LeaseLost(Exception):
+    pass
+
+
+def test_what_the_heartbeat_raises_ends_the_child(job, monkeypatch):
+    started: list[subprocess.Popen] = []
+    real = subprocess.Popen
+
+    def noting(*args, **kwargs):
+        started.append(real(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noting)
+
+    def lost() -> None:
+        raise LeaseLost
+
+    with pytest.raises(LeaseLost):
+        run_training(job, heartbeat=lost, heartbeat_seconds=0.3)
+    assert started[0].returncode == -signal.SIGKILL
+
+
+def test_a_killed_child_is_reported_as_such(job, monkeypatch):
+    started: list[subprocess.Popen] = []
+    real = subprocess.Popen
+
+    def noting(*args, **kwargs):
+        started.append(real(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noting)
+    with pytest.raises(TrainingFailed, match="was killed, most likely because memory ran out"):
+        run_training(job, heartbeat=lambda: os.kill(started[0].pid, signal.SIGKILL), heartbeat_seconds=0.3)
+
+
+def test_the_child_is_told_no_secrets(job, monkeypatch):
+    for name in ("MCAL_LABEL_STUDIO_TOKEN", "MCAL_BASIC_AUTH_PASSWORD", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "hush")
+    monkeypatch.setenv("MCAL_LOG_LEVEL", "info")
+    env = training._environment(replace(job, threads=1))
+    assert "hush" not in env.values()
+    assert env["MCAL_LOG_LEVEL"] == "info"
+    assert env["OMP_NUM_THREADS"] == "1"
+
+
+PARENT = textwrap.dedent(
+    """
+    import subprocess, sys
+    from pathlib import Path
+    import numpy as np
+    from backend import training
+
+    real = subprocess.Popen
+    def noting(*args, **kwargs):
+        child = real(*args, **kwargs)
+        print(child.pid, flush=True)
+        return child
+    subprocess.Popen = noting
+
+    folder, classifier = Path(sys.argv[1]), sys.argv[2]
+    ids = 1000 - 7 * np.arange(60)
+    labels = np.arange(36) % 3
+    job = training.TrainingJob(folder / "images", 32, folder / "other", classifier, 3, ids[:36], labels, ids, seed=0, device="cpu")
+    def busy(progress):
+        print(progress.phase, flush=True)
+    while True:  # so that the child is surely at work when the parent dies
+        training.run_training(job, progress=busy)
+    """
+)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="NOT RUN: needs /proc to see whether a process is there")
+@pytest.mark.parametrize("busy", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["starting", "fitting"])
+def test_a_child_dies_with_its_parent_even_if_that_is_killed(job, busy):
+    folder = job.image_directory.parent
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder), "cnn"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        if busy:
+            assert parent.stdout.readline() == "fit\n"
+        assert is_running(child)
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 15
+        while is_running(child) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not is_running(child)
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_parent_and_child_and_the_child_says_nothing(job):
+    """As a terminal does it: the signal goes to the whole foreground group."""
+    folder = job.image_directory.parent
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(folder), "cnn"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+    try:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "fit\n"
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate(timeout=20)
+        assert not is_running(child)
+        assert said.count("Traceback") == 1  # the parent's own: this script does not catch it
+        assert said.rstrip().endswith("KeyboardInterrupt")
+    finally:
+        parent.kill()
+        parent.wait()
