@@ -16,7 +16,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--items", type=click.IntRange(min=200), help="Number of images [default: 3000, or all that --data has].")
-@click.option("--data", type=click.Path(exists=True, path_type=Path), help="A folder of images per class, or an .npz file.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="CLASS/*.jpg, or an .npz, .csv or .parquet file.")
 @click.option("--annotators", type=click.IntRange(1, 50), default=2, show_default=True, help="Simulated people.")
 @click.option("--pace", type=click.FloatRange(0, 60), default=0.1, show_default=True, help="Seconds each thinks over a task.")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept [default: demo in data_dir].")

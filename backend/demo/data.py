@@ -1,4 +1,4 @@
-"""The demo's images with their true labels: real handwritten digits, a folder of images per class, or an .npz file.
+"""The demo's images with their true labels: real handwritten digits, a folder of images per class, or a file that the simulator reads.
 
 The truth stays in the demo: the simulated annotators answer with it and the final check compares with it. The backend never sees it.
 """
@@ -6,18 +6,17 @@ The truth stays in the demo: the simulated annotators answer with it and the fin
 from __future__ import annotations
 
 import shutil
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from mcal_engine.errors import InvalidValue
+from mcal_engine.simulator import data as simulator_data
 from mcal_engine.types import IntArray
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
@@ -68,10 +67,8 @@ def load(source: Path | None, items: int | None, seed: int) -> DemoData:
         data = _digits()
     elif source.is_dir():
         data = _folder(source)
-    elif source.suffix == ".npz" and source.is_file():
-        data = _npz(source)
     else:
-        raise InvalidValue(f"data must be a folder with one subfolder of images per class, or an .npz file, got {source}")
+        data = _file(source)
     items = min(USUAL, len(data)) if items is None else items
     if not FEWEST <= items <= len(data):
         raise InvalidValue(f"items must be between {FEWEST} and the {len(data)} that {data.title!r} has, got {items}")
@@ -106,25 +103,7 @@ def _folder(source: Path) -> DemoData:
     return DemoData(source.name, tuple(classes), np.array([number for number, _ in files], dtype=np.int64), [path for _, path in files])
 
 
-def _npz(source: Path) -> DemoData:
-    try:
-        with np.load(source, allow_pickle=False) as arrays:
-            known = [name for name in ("images", "labels", "class_names") if name in arrays.files]
-            found: dict[str, npt.NDArray[Any]] = {name: arrays[name] for name in known}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise InvalidValue(f"data must be an .npz file of plain arrays, got {source}: {error}") from None
-    if missing := {"images", "labels"} - found.keys():
-        raise InvalidValue(f"data must hold the arrays images and labels, {source} has no {' and no '.join(sorted(missing))}")
-    images, labels = found["images"], found["labels"].astype(np.int64)
-    shape_fits = images.dtype == np.uint8 and (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3))
-    if not shape_fits or labels.shape != (len(images),):
-        raise InvalidValue(
-            f"data must hold images as uint8 (n, height, width) or (n, height, width, 3) and labels (n,), "
-            f"got {images.dtype} {images.shape} and {labels.shape}"
-        )
-    names = found.get("class_names")
-    choices = tuple(str(name) for name in names) if names is not None else tuple(str(number) for number in range(int(labels.max()) + 1))
-    if labels.min() < 0 or labels.max() >= len(choices) or len(set(choices)) != len(choices):
-        span = f"{labels.min()} to {labels.max()}"
-        raise InvalidValue(f"data must have labels from 0 to {len(choices) - 1} and distinct class names, got {span}")
-    return DemoData(source.stem, choices, labels, list(images))
+def _file(source: Path) -> DemoData:
+    found = simulator_data.read(source)
+    images = [image[..., 0] if image.shape[2] == 1 else image for image in found.images]
+    return DemoData(found.name, found.class_names, found.labels, images)

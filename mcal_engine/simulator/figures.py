@@ -31,10 +31,7 @@ def blank(title: str, x: str, y: str) -> Figure:
     try:
         from plotly.graph_objects import Figure
     except ImportError:
-        raise InvalidValue(
-            "the HTML report needs plotly, which is not installed; it comes with: "
-            "pip install plotly"
-        ) from None
+        raise InvalidValue("the HTML report needs plotly, which is not installed; it comes with: pip install plotly") from None
     figure = Figure()
     figure.update_layout(
         title=title,
