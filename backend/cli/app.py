@@ -23,7 +23,7 @@ nothing."""
 @click.group(
     cls=LazyGroup,
     lazy={
-        "serve": Lazy("backend.cli.serve:serve", "Serve Label Studio's ML-backend protocol and the status page."),
+        "serve": Lazy("backend.cli.serve:serve", "Serve Label Studio's ML-backend protocol and the admin's page."),
         "worker": Lazy("backend.cli.worker:worker", "Do the work: read labels, train, decide, write back."),
         "campaign": Lazy("backend.cli.campaign:campaign", "Start, watch, steer and undo campaigns."),
         "doctor": Lazy("backend.cli.doctor:doctor", "Check Label Studio, token, webhook, images and machine; print each fix."),
