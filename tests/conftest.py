@@ -1,14 +1,20 @@
-"""One real Label Studio for the whole test session, for the tests that want it."""
+"""One real Label Studio for the whole test session, for the tests that want it; and a Ctrl-C that works in what tests start."""
 
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from backend.demo.label_studio_server import LabelStudioServer, ServerError
+
+if threading.current_thread() is threading.main_thread():
+    # A run in the background of a shell ignores SIGINT, and so would every process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
