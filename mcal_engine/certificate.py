@@ -16,17 +16,21 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray
 
 
-def level_of_look(confidence_level: float, look: int) -> float:
-    """The share of ``1 − confidence_level`` that look 1, 2, … may spend; over all looks it sums to the whole."""
+def level_of_look(confidence_level: float, look: int, max_looks: int | None = None) -> float:
+    """The share of ``1 − confidence_level`` that look 1, 2, … may spend; over all looks it sums to the whole.
+
+    Each look has four fifths of what is left, the last of ``max_looks`` all of it.
+    """
     if look < 1:
         raise InvalidValue(f"look must be 1 or more, got {look}")
-    return round((1 - confidence_level) * 0.8 * 0.2 ** (look - 1), 15)
+    left = (1 - confidence_level) * 0.2 ** (look - 1)
+    return round(left if look == max_looks else 0.8 * left, 15)
 
 
 def allowance(target_error: float, n_items: int) -> int:
@@ -36,6 +40,8 @@ def allowance(target_error: float, n_items: int) -> int:
 
 def miss_probability(c: int | IntArray, *, n_pool: int, n_sample: int, allowed: int) -> FloatArray:
     """f(c): the chance that V holds at most ``c`` of the first ``allowed + 1 + c`` errors; 0 where the pool cannot hold so many."""
+    from scipy import stats  # its import takes more than a second, which servers that only show campaigns need not wait for
+
     count = np.asarray(c, dtype=np.int64)
     errors = allowed + 1 + count
     with np.errstate(all="ignore"):
@@ -113,6 +119,27 @@ def certify(outcome: CertificateOutcome, *, allowed: int, level: float) -> Certi
     n_ranked = int(error_ranks[tolerated])
     n_sampled_inside = int(np.searchsorted(outcome.ranks, n_ranked))
     return Certified(n_ranked, n_ranked - n_sampled_inside, tolerated, tolerated, min(allowed, n_ranked - n_sampled_inside))
+
+
+THRESHOLDS = 20  # prefixes of the frozen order at which a bound inside S* is tried; they share the level equally
+
+
+def certify_inside(outcome: CertificateOutcome, *, target_error: float, level: float) -> Certified:
+    """The longest prefix of which at most a share ``target_error`` of the machine's labels is wrong, at ``level``.
+
+    "Wrong inside S*" may fall as S* grows, so the scan of the module's head does not apply. The prefixes are fixed before V is seen, and
+    each is tested at level / ``THRESHOLDS`` (Bonferroni) by inverting the exact hypergeometric tail, the finite-population counterpart of
+    Clopper and Pearson's bound.
+    """
+    _check(outcome.ranks, outcome.errors, outcome.n_pool)
+    for n_ranked in np.unique(np.round(np.arange(THRESHOLDS, 0, -1) * outcome.n_pool / THRESHOLDS).astype(np.int64))[::-1].tolist():
+        n_sampled = int(np.searchsorted(outcome.ranks, n_ranked))
+        seen = int(outcome.errors[:n_sampled].sum())
+        allowed = allowance(target_error, n_ranked - n_sampled)
+        # With more wrong than allowed among the rest, the prefix holds allowed + seen + 1 errors or more, and V showed only ``seen``.
+        if miss_probability(seen, n_pool=n_ranked, n_sample=n_sampled, allowed=allowed) <= level / THRESHOLDS and n_ranked > n_sampled:
+            return Certified(n_ranked, n_ranked - n_sampled, seen, seen, allowed)
+    return Certified(0, 0, None, 0, 0)
 
 
 def _whole_pool_bound(seen: int, n_pool: int, n_sample: int, allowed: int, level: float) -> int:

@@ -17,6 +17,7 @@ from mcal_engine.types import (
     Measurement,
     Observation,
     Plan,
+    Row,
     StopReason,
     Verdict,
 )
@@ -26,7 +27,6 @@ _TYPES: dict[str, type] = {
     cls.__name__: cls
     for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, MachineLabel, Measurement, Observation, Plan, Verdict)
 }
-Row = Observation | CertificateOutcome | Acquire | Certify | MachineLabel | HumanLabelAll
 
 
 def to_json(row: Row) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from scipy import optimize
@@ -13,31 +14,57 @@ from mcal_engine.types import FloatArray, Observation
 SECONDS_PER_HOUR = 3600.0
 
 
+class CostModel(Protocol):
+    """What training will cost: the measured :class:`TrainingCost`, or a user's own law."""
+
+    def path(self, n_train: int, targets: FloatArray, batch: FloatArray | float) -> FloatArray:
+        """Seconds of all trainings on the way from ``n_train`` to each of ``targets`` in steps of ``batch``; shape of ``targets``.
+
+        The last step may be shorter; a target that is not above ``n_train`` costs 0. ``batch`` may have one value per target.
+        """
+
+
+CostLaw = Callable[[Sequence[Observation], str], CostModel]
+"""Makes a cost model out of the rounds so far and a classifier's name; must be a pure function of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingCost:
-    """Seconds of one round as ``fixed + per_item·|B|``; Eq. 4 is ``fixed`` = 0 with a constant batch δ."""
+    """Seconds of one round as ``fixed + per_item·|B|^power``.
+
+    With ``power`` 1, ``fixed`` 0 and a constant batch δ the whole path is Eq. 4; ``power`` 2 is for epochs that grow with |B|, where
+    the path is cubic in |B|.
+    """
 
     fixed: float
     per_item: float
+    power: int = 1
 
     def path(self, n_train: int, targets: FloatArray, batch: FloatArray | float) -> FloatArray:
-        """Seconds of all rounds on the way from |B| to each target in steps of ``batch``; the last step may be shorter."""
+        """See :class:`CostModel`; the sums over rounds are in closed form."""
         grow = np.maximum(np.asarray(targets, dtype=np.float64) - n_train, 0.0)
-        rounds = np.ceil(grow / batch - 1e-9)
+        step = np.asarray(batch, dtype=np.float64)
+        rounds = np.ceil(grow / step - 1e-9)
         full = np.maximum(rounds - 1, 0.0)
-        sizes = full * n_train + np.asarray(batch) * full * (full + 1) / 2 + np.where(rounds > 0, n_train + grow, 0.0)
+        first, second = full * (full + 1) / 2, full * (full + 1) * (2 * full + 1) / 6
+        last = np.where(rounds > 0, n_train + grow, 0.0)
+        if self.power == 1:
+            sizes = full * n_train + step * first + last
+        else:
+            sizes = full * float(n_train) ** 2 + 2 * n_train * step * first + step**2 * second + last**2
         return np.asarray(rounds * self.fixed + self.per_item * sizes)
 
 
-def training_cost(observations: Sequence[Observation], classifier: str) -> TrainingCost:
+def training_cost(observations: Sequence[Observation], classifier: str, power: int = 1) -> TrainingCost:
     """Non-negative least squares over the measured rounds of one classifier; one-off parts (embedding once) are left out."""
     rows = [(o.n_train, m.training_seconds - m.one_off_seconds) for o in observations for m in o.measurements if m.classifier == classifier]
     sizes, seconds = np.array([r[0] for r in rows], dtype=np.float64), np.array([r[1] for r in rows])
     if len(np.unique(sizes)) < 2:
-        return TrainingCost(float(seconds.mean()), 0.0)
+        return TrainingCost(float(seconds.mean()), 0.0, power)
     # Scaled columns: |B| may be a million, and the solver's tolerance is absolute.
-    (fixed, slope), _ = optimize.nnls(np.stack([np.ones_like(sizes), sizes / sizes.max()], axis=1), np.maximum(seconds, 0.0))
-    return TrainingCost(float(fixed), float(slope / sizes.max()))
+    scaled = (sizes / sizes.max()) ** power
+    (fixed, slope), _ = optimize.nnls(np.stack([np.ones_like(sizes), scaled], axis=1), np.maximum(seconds, 0.0))
+    return TrainingCost(float(fixed), float(slope / sizes.max() ** power), power)
 
 
 def money(seconds: FloatArray | float, price_per_hour: float) -> FloatArray:

@@ -57,12 +57,16 @@ def count(observation: Observation, measurement: Measurement, n_theta: int, weig
     return Counts(np.cumsum(weights[:, wrong] @ inside, axis=-1), trials)
 
 
-def measured(observation: Observation, counts: Counts, grid: FloatArray) -> tuple[FloatArray, FloatArray]:
+def measured(
+    observation: Observation, counts: Counts, grid: FloatArray, *, allow_unseen: bool = True
+) -> tuple[FloatArray, FloatArray]:
     """The error curve of this round as it was measured: shares θ (ascending, from 0 to |U|/|X|) and ε at each, a share of X."""
     top = observation.n_pool / observation.n_items
     usable = grid < top
     shares = np.concatenate([[0.0], grid[usable], [top]])
-    errors = np.concatenate([[0.0], counts.errors[:-1][usable], counts.errors[-1:]]) + unseen(shares, top)
+    errors = np.concatenate([[0.0], counts.errors[:-1][usable], counts.errors[-1:]])
+    if allow_unseen:
+        errors = errors + unseen(shares, top)
     return shares, errors * top / np.maximum(counts.trials[0], 1.0)
 
 

@@ -13,10 +13,10 @@ from itertools import product
 import numpy as np
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import BoolArray, FloatArray
+from mcal_engine.types import BoolArray, FloatArray, IntArray
 
 MIN_SIZES = 4
-_NEWTON_STEPS = 40
+_NEWTON_STEPS, _HALVINGS = 40, 30
 _PRIOR_GAMMA, _PRIOR_SD = 0.5, 0.5
 
 
@@ -103,39 +103,47 @@ def _newton(
 ) -> tuple[FloatArray, FloatArray]:
     """Damped Newton on the convex negative log-likelihood, all curves at once; returns weights (n, 3) and losses (n,)."""
     columns = design[:, active]
+    n_active = columns.shape[1]
+    outer = (columns[:, :, None] * columns[:, None, :]).reshape(len(columns), -1)
     centre = np.array([0.0, _PRIOR_GAMMA, 0.0])[active]
     precision = np.diag(np.array([0.0, 1.0, 1.0])[active] / _PRIOR_SD**2) * (1.0 if prior else 1e-9)
-    weights = np.zeros((len(counts), columns.shape[1]))
+    weights = np.zeros((len(counts), n_active))
     weights[:, 0] = np.minimum(np.log(counts.sum(1) / trials.sum(1)), np.log(0.9)) - np.max(log_scale)
 
-    def loss(at: FloatArray) -> FloatArray:
+    def loss(at: FloatArray, rows: IntArray) -> FloatArray:
         log_p = at @ columns.T + log_scale
         inside = log_p < -1e-9
         safe = np.where(inside, log_p, -1.0)
-        value = -(counts * safe + (trials - counts) * np.log(-np.expm1(safe))).sum(1)
+        value = -(counts[rows] * safe + right[rows] * np.log(-np.expm1(safe))).sum(1)
         pull = at - centre
         return np.where(inside.all(1), value + 0.5 * np.einsum("ni,ij,nj->n", pull, precision, pull), np.inf)
 
-    current = loss(weights)
+    right = trials - counts
+    moving = np.arange(len(weights))  # curves that the last step still improved
+    current = loss(weights, moving)
     for _ in range(_NEWTON_STEPS):
-        p = np.exp(weights @ columns.T + log_scale)
-        slope = -counts + (trials - counts) * p / (1 - p)
-        curvature = (trials - counts) * p / (1 - p) ** 2
-        gradient = slope @ columns + (weights - centre) @ precision
-        hessian = np.einsum("nm,mi,mj->nij", curvature, columns, columns) + precision + 1e-9 * np.eye(columns.shape[1])
+        at = weights[moving]
+        p = np.exp(at @ columns.T + log_scale)
+        slope = -counts[moving] + right[moving] * p / (1 - p)
+        curvature = right[moving] * p / (1 - p) ** 2
+        gradient = slope @ columns + (at - centre) @ precision
+        hessian = (curvature @ outer).reshape(-1, n_active, n_active) + precision + 1e-9 * np.eye(n_active)
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
-        length = np.ones(len(weights))
-        for _halving in range(30):
-            trial = weights - length[:, None] * step
-            value = loss(trial)
-            worse = ~(value <= current)
-            if not worse.any():
+        before, length = current[moving], 1.0
+        short = np.arange(len(moving))  # curves for which the step is still too long
+        for _halving in range(_HALVINGS):
+            trial = at[short] - length * step[short]
+            value = loss(trial, moving[short])
+            better = value < before[short]
+            weights[moving[short[better]]], current[moving[short[better]]] = trial[better], value[better]
+            short = short[~(value <= before[short])]
+            if len(short) == 0:
                 break
-            length[worse] *= 0.5
-        better = value < current
-        gain = np.max(np.where(better, current - value, 0.0), initial=0.0)
-        weights[better], current[better] = trial[better], value[better]
-        if gain < 1e-10 * (1 + np.max(np.abs(current))):
+            length *= 0.5
+        with np.errstate(invalid="ignore"):  # a curve that starts at an infinite loss and stays there has gained nothing
+            gain = before - current[moving]
+        moving = moving[gain >= 1e-10 * (1 + np.abs(current[moving]))]
+        if len(moving) == 0:
             break
     full = np.zeros((len(counts), 3))
     full[:, active] = weights

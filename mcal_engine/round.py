@@ -11,6 +11,7 @@ from mcal_engine.acquisition import NEEDS_FEATURES, Features, Picks, acquisition
 from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.surety import surety
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, Measurement, Observation
 
 __all__ = [
@@ -74,15 +75,9 @@ class Ranking:
     test_scores: FloatArray
 
 
-def surety(logits: FloatArray) -> FloatArray:
-    """L(.): the gap between the two largest logits, in float64; a gap of probabilities would saturate into ties."""
-    top = np.partition(np.asarray(logits, dtype=np.float64), -2, axis=1)
-    return np.asarray(top[:, -1] - top[:, -2], dtype=np.float64)
-
-
-def order_pool(pool_ids: IntArray, logits: FloatArray) -> IntArray:
+def order_pool(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> IntArray:
     """Positions into ``pool_ids``, surest first, ties by ascending id: a total order."""
-    return np.asarray(np.lexsort((np.asarray(pool_ids), -surety(logits))))
+    return np.asarray(np.lexsort((np.asarray(pool_ids), -surety(logits, kind))))
 
 
 def draw_random(spec: CampaignSpec, purpose: str, round: int, ids: IntArray, n: int) -> IntArray:
@@ -159,13 +154,13 @@ def measure(
     grid = theta_grid(spec.theta_step)
     measurements = []
     for one in scored:
-        pool_surety = np.sort(surety(one.pool_logits))[::-1] if len(pool_ids) else np.zeros(0)
+        pool_surety = np.sort(surety(one.pool_logits, spec.surety))[::-1] if len(pool_ids) else np.zeros(0)
         sizes = np.floor(grid * n_items + 1e-9).astype(np.int64)
         # S_θ reaches down to its last item's surety; a θ beyond the pool is the whole pool, which is the level behind the grid.
         reachable = (sizes >= 1) & (sizes < len(pool_surety))
         thresholds = pool_surety[sizes[reachable] - 1]
         level_of = np.append(np.flatnonzero(reachable), len(grid))
-        test_surety = surety(one.test_logits)[order]
+        test_surety = surety(one.test_logits, spec.surety)[order]
         level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")]
         correct = np.asarray(one.test_logits).argmax(axis=1)[order] == np.asarray(test_labels)[order]
         measurements.append(Measurement(one.classifier, level.astype(np.int64), correct, one.training_seconds, one.one_off_seconds))
@@ -184,10 +179,11 @@ def measure(
     )
 
 
-def freeze(pool_ids: IntArray, logits: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
-    """The pool in its frozen order: item ids, predicted classes and sureties, surest first."""
-    order = order_pool(pool_ids, logits)
-    return np.asarray(pool_ids, dtype=np.int64)[order], np.asarray(logits).argmax(axis=1)[order].astype(np.int64), surety(logits)[order]
+def freeze(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> tuple[IntArray, IntArray, FloatArray]:
+    """The pool in its frozen order: item ids, predicted classes and sureties of the given kind, surest first."""
+    order = order_pool(pool_ids, logits, kind)
+    classes = np.asarray(logits).argmax(axis=1)[order].astype(np.int64)
+    return np.asarray(pool_ids, dtype=np.int64)[order], classes, surety(logits, kind)[order]
 
 
 def outcome(

@@ -8,33 +8,39 @@ import numpy as np
 from scipy import special
 
 from mcal_engine import certificate
-from mcal_engine.cost import TrainingCost, money
+from mcal_engine.cost import CostModel, money
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import FloatArray, Observation
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The certificate's price list: tolerate c errors of V, pay a share q of the pool for it, and be cut somewhere in the pool.
+    """The certificate's price list: for each row, pay a share q of the pool for V and be cut somewhere in the pool.
 
     Attributes:
-        share: shape (n,). q for each c; 0 in the one row of an uncertified campaign.
-        errors: shape (n, n_quantiles). Errors of the pool in front of the cut, at equally likely quantiles. The cut stands at the
-            (c + 1)-th error of V, so their number is spread about (c + 1)/q like a negative binomial, here as its gamma limit. The
-            mean would not do: few errors more buy less than few errors less cost, and for small c the spread is wide.
+        share: shape (n,). q; 0 in the one row of an uncertified campaign.
+        errors: shape (n, n_quantiles), or (n, n_quantiles, n_fine) where what may be wrong depends on θ. Errors of the pool in front of
+            the cut, at equally likely quantiles. With c errors of V tolerated, the cut stands at its (c + 1)-th, so their number is spread
+            about (c + 1)/q like a negative binomial, here as its gamma limit. The mean would not do: few errors more buy less than few
+            errors less cost, and for small c the spread is wide.
+        fine: shape (n_fine,). The θ of the last axis of ``errors``; ``None`` where there is none.
     """
 
     share: FloatArray
     errors: FloatArray
+    fine: FloatArray | None = None
 
 
 QUANTILES = (np.arange(7) + 0.5) / 7
+_FEW_QUANTILES, _FINE = (np.arange(3) + 0.5) / 3, np.arange(1, 61) / 60  # where ε is a share of S*, for the sake of time
 
 
 def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
     """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors."""
+    if spec.error_scope == "machine":
+        return _terms_inside(spec, n_items, n_pool, level)
     allowed = certificate.allowance(spec.target_error, n_items)
-    if spec.guarantee == "estimate":
+    if not spec.certifies:
         return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))
     tolerated = np.unique(np.round(np.geomspace(1, 3000, 60))).astype(np.int64) - 1
     share = certificate.sample_share(tolerated, allowed=allowed, level=level)
@@ -44,6 +50,23 @@ def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
     else:
         tolerated, share = tolerated[share < 0.95], share[share < 0.95]
     return Terms(share, special.gammaincinv(tolerated[:, None] + 1.0, QUANTILES[None, :]) / share[:, None])
+
+
+def _terms_inside(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
+    """ε is a share of what the machine labels, so how many errors are allowed grows with θ."""
+    if not spec.certifies:
+        return Terms(np.zeros(1), np.asarray(spec.target_error * n_items * _FINE)[None, None, :], _FINE)
+    fixed = spec.certificate_size
+    share = np.geomspace(0.002, 0.9, 20) if fixed is None else np.array([min(fixed / max(n_pool, 1), 0.95)])
+    seen = np.concatenate([[0.0], np.geomspace(0.25, max(share[-1] * n_pool, 1.0), 150)])
+    errors = np.zeros((len(share), len(_FEW_QUANTILES), len(_FINE)))
+    for row, q in enumerate(share):
+        # c errors seen in V exclude, at this level, more than so many among the rest: that is what ε·θ·|X|·(1 − q) has to cover.
+        excluded = special.gammaincinv(seen + 1.0, 1 - level / certificate.THRESHOLDS) / q - seen
+        most = np.interp(spec.target_error * _FINE * n_items * (1 - q), excluded, seen, left=-1.0)
+        in_front = special.gammaincinv(np.maximum(most, 0.0) + 1.0, _FEW_QUANTILES[:, None]) / q
+        errors[row] = np.where(most >= 0, in_front, -1.0)
+    return Terms(np.asarray(share, dtype=np.float64), errors, _FINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +81,6 @@ class Surface:
     theta: FloatArray
     n_machine: FloatArray
     n_certificate: FloatArray
-    training: FloatArray
 
 
 def surface(
@@ -80,18 +102,22 @@ def surface(
         doubt: shape (m,). Equally likely factors on the error curves, of mean about 1; see :func:`doubt_about`.
     """
     n_items = observation.n_items
-    # A curve that is f times as high meets a budget where the curve itself meets a budget divided by f.
-    budget = (price_list.errors[:, :, None] / doubt).reshape(len(price_list.share), -1) / n_items
     worst = worst_useful_error(spec.target_error, observation.n_classes)
     n_replicates, n_sizes = errors.shape[:2]
-    theta = np.empty((n_replicates, n_sizes, len(budget)))
-    for replicate in range(n_replicates):
-        for size in range(n_sizes):
+    theta = np.empty((n_replicates, n_sizes, len(price_list.share)))
+    # A curve that is f times as high meets a budget where the curve itself meets a budget divided by f.
+    if price_list.fine is None:
+        budget = (price_list.errors[:, :, None] / doubt).reshape(len(price_list.share), -1) / n_items
+        for replicate, size in np.ndindex(n_replicates, n_sizes):
             theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst).mean(axis=-1)
+    else:
+        caps = (price_list.errors[:, :, None, :] / doubt[:, None]).reshape(len(price_list.share), -1, len(price_list.fine)) / n_items
+        for replicate, size in np.ndindex(n_replicates, n_sizes):
+            theta[replicate, size] = _largest_share_below(price_list.fine, shares[size], errors[replicate, size], caps, worst).mean(axis=-1)
     machine = np.floor(theta * n_items * (1 - price_list.share))
     best = np.argmax(machine, axis=2)
     n_machine = np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0]
-    by_hand = n_items - observation.n_preexisting + _repeats(observation)
+    by_hand = n_items - observation.n_preexisting + repeats(observation)
     cost = spec.price_per_label * (by_hand - n_machine) + training
     pool = observation.n_pool - (sizes - observation.n_train)
     return Surface(
@@ -100,7 +126,6 @@ def surface(
         np.take_along_axis(theta, best[:, :, None], axis=2)[0, :, 0],
         n_machine[0],
         np.where(n_machine[0] > 0, np.ceil(price_list.share[best[0]] * pool), 0.0),
-        training,
     )
 
 
@@ -113,6 +138,13 @@ def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, wo
     ramp = np.arange(len(errors)) * 1e-12
     theta = np.interp(budget + ramp[-1], errors + ramp, shares)
     return np.where(np.interp(theta, shares, errors) <= worst * theta + 1e-9, theta, 0.0)
+
+
+def _largest_share_below(fine: FloatArray, shares: FloatArray, errors: FloatArray, caps: FloatArray, worst: float) -> FloatArray:
+    """The largest θ of ``fine`` whose error is below its cap; ``caps`` has shape (..., n_fine)."""
+    curve = np.interp(fine, shares, errors)
+    useful = (fine <= shares[-1] + 1e-12) & (curve <= worst * fine + 1e-9)
+    return np.asarray(np.where(useful & (curve <= caps), fine, 0.0).max(axis=-1))
 
 
 def doubt_about(n_errors: float) -> FloatArray:
@@ -141,7 +173,7 @@ def candidate_sizes(n_train: int, n_pool: int, first_step: int, n_points: int = 
     return np.concatenate([[float(n_train)], n_train + steps])
 
 
-def batch_for(spec: CampaignSpec, cost: TrainingCost, n_train: int, target: int, total: float, spent_on_path: float, floor: int) -> int:
+def batch_for(spec: CampaignSpec, cost: CostModel, n_train: int, target: int, total: float, spent_on_path: float, floor: int) -> int:
     """δ once the forecast is stable: the smallest (B_opt − |B|)/N whose total stays below C*·(1 + β) (Algorithm 1, line 20)."""
     grow = target - n_train
     if grow <= floor:
@@ -153,7 +185,7 @@ def batch_for(spec: CampaignSpec, cost: TrainingCost, n_train: int, target: int,
     return int(np.ceil(grow / rounds[affordable[-1]])) if len(affordable) else grow
 
 
-def _repeats(observation: Observation) -> int:
+def repeats(observation: Observation) -> int:
     """Labels paid beyond one per item (second labels on the same item): they are sunk, and part of every total."""
     labelled = observation.n_train + len(observation.test_ids)
     return max(observation.n_labels_paid + observation.n_preexisting - labelled, 0)

@@ -13,8 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mcal_engine.errors import InvalidValue
 
 Acquisition = Literal["margin", "entropy", "least_confidence", "k_center", "diverse_margin", "random"]
+Surety = Literal["margin", "entropy", "least_confidence"]
 Guarantee = Literal["certified", "estimate"]
+ErrorScope = Literal["all", "machine"]
+TrainingLaw = Literal["epochs_fixed", "epochs_grow"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+SERVICE_PRICES = {"amazon": 0.04, "satyam": 0.003}
+"""USD per label of the two services that the paper compares: Amazon SageMaker and Satyam."""
 
 
 class CampaignSpec(BaseModel):
@@ -29,10 +35,18 @@ class CampaignSpec(BaseModel):
         0.20, ge=0, description="Price of one hour of the training machine.", json_schema_extra={"unit": "currency/h"}
     )
     guarantee: Guarantee = Field("certified", description="certified: ε holds at confidence_level; estimate: the paper's plug-in rule.")
+    error_scope: ErrorScope = Field("all", description="What ε is a share of: all items, or only those that the machine labels.")
+    budget: float | None = Field(
+        None,
+        gt=0,
+        description="Most that may be spent; then the error is made as small as it can be and reported, and ε is not promised.",
+        json_schema_extra={"unit": "currency"},
+    )
     confidence_level: float = Field(
         0.95, gt=0.5, lt=1, description="Probability with which the certificate holds.", json_schema_extra={"unit": "fraction"}
     )
     acquisition: Acquisition = Field("margin", description="Which items people are asked for next (M).")
+    surety: Surety = Field("margin", description="How sure a prediction is (L): what is machine-labelled first.")
     classifiers: tuple[str, ...] = Field(
         ("frozen",), min_length=1, max_length=4, description="Candidate classifiers; more than one makes a race."
     )
@@ -45,6 +59,13 @@ class CampaignSpec(BaseModel):
     certificate_size: int | None = Field(
         None, ge=1, description="Items of the certificate sample V; empty: sized by money.", json_schema_extra={"unit": "items"}
     )
+    max_looks: int = Field(
+        3,
+        ge=1,
+        le=10,
+        description="Certificate samples that may be drawn, one after the other; they share the confidence.",
+        json_schema_extra={"unit": "looks"},
+    )
     theta_step: float = Field(
         0.05, gt=0, le=0.5, description="Step of the grid of machine-labelled shares θ.", json_schema_extra={"unit": "fraction"}
     )
@@ -52,7 +73,7 @@ class CampaignSpec(BaseModel):
         0.05, description="Relative change of C* below which the forecast is stable (Δ).", json_schema_extra={"unit": "fraction"}
     )
     batch_cost_slack: Fraction = Field(
-        0.05, description="Extra cost accepted for a smaller batch δ (β).", json_schema_extra={"unit": "fraction"}
+        0.01, description="Extra cost accepted for a smaller batch δ (β).", json_schema_extra={"unit": "fraction"}
     )
     stop_tolerance: Fraction = Field(
         0.005,
@@ -63,6 +84,9 @@ class CampaignSpec(BaseModel):
         0.10,
         description="Training spend, as a share of the human-only cost, after which a hopeless search ends (x).",
         json_schema_extra={"unit": "fraction"},
+    )
+    training_law: TrainingLaw = Field(
+        "epochs_fixed", description="Seconds of one training grow with |B| (epochs_fixed, Eq. 4) or with |B|² (epochs_grow)."
     )
     max_rounds: int = Field(
         60,
@@ -85,6 +109,8 @@ class CampaignSpec(BaseModel):
     @field_validator("price_per_label", mode="before")
     @classmethod
     def _price_per_label(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.strip().lower() in SERVICE_PRICES:
+            return SERVICE_PRICES[value.strip().lower()]
         number = _number("price_per_label", value)
         if not 0 < number < float("inf"):
             raise ValueError(f"price_per_label must be above 0, got {value}")
@@ -100,6 +126,11 @@ class CampaignSpec(BaseModel):
         if len(set(self.classifiers)) != len(self.classifiers):
             raise ValueError(f"classifiers must differ from each other, got {', '.join(self.classifiers)}")
         return self
+
+    @property
+    def certifies(self) -> bool:
+        """Whether a certificate sample V is drawn; a budget is spent on labels, and the error is then an estimate."""
+        return self.guarantee == "certified" and self.budget is None
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

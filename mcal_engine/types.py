@@ -98,6 +98,7 @@ class StopReason(StrEnum):
     MACHINE_CANNOT_PAY = "machine_cannot_pay"  # the best plan is that people label everything
     EXPLORATION_TAX = "exploration_tax"  # training spend passed its limit with nothing feasible
     POOL_EMPTY = "pool_empty"  # people have labelled everything
+    BUDGET_REACHED = "budget_reached"  # the rest of the budget is for what machines should not label
     MAX_ROUNDS = "max_rounds"
     STOPPED_BY_ADMIN = "stopped_by_admin"
     CERTIFICATE_FAILED = "certificate_failed"  # V held too many errors for any S*
@@ -110,6 +111,7 @@ class Plan:
     """The cheapest way to finish, as forecast now (Eq. 1, 2). Counts are items, money is in the campaign's currency.
 
     ``low`` and ``high`` bound ``total_cost`` at 90 % over a bootstrap of the test items; ``None`` before a fit can be had.
+    ``predicted_error`` is the expected overall error of the finished labels, as a share of X.
     """
 
     classifier: str
@@ -126,6 +128,7 @@ class Plan:
     total_cost_now: float
     low: float | None = None
     high: float | None = None
+    predicted_error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ class MachineLabel:
     error_upper_bound: float | None
     plan: Plan
     verdict: Verdict
+    look: int = 1  # whose frozen order is meant: an earlier look's certificate stays good when a later one fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +189,4 @@ class HumanLabelAll:
 
 
 Decision = Acquire | Certify | MachineLabel | HumanLabelAll
+Row = Observation | CertificateOutcome | Decision

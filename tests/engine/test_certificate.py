@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
@@ -43,6 +44,37 @@ def test_the_miss_probability_stays_accurate_in_a_pool_of_a_million() -> None:
 
     got = certificate.miss_probability(40, n_pool=1_200_000, n_sample=1_000, allowed=60_000)
     assert got == pytest.approx(stats.binom.cdf(40, 1_000, 60_041 / 1_200_000), rel=0.02)
+
+
+@pytest.mark.parametrize(("n_pool", "n_sample", "allowed"), [(1305, 167, 75), (8700, 468, 500), (56_000, 900, 3000)])
+def test_the_miss_probability_at_the_tolerated_count_equals_fractions_and_a_hundred_thousand_drawn_samples(
+    n_pool: int, n_sample: int, allowed: int
+) -> None:
+    tolerated = certificate.tolerated_errors(n_pool=n_pool, n_sample=n_sample, allowed=allowed, level=0.04)
+    assert tolerated is not None
+    computed = float(certificate.miss_probability(tolerated, n_pool=n_pool, n_sample=n_sample, allowed=allowed))
+    assert computed == pytest.approx(float(exact_miss(tolerated, n_pool, n_sample, allowed)), rel=1e-9)
+    errors, draws = allowed + 1 + tolerated, 100_000
+    drawn = np.random.default_rng(8).hypergeometric(errors, n_pool - errors, n_sample, draws)
+    assert np.mean(drawn <= tolerated) == pytest.approx(computed, abs=4 * np.sqrt(0.04 * 0.96 / draws))
+    assert exact_miss(tolerated + 1, n_pool, n_sample, allowed) > Fraction(4, 100)
+
+
+def test_skipped_items_count_as_errors_and_dropping_them_breaks_the_promise() -> None:
+    """People skip three of ten items that the machine gets wrong; left out of V, the rest looks better than it is."""
+    generator = np.random.default_rng(11)
+    wrong = generator.random(3000) < np.linspace(0, 0.6, 3000) ** 2
+    allowed, n_sample, broken = 150, 300, {"counted": 0, "dropped": 0}
+    for _ in range(300):
+        ranks = np.sort(generator.choice(3000, n_sample, replace=False))
+        skipped = wrong[ranks] & (generator.random(n_sample) < 0.3)
+        samples = {"counted": (ranks, wrong[ranks] | skipped), "dropped": (ranks[~skipped], wrong[ranks][~skipped])}
+        for name, (answered, errors) in samples.items():
+            result = certificate.certify(CertificateOutcome(1, 3000, answered, errors, 0), allowed=allowed, level=0.04)
+            machine = np.setdiff1d(np.arange(result.n_ranked), ranks, assume_unique=True)
+            broken[name] += bool(wrong[machine].sum() > allowed)
+    assert broken["counted"] <= 0.05 * 300
+    assert broken["dropped"] > 0.1 * 300
 
 
 @given(allowed=st.integers(1, 300), c=st.integers(0, 40), n_pool=st.integers(700, 5000))
@@ -157,3 +189,27 @@ def test_the_tighter_bound_of_a_whole_pool_holds_as_often_as_it_says() -> None:
             machine[ranks[ranks < result.n_ranked]] = False
             broken += bool((wrong[: result.n_ranked] & machine).sum() > result.max_errors)
         assert broken / draws <= 0.04 + 3 * np.sqrt(0.04 * 0.96 / draws)
+
+
+def test_a_bound_inside_the_machine_set_holds_as_often_as_it_says_also_where_errors_come_first() -> None:
+    """Errors that get rarer towards the unsure end are the worst case: a longer prefix looks better than a short one."""
+    generator = np.random.default_rng(5)
+    n_pool, n_sample, target, level, runs = 900, 250, 0.05, 0.05, 600
+    for shape in (1.0, -1.0):
+        rising = np.linspace(0.0, 0.16, n_pool)[:: int(shape)]
+        broken = taken = 0
+        for _ in range(runs):
+            wrong = generator.random(n_pool) < rising
+            ranks = np.sort(generator.permutation(n_pool)[:n_sample])
+            found = certificate.certify_inside(CertificateOutcome(1, n_pool, ranks, wrong[ranks], 0), target_error=target, level=level)
+            inside = np.setdiff1d(np.arange(found.n_ranked), ranks)
+            assert len(inside) == found.n_machine
+            taken += found.n_machine > 0
+            broken += int(wrong[inside].sum()) > target * len(inside)
+        assert broken <= stats.binom.ppf(0.999, runs, level)
+        assert taken > runs / 2 if shape > 0 else True
+
+
+def test_the_last_look_allowed_gets_all_that_is_left_of_the_level() -> None:
+    assert certificate.level_of_look(0.95, 1, 1) == pytest.approx(0.05)
+    assert sum(certificate.level_of_look(0.95, look, 3) for look in (1, 2, 3)) == pytest.approx(0.05)

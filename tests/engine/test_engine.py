@@ -111,12 +111,10 @@ def test_a_failed_certificate_leaves_everything_to_people() -> None:
     assert isinstance(asked, Certify)
     pool = next(row for row in reversed(campaign.history[:end]) if isinstance(row, Observation)).n_pool
     ranks = np.linspace(0, pool - 1, asked.n_certificate).astype(np.int64)
-    all_wrong = CertificateOutcome(1, pool, ranks, np.ones(len(ranks), dtype=bool), 0)
+    all_wrong = CertificateOutcome(1, pool, ranks, np.ones(len(ranks), dtype=bool), 1200 - pool + len(ranks))
     decision = decide(SPEC, [*campaign.history[: end + 1], all_wrong])
-    if isinstance(decision, MachineLabel):
-        assert decision.n_machine <= ranks[-1] * 0.2
-    else:
-        assert decision.verdict.reason is StopReason.CERTIFICATE_FAILED
+    assert isinstance(decision, HumanLabelAll)
+    assert decision.verdict.reason is StopReason.CERTIFICATE_FAILED
 
 
 def test_a_changed_price_makes_the_forecast_unstable_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 
 from mcal_engine import certificate, search
 from mcal_engine.cost import TrainingCost
@@ -57,6 +58,32 @@ def test_the_cheapest_plan_is_within_two_percent_of_brute_force_over_every_size_
     assert priced.cost[0].min() == pytest.approx(best, rel=0.02)
 
 
+@pytest.mark.parametrize("guarantee", ["estimate", "certified"])
+def test_with_the_error_counted_inside_the_machine_set_the_plan_keeps_to_it(guarantee: str) -> None:
+    spec = CampaignSpec(target_error=0.03, price_per_label=1, guarantee=guarantee, error_scope="machine", machine_price_per_hour=0.0)  # type: ignore[arg-type]
+    n_items, n_train = 20_000, 400
+    now = observation(n_items, n_train, n_test=150)
+    shares = np.linspace(0, now.n_pool / n_items, 400)
+    errors = 0.2 * shares**4
+    prices = search.terms(spec, n_items, now.n_pool, 0.04)
+    sizes = np.array([float(n_train)])
+    priced = search.surface(spec, now, shares[None], errors[None, None], sizes, prices, np.zeros(1), np.ones(1))
+    most = shares[errors <= 0.03 * shares].max()  # with every label known
+    assert priced.theta[0] <= most
+    if guarantee == "estimate":
+        assert priced.theta[0] == pytest.approx(most, abs=1 / 60)
+        return
+    best = 0.0
+    for n_sample in range(100, 4000, 100):
+        q = n_sample / now.n_pool
+        for theta in shares[shares <= most]:
+            wrong = float(np.interp(theta, shares, errors)) * n_items
+            excluded = special.gammaincinv(q * wrong + 1, 1 - 0.04 / certificate.THRESHOLDS) / q - q * wrong
+            if excluded <= 0.03 * theta * n_items * (1 - q):
+                best = max(best, theta * n_items * (1 - q))
+    assert 0.9 * best <= priced.n_machine[0] <= 1.02 * best  # the plan counts on bad luck of V, the brute force does not
+
+
 def test_machine_labels_that_are_mostly_wrong_are_never_planned() -> None:
     spec = CampaignSpec(target_error=0.05, price_per_label=0.04, guarantee="estimate")
     shares, errors = np.linspace(0, 1, 21), np.linspace(0, 1, 21) * 0.9
@@ -83,6 +110,16 @@ def test_the_training_path_costs_what_a_loop_over_its_rounds_adds_up_to() -> Non
         assert model.path(n_train, np.array([float(target)]), batch)[0] == pytest.approx(seconds)
 
 
+def test_epochs_that_grow_with_the_training_set_make_the_path_cubic_as_a_loop_over_its_rounds_does() -> None:
+    model = TrainingCost(fixed=3.0, per_item=1e-4, power=2)
+    for n_train, target, batch in [(100, 100, 50), (100, 130, 50), (100, 1000, 50), (7, 1003, 33)]:
+        size, seconds = n_train, 0.0
+        while size < target:
+            size = min(size + batch, target)
+            seconds += 3.0 + 1e-4 * size**2
+        assert model.path(n_train, np.array([float(target)]), batch)[0] == pytest.approx(seconds)
+
+
 def test_the_paper_equation_four_is_the_path_without_a_fixed_part() -> None:
     model = TrainingCost(fixed=0.0, per_item=1.0)
     size, batch = 1000, 50
@@ -90,7 +127,7 @@ def test_the_paper_equation_four_is_the_path_without_a_fixed_part() -> None:
 
 
 def test_small_batches_are_taken_when_training_is_cheap_and_large_ones_when_it_is_dear() -> None:
-    spec = CampaignSpec(target_error=0.05, price_per_label=0.04, machine_price_per_hour=3600.0)
+    spec = CampaignSpec(target_error=0.05, price_per_label=0.04, machine_price_per_hour=3600.0, batch_cost_slack=0.05)
     cheap, dear = TrainingCost(1e-6, 0.0), TrainingCost(5.0, 0.0)
     assert search.batch_for(spec, cheap, 100, 1100, 100.0, 0.0, 10) == 10
     assert search.batch_for(spec, dear, 100, 1100, 100.0, 50.0, 10) == 91  # eleven rounds of 5.0 are within 55 + slack 5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -46,6 +46,7 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
     test = rounds.draw_random(spec, "test", 0, ids, first.n_test)
     train = rounds.draw_random(spec, "train", 0, np.setdiff1d(ids, test), first.n_train)
     skims: list[rounds.Skim] = []
+    sample = np.zeros(0, dtype=np.int64)
     for number in range(max_rounds):
         pool = np.setdiff1d(ids, np.concatenate([test, train]))
         scored = [
@@ -57,17 +58,24 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
             survivors=rounds.surviving(test, skims, ()), pool_ids=pool, scored=scored,
         )  # fmt: skip
         decision = engine.tell(observation).ask()
+        frozen, classes, _ = rounds.freeze(pool, world.logits(len(train), pool), spec.surety)
+        sample = sample[:0]
+        if isinstance(decision, Certify):
+            sample = rounds.draw_random(spec, "certificate", decision.look, frozen, decision.n_certificate)
+            answers = {int(item): int(world.labels[item]) for item in sample}
+            n_paid = len(test) + len(train) + len(sample)
+            decision = engine.tell(rounds.outcome(decision.look, frozen, classes, answers, n_paid)).ask()
         if not isinstance(decision, Acquire):
             break
-        ranking = rounds.rank_for_people(spec, scored[0], pool, test, decision.n_train, round=number + 1)
-        skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
-        train = np.concatenate([train, ranking.ids])
-    frozen, classes, _ = rounds.freeze(pool, world.logits(len(train), pool))
-    sample = np.zeros(0, dtype=np.int64)
-    if isinstance(decision, Certify):
-        sample = rounds.draw_random(spec, "certificate", decision.look, frozen, decision.n_certificate)
-        answers = {int(item): int(world.labels[item]) for item in sample}
-        decision = engine.tell(rounds.outcome(decision.look, frozen, classes, answers, 0)).ask()
+        late = rounds.draw_random(spec, "test", number + 1, np.setdiff1d(pool, sample), decision.n_test)
+        if decision.classifier is not None:
+            left = ~np.isin(pool, late)
+            ranking = rounds.rank_for_people(
+                spec, replace(scored[0], pool_logits=scored[0].pool_logits[left]), pool[left], test, decision.n_train, round=number + 1
+            )
+            skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
+            train = np.concatenate([train, ranking.ids])
+        train, test = np.concatenate([train, sample]), np.concatenate([test, late])
     n_ranked = decision.n_ranked if isinstance(decision, MachineLabel) else 0
     is_machine = ~np.isin(frozen[:n_ranked], sample)
     machine = frozen[:n_ranked][is_machine]
