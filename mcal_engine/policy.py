@@ -49,13 +49,14 @@ class Forecast:
     """One candidate's best plan; ``fitted`` tells whether it rests on learning curves or on this round's counts alone.
 
     ``future`` is the smallest total of any larger B (infinity where no fit says), ``floor`` what any larger B must cost at least, were
-    its classifier perfect.
+    its classifier perfect. ``hope`` is what a larger B saves in the most favourable tenth of the bootstrap.
     """
 
     plan: Plan
     fitted: bool
     future: float
     floor: float
+    hope: float
     cost_model: CostModel
 
 
@@ -135,7 +136,7 @@ class Round:
         training = self.spent + money(cost_model.path(now.n_train, sizes, jump), self.spec.machine_price_per_hour)
         if self.spec.budget is not None:
             plan, future = budget.plan(self.spec, now, name, shares, errors, sizes, training)
-            return Forecast(plan, errors.shape[0] > 1, future, 0.0, cost_model)
+            return Forecast(plan, errors.shape[0] > 1, future, 0.0, np.inf, cost_model)
         priced = search.surface(self.spec, now, shares, errors, sizes, price_list, training, doubt)
         best = int(np.argmin(priced.cost[0]))
         replicates = priced.cost[1:].min(axis=1)
@@ -160,7 +161,9 @@ class Round:
             predicted_error=float(np.interp(theta, shares[best], errors[0, best])) if priced.n_machine[best] else 0.0,
         )
         future = float(priced.cost[0, 1:].min()) if len(sizes) > 1 else np.inf
-        return Forecast(plan, len(replicates) > 0, future, self._floor(cost_model, price_list), cost_model)
+        gains = priced.cost[1:, 0] - priced.cost[1:, 1:].min(axis=1) if len(sizes) > 1 else np.zeros(0)
+        hope = float(np.quantile(gains, 0.9)) if len(gains) else np.inf
+        return Forecast(plan, len(replicates) > 0, future, self._floor(cost_model, price_list), hope, cost_model)
 
     def cost_model(self, classifier: str) -> CostModel:
         """The user's law where one was given, else the measured one."""
@@ -216,6 +219,13 @@ class Round:
                 StopReason.NO_GAIN,
                 f"Finishing now costs {plan.total_cost_now:,.2f} {spec.currency}; after another batch even a perfect classifier "
                 f"would cost {forecast.floor:,.2f}.",
+            )
+        if plan.n_machine > 0 and forecast.hope <= spec.stop_tolerance * plan.total_cost_now:
+            # While nothing is to be gained each batch only adds its own price, and the forecast would never be stable.
+            return (
+                StopReason.NO_GAIN,
+                f"Finishing now costs {plan.total_cost_now:,.2f} {spec.currency}; even the most favourable tenth of the bootstrap "
+                f"saves no more than {max(forecast.hope, 0.0):,.2f} with more training labels.",
             )
         if not self.stable(plan):
             return None

@@ -108,8 +108,9 @@ def surface(
     # A curve that is f times as high meets a budget where the curve itself meets a budget divided by f.
     if price_list.fine is None:
         budget = (price_list.errors[:, :, None] / doubt).reshape(len(price_list.share), -1) / n_items
+        equal = np.full(budget.shape[1], 1 / budget.shape[1])
         for replicate, size in np.ndindex(n_replicates, n_sizes):
-            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst).mean(axis=-1)
+            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst) @ equal
     else:
         caps = (price_list.errors[:, :, None, :] / doubt[:, None]).reshape(len(price_list.share), -1, len(price_list.fine)) / n_items
         for replicate, size in np.ndindex(n_replicates, n_sizes):
@@ -137,7 +138,8 @@ def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, wo
     # A rising ramp far below the counts' resolution makes ties unique, so that the far end of a flat piece is found.
     ramp = np.arange(len(errors)) * 1e-12
     theta = np.interp(budget + ramp[-1], errors + ramp, shares)
-    return np.where(np.interp(theta, shares, errors) <= worst * theta + 1e-9, theta, 0.0)
+    # At the θ that a budget leads to the error is the budget, or the curve's end where all of the pool is within it.
+    return np.where(np.minimum(budget, errors[-1]) <= worst * theta + 1e-9, theta, 0.0)
 
 
 def _largest_share_below(fine: FloatArray, shares: FloatArray, errors: FloatArray, caps: FloatArray, worst: float) -> FloatArray:
