@@ -3,7 +3,8 @@
 ``run_training`` starts ``python -m backend.training FOLDER``: a fresh interpreter, as torch must not be forked, and one that does not run
 the parent's main module again. The two share a temporary folder (job in, logits out); progress comes up through the child's standard
 output, one JSON object a line. The child holds the other end of a pipe that only its parent keeps open: when that closes, the parent is
-gone, however it died, and the child ends itself.
+gone, however it died, and the child ends itself. Where there are several GPUs and the candidate can use them, the child becomes torchrun,
+which starts one process for each; the first of them speaks for all.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from mcal_engine.classifiers import make, names
+from mcal_engine.classifiers import make, parse
 from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, TooFewClasses, check_labels
+from mcal_engine.classifiers.candidates import FAMILIES
 from mcal_engine.classifiers.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.types import FloatArray, IntArray
@@ -36,6 +38,7 @@ from mcal_engine.types import FloatArray, IntArray
 HEARTBEAT_SECONDS = 5.0
 PARENT_LOOK_SECONDS = 1.0
 GOODBYE_SECONDS = 10.0  # for a child that has closed its output to unload its libraries
+PARALLEL_FROM = 20_000  # images trained on or scored; fewer are done before several processes have met
 PROGRESS_SECONDS = 0.5  # at most one line up per phase in this time
 LAST_LINES = 12  # of a failed child's error output, told to the person at the screen
 _PRIVATE = ("TOKEN", "PASSWORD", "SECRET", "_URL", "API_KEY", "CREDENTIAL")  # in names of variables that a training has no use for
@@ -61,6 +64,7 @@ class TrainingJob:
         score_ids: shape (m,), items to score, in the order of the result's rows.
         time_limit_seconds: of the whole job, start of the interpreter included.
         threads: of the CPU; None: all cores, or what OMP_NUM_THREADS says.
+        processes: that train together; None: one for each GPU, where the work is large enough for more than one.
     """
 
     image_directory: Path
@@ -75,6 +79,7 @@ class TrainingJob:
     device: str = "auto"
     time_limit_seconds: float = 6 * 3600.0
     threads: int | None = None
+    processes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +117,14 @@ def run_training(
         InvalidValue, TooFewClasses: the job itself breaks a rule.
     """
     check_labels(job.train_ids, job.train_labels, job.n_classes)  # here already, as a child takes seconds to start
-    if job.classifier not in names():
-        raise InvalidValue(f"unknown classifier {job.classifier!r}; known: {', '.join(names())}")
+    parse(job.classifier)
     with tempfile.TemporaryDirectory(prefix="mcal-training-") as name:
         folder = Path(name)
         _write_job(job, folder)
         began = time.monotonic()
         with (folder / "errors").open("wb") as errors:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-m", "backend.training", str(folder)],  # -P: what lies in the working folder is not ours
+                [sys.executable, "-m", "backend.training", str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -202,6 +206,7 @@ def _environment(job: TrainingJob) -> dict[str, str]:
     # Threads that spin while they wait slow everything down severalfold where cores are shared, as with Label Studio's own processes.
     env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     env["OPENBLAS_NUM_THREADS"] = "1"
+    env["PYTHONSAFEPATH"] = "1"  # what lies in the working folder is not ours
     if job.threads is not None:
         env["OMP_NUM_THREADS"] = str(job.threads)
     return env
@@ -227,7 +232,8 @@ def _read_result(folder: Path, took: float) -> TrainingResult:
     logits: FloatArray = np.load(folder / "logits.npy")
     seconds = plain["seconds"]
     seconds["start"] = max(took - sum(seconds.values()), 0.0)
-    return TrainingResult(logits, seconds, seconds["embed"], plain["report"]["device"], FitReport(**plain["report"]))
+    report = FitReport(**plain["report"] | {"notes": tuple(plain["report"]["notes"])})
+    return TrainingResult(logits, seconds, seconds["embed"], report.device, report)
 
 
 # --- in the child -----------------------------------------------------------------------------------------------------------------------
@@ -254,28 +260,56 @@ def main(folder: Path) -> None:
     os.dup2(2, 1)  # what libraries print must not be taken for progress
     threading.Thread(target=_die_with_parent, args=(os.getppid(), folder), daemon=True, name="parent-watch").start()
     job = _read_job(folder)
-    try:
-        logits, seconds, report = train(job, _Speaker(up))
-    except tuple(_REFUSALS.values()) as error:
-        _write(folder / "refused.json", {"kind": type(error).__name__, "text": str(error)})
-        return
-    np.save(folder / "logits.npy", logits)
-    _write(folder / "result.json", {"seconds": seconds, "report": asdict(report)})
+    from mcal_engine.classifiers import parallel  # brings torch
+
+    processes = 1 if parallel.launched() else _processes(job)
+    if processes > 1:
+        os.dup2(up.fileno(), 1)
+        together = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "backend.training", str(folder)]
+        os.execv(sys.executable, [sys.executable, "-m", *together])  # noqa: S606 - our own interpreter and module
+    with parallel.joined(job.device) as device:
+        first = parallel.rank_and_size()[0] == 0
+        try:
+            logits, seconds, report = train(replace(job, device=device), _Speaker(up) if first else None)
+        except tuple(_REFUSALS.values()) as error:
+            if first:
+                _write(folder / "refused.json", {"kind": type(error).__name__, "text": str(error)})
+            return
+    if first:
+        np.save(folder / "logits.npy", logits)
+        _write(folder / "result.json", {"seconds": seconds, "report": asdict(report)})
+
+
+def _processes(job: TrainingJob) -> int:
+    """How many shall train together."""
+    if job.processes is not None or not FAMILIES[parse(job.classifier).family].parallel or job.device not in ("auto", "cuda"):
+        return job.processes or 1
+    if len(job.train_ids) + len(job.score_ids) < PARALLEL_FROM:
+        return 1
+    from mcal_engine.classifiers import devices
+
+    return devices.gpus()
 
 
 class _Speaker:
-    """Sends progress up, a line at a time, but not more than the parent can use."""
+    """Sends progress up, a line at a time, with the time that is left, but not more than the parent can use. Notes always go."""
 
     def __init__(self, up: IO[str]) -> None:
         self._up = up
-        self._last = ("", -PROGRESS_SECONDS)
+        self._phase, self._began, self._done_before = "", 0.0, 0
+        self._told = -PROGRESS_SECONDS
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.phase == self._last[0] and progress.done < progress.total and now - self._last[1] < PROGRESS_SECONDS:
+        if progress.phase != self._phase:
+            # The first piece is where the clock starts: its own time holds the loading of libraries and models.
+            self._phase, self._began, self._done_before, self._told = progress.phase, now, progress.done, -PROGRESS_SECONDS
+        if progress.note is None and progress.done < progress.total and now - self._told < PROGRESS_SECONDS:
             return
-        self._last = (progress.phase, now)
-        self._up.write(json.dumps(asdict(progress)) + "\n")
+        self._told = now
+        done = progress.done - self._done_before
+        left = (progress.total - progress.done) * (now - self._began) / done if done > 0 else None
+        self._up.write(json.dumps(asdict(replace(progress, seconds_left=left))) + "\n")
 
 
 def _die_with_parent(parent: int, folder: Path) -> None:

@@ -31,12 +31,17 @@ class UnreadableImage(MCALError):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a long piece of work stands: ``done`` of ``total`` (images while embedding and scoring, epochs while fitting)."""
+    """Where a long piece of work stands: ``done`` of ``total`` (images while embedding and scoring, epochs while fitting).
+
+    ``note`` is something a person should know, such as that memory ran out and what was done about it.
+    """
 
     phase: str  # "embed", "fit" or "score"
     done: int
     total: int
     loss: float | None = None
+    seconds_left: float | None = None  # of this phase, at its speed so far; known to who relays the progress
+    note: str | None = None
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -44,13 +49,16 @@ ProgressCallback = Callable[[Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """What one fit took. ``seconds`` leaves out the embedding of images, which :meth:`Classifier.prepare` reports."""
+    """What one fit took. ``seconds`` leaves out the embedding of images, which :meth:`Classifier.prepare` reports, and counts
+    those of a fit that was cut short and gone on with. ``notes`` are for the person at the screen.
+    """
 
     seconds: float
     n_train: int
     epochs: int
     device: str
     final_loss: float
+    notes: tuple[str, ...] = ()
 
 
 class ImageSource(Protocol):

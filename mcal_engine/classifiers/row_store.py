@@ -24,6 +24,7 @@ from mcal_engine.types import IntArray
 RECORD = np.dtype([("key", "<i8"), ("digest", "<i8"), ("check", "<u8")])
 SYNC_EVERY_BYTES = 32 << 20  # between two fsyncs; a kill loses nothing, a power cut at most this much
 COMPARED_AT_ONCE = 256  # rows
+ROW_BYTES = "row-bytes"  # the file that tells how long a row is
 
 
 def digest_of(row: npt.NDArray[Any]) -> int:
@@ -39,6 +40,8 @@ class RowStore:
         self._row_bytes = int(np.prod(shape)) * self._dtype.itemsize
         directory.mkdir(parents=True, exist_ok=True)
         self._rows_path, self._index_path, self._synced_path = (directory / name for name in ("rows.bin", "index.bin", "synced"))
+        if row_bytes_of(directory) is None:
+            (directory / ROW_BYTES).write_text(str(self._row_bytes))
         self._thread_lock = threading.RLock()
         self._lock_path = directory / "lock"
         for path in (self._rows_path, self._index_path):
@@ -95,6 +98,28 @@ class RowStore:
             self._unsynced += added.nbytes
             if self._unsynced >= SYNC_EVERY_BYTES:
                 self._sync()
+
+    def keys(self) -> IntArray:
+        """The key of each row, shape (len(self),)."""
+        return np.asarray(self._records["key"][: self._n], dtype=np.int64)
+
+    def chunk(self, rows: IntArray) -> tuple[bytes, bytes]:
+        """Some rows as bytes for another machine's store: their records, and the rows themselves, back to back."""
+        return self._records[self._checked(rows)].tobytes(), self.read(rows).tobytes()
+
+    def take_in(self, records: bytes, content: bytes) -> None:
+        """Add what :meth:`chunk` of another store gave; keys that are there already keep the row they have.
+
+        Raises:
+            ValueError: it is not whole, or not of this shape; nothing was added.
+        """
+        found = records_in(records)
+        if len(content) != len(found) * self._row_bytes:
+            raise ValueError(f"{len(found)} rows of {self._row_bytes} bytes were announced, {len(content)} bytes came")
+        rows = np.frombuffer(content, dtype=self._dtype).reshape(len(found), *self._shape)
+        if [digest_of(row) for row in rows] != found["digest"].tolist():
+            raise ValueError("a row does not have the digest it was announced with")
+        self.append(np.asarray(found["key"], dtype=np.int64), rows)
 
     def flush(self) -> None:
         """Wait until all rows are on the disk, so that the next opening need not read them."""
@@ -177,6 +202,24 @@ class RowStore:
         _fsync(fresh)
         fresh.replace(self._synced_path)
         self._unsynced = 0
+
+
+def records_in(content: bytes) -> npt.NDArray[Any]:
+    """The records of a chunk; ValueError where they are not whole."""
+    if len(content) % RECORD.itemsize:
+        raise ValueError(f"records have {RECORD.itemsize} bytes each, got {len(content)} bytes")
+    records = np.frombuffer(content, dtype=RECORD)
+    if (records["check"] != _check(records)).any():
+        raise ValueError("a record does not have its checksum")
+    return records
+
+
+def row_bytes_of(directory: Path) -> int | None:
+    """How long a row of the store in ``directory`` is, to open it as bytes without knowing its shape; ``None`` where there is no store."""
+    try:
+        return int((directory / ROW_BYTES).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _check(records: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import subprocess
@@ -44,6 +45,7 @@ def truth(job: TrainingJob) -> np.ndarray:
     return ((1000 - job.score_ids) // 7) % 3
 
 
+@pytest.mark.slow
 def test_the_child_learns_scores_and_says_what_it_took_and_this_process_does_the_same(job):
     told: list[Progress] = []
     beats: list[float] = []
@@ -74,8 +76,74 @@ def test_what_breaks_a_rule_is_refused_as_in_this_process(job):
         run_training(replace(job, train_labels=np.zeros_like(job.train_labels)))
     with pytest.raises(InvalidValue, match="unknown classifier 'vgg'"):
         run_training(replace(job, classifier="vgg"))
+    with pytest.raises(InvalidValue, match="epochs must be a whole number"):
+        run_training(replace(job, classifier="cnn:epochs=few"))
     with pytest.raises(InvalidValue, match="1 of 1 items have no image"):
         run_training(replace(job, score_ids=np.array([5])))
+
+
+def test_progress_carries_the_time_that_is_left_and_notes_are_never_held_back(monkeypatch):
+    now = iter([10.0, 12.0, 12.1, 12.2, 12.3, 20.0])
+    monkeypatch.setattr(training.time, "monotonic", lambda: next(now))
+    up = io.StringIO()
+    speak = training._Speaker(up)
+    for done in (1, 2, 3):
+        speak(Progress("fit", done, 5, loss=0.5))
+    speak(Progress("fit", 0, 5, note="memory ran out"))
+    speak(Progress("fit", 5, 5))
+    speak(Progress("score", 100, 200))
+    told = [Progress(**json.loads(line)) for line in up.getvalue().splitlines()]
+    assert [(progress.phase, progress.done, progress.note) for progress in told] == [
+        ("fit", 1, None),
+        ("fit", 2, None),  # the third comes too soon after it
+        ("fit", 0, "memory ran out"),
+        ("fit", 5, None),
+        ("score", 100, None),
+    ]
+    assert [progress.seconds_left for progress in told] == [None, pytest.approx(6.0), None, 0.0, None]
+    assert told[1].loss == 0.5
+
+
+@pytest.mark.slow
+def test_two_processes_train_together_and_one_speaks(job):
+    """As one for each GPU would; here over gloo on the CPU."""
+    told: list[Progress] = []
+    together = replace(job, classifier="cnn:epochs=8:flip=no", processes=2, threads=1)
+    result = run_training(together, progress=told.append)
+    assert result.logits.shape == (24, 4)
+    epochs = [progress.done for progress in told if progress.phase == "fit"]
+    assert epochs == sorted(set(epochs))  # each is told once
+    assert epochs[-1] == 8
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="NOT RUN: needs /proc to see whether a process is there")
+def test_processes_that_train_together_all_end_with_the_job(job):
+    class Stop(Exception):
+        pass
+
+    started: list[int] = []
+
+    def stop(progress: Progress) -> None:
+        started.extend(int(path.name) for path in Path("/proc").glob("[0-9]*") if is_training(path))
+        raise Stop
+
+    with pytest.raises(Stop):
+        run_training(replace(job, classifier="cnn:epochs=1000", processes=2, threads=1), progress=stop)
+    assert len(started) >= 2
+    deadline = time.monotonic() + 30
+    while any(is_running(pid) for pid in started) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_running(pid) for pid in started)
+
+
+def is_training(path: Path) -> bool:
+    """Whether it is a process of this test's own trainings."""
+    try:
+        command, environment = (path / "cmdline").read_bytes(), (path / "environ").read_bytes()
+    except OSError:
+        return False
+    return b"backend.training" in command and f"PYTEST_CURRENT_TEST={os.environ['PYTEST_CURRENT_TEST']}".encode() in environment
 
 
 def test_a_child_that_fails_is_reported_with_its_last_lines(job, tmp_path):

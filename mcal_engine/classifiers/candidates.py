@@ -1,0 +1,196 @@
+"""Names of candidate classifiers: ``family[:encoder][:option=value]…``. Nothing here imports torch.
+
+``cnn``, ``frozen``, ``resnet18:epochs=20``, ``finetune:resnet50:epochs=4``. Parts are separated by colons, as names themselves are
+listed with commas. What a family understands is in :data:`FAMILIES`, and in one place: the command line, the page, the environment and
+Label Studio's extra params all hand their text to :func:`parse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from mcal_engine.errors import InvalidValue
+
+
+class Rule(Protocol):
+    """How an option's text becomes a value; ``says`` completes the sentence "… must be …"."""
+
+    @property
+    def says(self) -> str: ...
+
+    def read(self, text: str) -> Any:
+        """The value; ValueError where the text breaks the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number in a closed range."""
+
+    lowest: int
+    highest: int
+
+    @property
+    def says(self) -> str:
+        return f"a whole number in {self.lowest} … {self.highest}"
+
+    def read(self, text: str) -> int:
+        number = int(text)
+        if not self.lowest <= number <= self.highest:
+            raise ValueError(text)
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of some words; the value is what the word stands for."""
+
+    values: Mapping[str, Any]
+
+    @property
+    def says(self) -> str:
+        return f"one of {', '.join(self.values)}"
+
+    def read(self, text: str) -> Any:
+        if text not in self.values:
+            raise ValueError(text)
+        return self.values[text]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """The path of a file, which may not contain a colon."""
+
+    @property
+    def says(self) -> str:
+        return "the path of a file"
+
+    def read(self, text: str) -> Path:
+        if not text:
+            raise ValueError(text)
+        return Path(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Where a family's class is, and what may follow its name. Options are handed to the class as keyword arguments.
+
+    Attributes:
+        module, kind: the class; called as ``kind(images, cache_dir=…, device=…, **fixed, **options)``.
+        options: rules by option name.
+        fixed: keyword arguments that the family itself stands for.
+        takes_encoder: whether an encoder may follow; it is handed over as ``encoder``.
+        parallel: whether it can train on several devices at once.
+    """
+
+    module: str
+    kind: str
+    options: Mapping[str, Rule] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    takes_encoder: bool = False
+    parallel: bool = False
+
+
+_SWITCH = {"yes": True, "no": False}
+TRAINING_OPTIONS: Mapping[str, Rule] = {
+    "epochs": Whole(1, 1000),  # passes over B
+    "batch": Whole(2, 4096),
+    "flip": OneOf({**_SWITCH, "auto": None}),  # show images mirrored; auto: where mirrored neighbours still tell the class
+    "loss": OneOf({"plain": False, "balanced": True}),  # balanced: every class weighs the same
+    "warm": OneOf(_SWITCH),  # start from the net of an earlier round
+    "nets": Whole(1, 8),  # nets whose logits are averaged
+}
+
+
+ENCODER_OPTIONS: Mapping[str, Rule] = {"weights": File()}  # of the encoder, instead of its hub
+
+
+def _scratch(net: str) -> Family:
+    return Family("mcal_engine.classifiers.scratch", "ScratchClassifier", TRAINING_OPTIONS, {"net": net}, parallel=True)
+
+
+FAMILIES: Mapping[str, Family] = {  # cheapest first
+    "frozen": Family("mcal_engine.classifiers.frozen", "FrozenClassifier", ENCODER_OPTIONS, takes_encoder=True),
+    "cnn": _scratch("cnn"),
+    "finetune": Family(
+        "mcal_engine.classifiers.finetune",
+        "FinetuneClassifier",
+        {**{name: rule for name, rule in TRAINING_OPTIONS.items() if name != "nets"}, **ENCODER_OPTIONS},
+        takes_encoder=True,
+    ),
+    "cnn18": _scratch("cnn18"),
+    "resnet18": _scratch("resnet18"),
+    "resnet50": _scratch("resnet50"),
+    "efficientnet_b0": _scratch("efficientnet_b0"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A parsed name."""
+
+    name: str
+    family: str
+    arguments: Mapping[str, Any]
+
+
+def names() -> tuple[str, ...]:
+    """The families there are, cheapest first."""
+    return tuple(FAMILIES)
+
+
+def parse(name: str) -> Candidate:
+    """What a candidate's name asks for.
+
+    Raises:
+        InvalidValue: one sentence that names the part that is wrong and what it could be.
+    """
+    head, *parts = name.split(":")
+    if head not in FAMILIES:
+        raise InvalidValue(f"unknown classifier {name!r}; known: {', '.join(FAMILIES)}")
+    family = FAMILIES[head]
+    arguments: dict[str, Any] = dict(family.fixed)
+    for place, part in enumerate(parts):
+        key, equals, text = part.partition("=")
+        if not equals:
+            if not family.takes_encoder or place > 0 or not part:
+                means = "[:ENCODER]" if family.takes_encoder else ""
+                raise InvalidValue(f"classifier {name!r}: {part!r} has no meaning there; the form is {head}{means}{_options(family)}")
+            arguments["encoder"] = part
+            continue
+        if key not in family.options:
+            known = ", ".join(family.options) or "none"
+            raise InvalidValue(f"classifier {name!r}: unknown option {key!r}; options of {head}: {known}")
+        if key in arguments:
+            raise InvalidValue(f"classifier {name!r}: option {key!r} is given twice")
+        try:
+            arguments[key] = family.options[key].read(text)
+        except ValueError:
+            raise InvalidValue(f"classifier {name!r}: {key} must be {family.options[key].says}, got {text!r}") from None
+    return Candidate(name, head, arguments)
+
+
+def _options(family: Family) -> str:
+    return "".join(f"[:{key}=…]" for key in family.options)
+
+
+MANY = 3000  # items of a project, from which on a net from scratch may win
+
+
+def default_candidates(image_size: int, device: str, n_items: int) -> tuple[str, ...]:
+    """The race to run where nobody chose one: 2 or 3 candidates that can win at this image size on this device.
+
+    Args:
+        image_size: side of the images, px.
+        device: ``cpu``, ``cuda`` or ``mps``; ``auto`` counts as ``cpu``, the slowest it may turn out to be.
+        n_items: |X|.
+    """
+    race = ["frozen"]  # first forecasts in seconds
+    if image_size <= 32 and n_items >= MANY:
+        race.append("cnn")  # pictures that look like nothing in ImageNet, and labels enough to learn from
+    race.append("finetune")
+    if len(race) < 3 and n_items >= MANY and device.partition(":")[0] in ("cuda", "mps"):
+        race.append("resnet18")  # 200 passes are for GPUs
+    return tuple(race)

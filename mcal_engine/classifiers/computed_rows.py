@@ -1,0 +1,55 @@
+"""What is computed once per image and kept on disk: embeddings, and the maps that fine-tuning starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mcal_engine.classifiers.base import ImageSource, Progress, ProgressCallback, UInt8Array
+from mcal_engine.classifiers.row_store import RowStore
+from mcal_engine.types import IntArray
+
+HalfArray = npt.NDArray[np.float16]
+Compute = Callable[[UInt8Array], HalfArray]
+
+
+class ComputedRows:
+    """Float16 rows of one shape, one per image.
+
+    They are found by the digest of the image's pixels, so the same folder serves any number of image caches, in any order, and rows of
+    another image can never be taken for these.
+    """
+
+    def __init__(self, images: ImageSource, directory: Path, shape: tuple[int, ...], make: Callable[[], Compute], batch: int) -> None:
+        """``make`` loads what computes rows of at most ``batch`` images (n, S, S, 3); called when something is missing."""
+        self._images, self._make, self._batch = images, make, batch
+        self._store = RowStore(directory, shape, np.float16)
+        self._compute: Compute | None = None
+
+    def fill(self, rows: IntArray, progress: ProgressCallback | None = None) -> int:
+        """Compute what is missing; return how many images that were. Each batch is kept as soon as it is done."""
+        wanted = np.unique(np.asarray(rows, dtype=np.int64))
+        keys, first = np.unique(self._images.keys(wanted), return_index=True)
+        missing = wanted[np.sort(first[self._store.find(keys) < 0])]
+        if len(missing) == 0:
+            return 0
+        self._compute = self._compute or self._make()
+        for start in range(0, len(missing), self._batch):
+            batch = missing[start : start + self._batch]
+            self._store.append(self._images.keys(batch), self._compute(self._images.batch(batch)))
+            if progress is not None:
+                progress(Progress("embed", start + len(batch), len(missing)))
+        self._store.flush()
+        return len(missing)
+
+    def places(self, rows: IntArray) -> IntArray:
+        """Where each row is, for :meth:`at`; −1 where it was not filled."""
+        return self._store.find(self._images.keys(rows))
+
+    def at(self, places: IntArray) -> npt.NDArray[Any]:
+        """Shape (n, *shape), float16; IndexError for what was not filled."""
+        return self._store.read(places)

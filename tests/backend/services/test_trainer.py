@@ -1,0 +1,116 @@
+"""Trainings on one machine take turns; embeddings that another machine has computed are not computed again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.services import trainer
+from backend.services.image_shelf import CampaignImages
+from backend.services.ports import Trained, TrainingRequest
+from backend.services.trainer import ChildTrainer
+from backend.shared_cache import SharedCache
+from backend.training import TrainingJob, TrainingResult
+from mcal_engine.classifiers.base import FitReport
+from mcal_engine.classifiers.row_store import RowStore
+from tests.backend.services.test_image_shelf import beat, filled, shelf
+
+REQUEST = TrainingRequest(1, 0, "frozen", 2, (1, 2), (0, 1), (3, 4), 0)
+Run = Callable[..., TrainingResult]
+
+
+def images(directory: Path, shared: SharedCache | None = None) -> CampaignImages:
+    fake, references = filled(4)
+    kept = shelf(fake, directory / "images", shared)
+    kept.fetch(1, references, beat)
+    return kept
+
+
+def child_trainer(kept: CampaignImages, directory: Path, shared: SharedCache | None = None) -> ChildTrainer:
+    return ChildTrainer(kept, cache_dir=directory / "encoders", device="cpu", time_limit_hours=1, shared=shared)
+
+
+def result(job: TrainingJob) -> TrainingResult:
+    return TrainingResult(np.zeros((len(job.score_ids), 2)), {"fit": 1.0}, 0.0, "cpu", FitReport(1.0, 2, 1, "cpu", 0.0))
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+    """Exchange what happens in the child."""
+    return lambda run: monkeypatch.setattr(trainer, "run_training", run)
+
+
+def test_two_trainings_on_one_machine_take_turns(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    kept = images(tmp_path)
+    busy, entered, leave, waited = threading.Lock(), threading.Event(), threading.Event(), threading.Event()
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        assert busy.acquire(blocking=False), "two trainings at once"
+        entered.set()
+        assert leave.wait(10)
+        busy.release()
+        return result(job)
+
+    running(run)
+    done: list[Trained] = []
+    # Two trainers, as of two processes: what they share is the folder.
+    first = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(REQUEST, beat)))
+    second = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(REQUEST, waited.set)))
+    first.start()
+    assert entered.wait(10)
+    second.start()
+    assert waited.wait(10)  # the heart beats while it waits
+    assert not done
+    leave.set()
+    first.join(10)
+    second.join(10)
+    assert len(done) == 2
+
+
+def test_a_stop_ends_the_wait_for_the_device(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    kept = images(tmp_path)
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        with pytest.raises(Stop):
+            child_trainer(kept, tmp_path)(REQUEST, stop)  # while this one is on
+        return result(job)
+
+    running(run)
+    child_trainer(kept, tmp_path)(REQUEST, beat)
+
+
+def test_embeddings_of_one_machine_are_there_on_another(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    computed: list[int] = []
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        """A child that embeds what is missing, as the frozen encoder does."""
+        store = RowStore(job.cache_directory / "encoder-v1", (4,), np.float16)
+        keys = kept.digests(1, [*job.train_ids.tolist(), *job.score_ids.tolist()])
+        missing = keys[store.find(keys) < 0]
+        computed.append(len(missing))
+        store.append(missing, np.ones((len(missing), 4), dtype=np.float16))
+        return result(job)
+
+    running(run)
+    for machine in ("one", "two"):
+        shared = SharedCache(f"file://{tmp_path / 'shared'}")
+        kept = images(tmp_path / machine, shared)
+        child_trainer(kept, tmp_path / machine, shared)(REQUEST, beat)
+    assert computed == [4, 0]
+
+
+def test_without_images_there_is_no_training(tmp_path: Path) -> None:
+    fake, _ = filled(1)
+    with pytest.raises(Exception, match="campaign 1 has no images to train on"):
+        child_trainer(shelf(fake, tmp_path), tmp_path)(REQUEST, beat)
