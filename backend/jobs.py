@@ -27,6 +27,7 @@ LOG = logging.getLogger(__name__)
 QUEUE_NAME = "mcal"
 IDLE_SECONDS = 0.2  # between looks at an empty queue: what a hint waits at most
 TROUBLE_SECONDS = 5.0  # between tries while the queue cannot be reached
+PREPARING = 0x6D63616C71  # "mcalq": the key of PostgreSQL's advisory lock under which the queue's tables are made
 REQUEST_SECONDS = 0.8  # Label Studio waits one second for a webhook's answer
 _NAMED_SECRET = re.compile(
     r"""((?:token|authorization|passw(?:or)?d|secret|api_?key|signature|credential)\w*["']?\s*[:=]\s*["']?(?:(?:bearer|token|basic)\s+)?)"""
@@ -36,10 +37,12 @@ _NAMED_SECRET = re.compile(
 
 
 _TROUBLE: tuple[type[Exception], ...] = (sqlite3.Error, OSError)
-if storage.Redis is not None:  # the client is an extra, and huey has already imported it where there is one
+if storage.Redis is not None:  # the clients are extras, and huey has already imported them where they are
     from redis.exceptions import RedisError
 
     _TROUBLE = (*_TROUBLE, RedisError)
+if storage.psycopg is not None:
+    _TROUBLE = (*_TROUBLE, storage.psycopg.Error)
 
 
 class QueueUnavailable(MCALError):
@@ -50,11 +53,12 @@ class JobQueue:
     """Hints "look at this campaign", at most one waiting per campaign as a rule. Threads and processes may share a queue."""
 
     def __init__(self, url: str) -> None:
-        """``url``: ``sqlite:///PATH`` or ``redis://[:PASSWORD@]HOST[:PORT]/NUMBER``. Nothing is opened before the first call.
+        """``url``: ``sqlite:///PATH``, ``redis://[:PASSWORD@]HOST[:PORT]/NUMBER`` or ``postgresql://USER:PASSWORD@HOST/NAME``, which may be
+        the store's database. Nothing is opened before the first call.
 
         Raises:
             InvalidValue: another kind of address.
-            QueueUnavailable: Redis is asked for and its client is not installed.
+            QueueUnavailable: Redis or PostgreSQL is asked for and its client is not installed.
         """
         scheme = urlsplit(url).scheme
         if scheme == "sqlite":
@@ -66,8 +70,12 @@ class JobQueue:
             if storage.Redis is None:
                 raise QueueUnavailable("queue_url redis://… needs the Redis client: pip install 'mcal-backend[redis]'")
             self._connect = lambda: _redis(url)
+        elif scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+            if storage.psycopg is None:
+                raise QueueUnavailable("queue_url postgresql://… needs psycopg: pip install 'mcal-backend[postgresql]'")
+            self._connect = lambda: _postgresql(f"postgresql{url.removeprefix(scheme)}")
         else:
-            raise InvalidValue(f"queue_url must begin with sqlite:///, redis:// or rediss://, got {scheme or 'no scheme'}")
+            raise InvalidValue(f"queue_url must begin with sqlite:///, redis://, rediss:// or postgresql://, got {scheme or 'no scheme'}")
         self._scheme = scheme
         self._storage: Any = None
         self._opening = threading.Lock()
@@ -106,30 +114,49 @@ class JobQueue:
                 self._storage.close()
                 self._storage = None
 
-    def run_worker(self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event) -> None:
-        """Hand waiting campaigns to ``handler``, one at a time in this thread, until ``stop`` is set; a running one is finished first.
+    def run_worker(
+        self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event, threads: int = 1
+    ) -> None:
+        """Hand waiting campaigns to ``handler`` until ``stop`` is set; what runs then is finished first.
+
+        Up to ``threads`` campaigns are handled at the same time, each by one thread: a hint at one that is being handled leads to
+        another look right after this one.
 
         ``poll`` is called at once and then every ``poll_seconds``, in a thread of its own, also while ``handler`` works. What either of
         them raises is logged, without secrets, and does not end the worker; nor does a queue that is away for a while.
         """
-        ended = threading.Event()
+        ended, in_hand = threading.Event(), _InHand()
         timer = threading.Thread(target=_every, args=(poll, poll_seconds, ended), name="mcal-timer", daemon=True)
         timer.start()
+        others = [
+            threading.Thread(target=self._work, args=(handler, stop, in_hand), name=f"mcal-worker-{number}") for number in range(1, threads)
+        ]
+        for thread in others:
+            thread.start()
         try:
-            while not stop.is_set():
-                try:
-                    campaign_id = self._take()
-                except QueueUnavailable as error:
-                    LOG.error("%s", error)  # noqa: TRY400 (the text says it all)
-                    stop.wait(TROUBLE_SECONDS)
-                    continue
-                if campaign_id is None:
-                    stop.wait(IDLE_SECONDS)
-                else:
-                    _guarded(partial(handler, campaign_id), f"campaign {campaign_id}")
+            self._work(handler, stop, in_hand)
         finally:
+            stop.set()  # this thread only ends without it when it was interrupted: then the others must end too
+            for thread in others:
+                thread.join()
             ended.set()
             timer.join(timeout=TROUBLE_SECONDS)
+
+    def _work(self, handler: Callable[[int], None], stop: threading.Event, in_hand: _InHand) -> None:
+        while not stop.is_set():
+            try:
+                campaign_id = self._take()
+            except QueueUnavailable as error:
+                LOG.error("%s", error)  # noqa: TRY400 (the text says it all)
+                stop.wait(TROUBLE_SECONDS)
+                continue
+            if campaign_id is None:
+                stop.wait(IDLE_SECONDS)
+            elif in_hand.begin(campaign_id):
+                again = True
+                while again:
+                    _guarded(partial(handler, campaign_id), f"campaign {campaign_id}")
+                    again = in_hand.end(campaign_id, stopping=stop.is_set())
 
     def _take(self) -> int | None:
         with self._translating_errors() as queue:
@@ -153,6 +180,30 @@ class JobQueue:
             if self._storage is None:
                 self._storage = self._connect()
             return self._storage
+
+
+class _InHand:
+    """The campaigns that this process is at work on, and whether a hint at one has come meanwhile."""
+
+    def __init__(self) -> None:
+        self._hinted: dict[int, bool] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, campaign_id: int) -> bool:
+        """Whether the caller is to work on it; if another thread is at it, that one will look again."""
+        with self._lock:
+            idle = campaign_id not in self._hinted
+            self._hinted[campaign_id] = not idle
+            return idle
+
+    def end(self, campaign_id: int, *, stopping: bool) -> bool:
+        """Whether the caller is to look again, since a hint has come."""
+        with self._lock:
+            if self._hinted[campaign_id] and not stopping:
+                self._hinted[campaign_id] = False
+                return True
+            del self._hinted[campaign_id]
+            return False
 
 
 def scrub(text: str) -> str:
@@ -179,6 +230,24 @@ def _redis(url: str) -> Any:
     seconds = REQUEST_SECONDS / 2  # to connect, and to be answered
     pool = ConnectionPool.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=Retry(NoBackoff(), 0))
     return storage.RedisStorage(QUEUE_NAME, blocking=False, connection_pool=pool)
+
+
+def _postgresql(url: str) -> Any:
+    milliseconds = int(REQUEST_SECONDS * 1000)
+    opened = storage.PostgresStorage(
+        QUEUE_NAME,
+        dsn=url,
+        blocking=False,
+        table_prefix="mcal_queue",
+        create_tables=False,
+        connect_timeout=2,  # seconds, the least that libpq knows
+        tcp_user_timeout=milliseconds,
+        options=f"-c statement_timeout={milliseconds}",
+    )
+    # Two processes that create the same table at once would collide, IF NOT EXISTS or not.
+    opened.ddl = [f"SELECT pg_advisory_xact_lock({PREPARING})", *opened.ddl]
+    opened.initialize_schema()
+    return opened
 
 
 def _campaign_of(message: Any) -> int | None:

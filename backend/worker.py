@@ -1,4 +1,4 @@
-"""The worker: takes hints from the job queue and a timer, and advances one campaign at a time until it is told to stop."""
+"""The worker: takes hints from the job queue and a timer, and advances campaigns, a few at a time, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class JobQueue(Protocol):
 
     def enqueue(self, campaign_id: int, reason: str) -> bool: ...
 
-    def run_worker(self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event) -> None: ...
+    def run_worker(
+        self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event, threads: int
+    ) -> None: ...
 
 
 @dataclass(slots=True)
@@ -70,6 +72,8 @@ class Worker:
         poll_seconds: between looks at every live campaign, hints or not.
         stop: set it to end; a training is ended, everything else is finished first.
         rest_seconds: between two looks at one campaign.
+        campaigns_at_once: how many are looked at at the same time, each by one thread; which one, the queue sees to.
+        alive: called after each of the timer's looks that found the database in order.
     """
 
     services: Services
@@ -77,21 +81,32 @@ class Worker:
     poll_seconds: float
     stop: threading.Event = field(default_factory=threading.Event)
     rest_seconds: float = REST_SECONDS
+    campaigns_at_once: int = 1
+    alive: Callable[[], object] = lambda: None
     _looked: dict[int, float] = field(default_factory=dict)
     _troubles: dict[int, _Trouble] = field(default_factory=dict)
     _told: dict[int, _Told] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until ``stop`` is set."""
-        logger.info("worker: looking at Label Studio every %g s", self.poll_seconds)
-        self.jobs.run_worker(self.look, self.wake_all, self.poll_seconds, self.stop)
+        logger.info("worker: looking at Label Studio every %g s, at %d campaigns at once", self.poll_seconds, self.campaigns_at_once)
+        self._sweep()
+        self.jobs.run_worker(self.look, self.wake_all, self.poll_seconds, self.stop, self.campaigns_at_once)
         logger.info("worker: stopped")
+
+    def _sweep(self) -> None:
+        store = self.services.store
+        try:
+            self.services.images.sweep(lambda: [campaign.id for campaign in store.live_campaigns()])
+        except StoreUnavailable as error:
+            logger.warning("worker: old images were not looked for: %s", error)
 
     def wake_all(self) -> None:
         """Ask for a look at every live campaign: what webhooks forgot, the timer does not."""
         for campaign in self.services.store.live_campaigns():
             if not self._waits(campaign.id):
                 self.jobs.enqueue(campaign.id, "timer")
+        self.alive()
 
     def look(self, campaign_id: int) -> None:
         """Advance one campaign; errors are told in one line and tried again later, or handed to a person."""
@@ -99,6 +114,10 @@ class Worker:
             return
         try:
             state = advance(self.services, campaign_id, self.stop.is_set)
+            if state is None and not self.stop.wait(self.rest_seconds):
+                # Another worker's look is on, and may have begun before what this hint is about: a short one is over by now, and a
+                # training reads the labels anew at its end.
+                state = advance(self.services, campaign_id, self.stop.is_set)
         except (Stopping, LeaseLost) as reason:
             logger.info("campaign %d: %s", campaign_id, reason)
         except LabelStudioError as error:
@@ -153,7 +172,8 @@ class Worker:
         told = self._told.get(state.campaign_id)
         if told is None or told.step != step or (told.line != line and now - told.at >= PROGRESS_SECONDS):
             self._told[state.campaign_id] = _Told(line, step, now)
-            logger.info("campaign %d: %s", state.campaign_id, line)
+            transition = {"phase": state.phase.value, "queue": step[1]}  # for logs that machines read
+            logger.info("campaign %d: %s", state.campaign_id, line, extra=transition)
 
 
 @contextmanager

@@ -1,4 +1,6 @@
-"""One real Label Studio for the whole test session, for the tests that want it; and a Ctrl-C that works in what tests start."""
+"""One real Label Studio, PostgreSQL and Redis for the whole test session, for the tests that want them; and a Ctrl-C that works in what
+tests start.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 import pytest
 
 from backend.demo.label_studio_server import LabelStudioServer, ServerError
+from tests.databases import POSTGRESQL_LACKS, REDIS_LACKS, fresh_database, own_postgresql, own_redis
+from tests.object_storage import ObjectStorage, own_object_storage
 
 if threading.current_thread() is threading.main_thread():
     # A run in the background of a shell ignores SIGINT, and so would every process that a test starts and interrupts.
@@ -42,3 +46,50 @@ def real_label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real
         yield RealLabelStudio(server, service, (ann, bob))
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """Address of a server whose account may create databases."""
+    if POSTGRESQL_LACKS:
+        pytest.fail(f"PostgreSQL is needed, and {POSTGRESQL_LACKS}")
+    if given := os.environ.get("MCAL_TEST_POSTGRESQL_URL"):
+        yield given
+        return
+    with own_postgresql() as server:
+        yield server.url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """A database of its own for each test."""
+    with fresh_database(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if REDIS_LACKS:
+        pytest.fail(f"Redis is needed, and {REDIS_LACKS}")
+    if given := os.environ.get("MCAL_TEST_REDIS_URL"):
+        yield given
+        return
+    with own_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """An empty database."""
+    import redis
+
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushdb()
+    return redis_server
+
+
+@pytest.fixture(scope="session")
+def object_storage() -> Iterator[ObjectStorage]:
+    """An S3 on loopback."""
+    with own_object_storage() as storage:
+        yield storage

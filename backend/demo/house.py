@@ -39,6 +39,7 @@ class Plan:
         pace: seconds an annotator thinks over a task.
         seed: of the annotators' thinking times.
         poll_seconds: how often the worker looks without being woken.
+        server: settings of web server and worker, by variable, on top of the house's own.
     """
 
     extra_params: Mapping[str, Any]
@@ -46,6 +47,7 @@ class Plan:
     pace: float = 0.0
     seed: int = 0
     poll_seconds: float = 3.0
+    server: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +96,20 @@ class House:
         self.directory.mkdir(parents=True, exist_ok=True)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        database_url = f"sqlite:///{self.directory / 'mcal.db'}"
         self.page_password = secrets.token_urlsafe(12)
         self.settings = {
             "MCAL_ADMIN_PASSWORD": self.page_password,
             "MCAL_LABEL_STUDIO_URL": self.server.url,
             "MCAL_LABEL_STUDIO_TOKEN": _personal_access_token(self.server.url, self.service_user.token),
             "MCAL_DATA_DIR": str(self.directory),
-            "MCAL_DATABASE_URL": database_url,
+            "MCAL_DATABASE_URL": f"sqlite:///{self.directory / 'mcal.db'}",
             "MCAL_HOST": "127.0.0.1",
             "MCAL_PORT": str(port),
             "MCAL_PUBLIC_URL": self.url,
             "MCAL_POLL_SECONDS": str(self.plan.poll_seconds),
+            **self.plan.server,
         }
-        self.store = Store(database_url)
+        self.store = Store(self.settings["MCAL_DATABASE_URL"])
         stack.callback(self.store.close)
         self.store.migrate()
         self.web = Command(["serve"], self.settings, self.directory)

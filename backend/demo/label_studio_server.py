@@ -23,6 +23,7 @@ from typing import Self
 
 import httpx
 
+import backend
 from backend.demo import watchdog
 from mcal_engine.errors import MCALError
 
@@ -184,7 +185,8 @@ class LabelStudioServer:
 
 
 def _uv() -> list[str]:
-    if found := shutil.which("uv"):
+    made_by_make = Path(backend.__file__).resolve().parents[1] / ".tools" / "bin"  # where make puts one if there is none on PATH
+    if found := shutil.which("uv") or shutil.which("uv", path=str(made_by_make)):
         return [found]
     if importlib.util.find_spec("uv") is not None:
         return [sys.executable, "-m", "uv"]

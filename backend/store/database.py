@@ -71,6 +71,14 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """As :meth:`reading`, and every statement sees the database as it was at the first one."""
+        with self._translating_errors(), self.engine.connect() as plain:
+            connection = plain if self.is_sqlite else plain.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[Connection]:
         """One transaction: committed at the end, undone by any exception. On SQLite it holds the write lock from its start.
 

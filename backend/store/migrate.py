@@ -6,8 +6,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from backend.store.database import Database, StoreUnavailable
 
@@ -21,19 +22,42 @@ def config() -> Config:
     return made
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database) -> tuple[str | None, str]:
     """Run what is missing in one transaction. Processes that start together wait for each other; the later finds nothing to do.
+
+    Returns:
+        The revision before (``None``: a new database) and after.
 
     Raises:
         StoreUnavailable: the database cannot be reached, or a newer version of this program made it.
     """
     database.make_directory()
-    with database.writing() as connection:  # on SQLite this is the lock
-        if not database.is_sqlite:
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-        settings = config()
-        settings.attributes["connection"] = connection
+    with database.writing() as connection:
+        lock(connection)
+        before = revision(connection)
         try:
-            command.upgrade(settings, "head")
+            upgrade(connection, "head")
         except CommandError as error:
             raise StoreUnavailable(f"database {database.shown_url} cannot be migrated by this version of the program: {error}") from None
+        after = revision(connection)
+        assert after is not None
+        return before, after
+
+
+def lock(connection: Connection) -> None:
+    """Wait until nobody else changes the tables, and keep them out until the transaction ends."""
+    if connection.dialect.name == "postgresql":  # on SQLite a transaction that writes is the lock
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+
+
+def revision(connection: Connection) -> str | None:
+    """Which tables the database has; ``None`` for none."""
+    found: str | None = MigrationContext.configure(connection).get_current_revision()
+    return found
+
+
+def upgrade(connection: Connection, target: str) -> None:
+    """Within the caller's transaction. Raises Alembic's CommandError for a revision that this version does not know."""
+    settings = config()
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, target)

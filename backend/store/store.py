@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import IO
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from backend.store import history, leases, mirror
+from backend.store.backup import restore_backup, write_backup
 from backend.store.database import Database
 from backend.store.migrate import migrate
 from backend.store.rows import Assignment, Campaign, Duplicate, Event, Frozen, Item, MachineLabel, NewEvent
@@ -29,9 +31,30 @@ class Store:
         """``url``: ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``. Nothing is opened before the first call."""
         self._database = Database(url)
 
-    def migrate(self) -> None:
-        """Make or update the tables. Idempotent; processes that start together wait for each other."""
-        migrate(self._database)
+    @property
+    def shown_url(self) -> str:
+        """The address without its password."""
+        return self._database.shown_url
+
+    def migrate(self) -> tuple[str | None, str]:
+        """Make or update the tables. Idempotent; processes that start together wait for each other.
+
+        Returns:
+            The tables' revision before (``None`` in a new database) and after.
+        """
+        return migrate(self._database)
+
+    def backup(self, target: IO[bytes]) -> dict[str, int]:
+        """Write all campaigns, histories and ledgers as of now to ``target``; returns the number of rows by table."""
+        return write_backup(self._database, target)
+
+    def restore(self, source: IO[bytes], *, replace: bool = False) -> dict[str, int]:
+        """Put a backup, also one of another kind of database, in the place of what is here; all or nothing.
+
+        Raises:
+            InvalidValue: there are campaigns here and not ``replace``; a worker holds one; the file is no whole backup or too new.
+        """
+        return restore_backup(self._database, source, replace=replace)
 
     def close(self) -> None:
         """Give the connections back; a later call opens new ones."""

@@ -1,14 +1,9 @@
-"""The job queue: hints that wake a worker, on SQLite and, where it is installed, on Redis.
-
-``MCAL_TEST_REDIS_URL`` (a database that may be emptied) is used when set; ``MCAL_REQUIRE_REDIS=1`` makes a skip a failure.
-"""
+"""The job queue: hints that wake a worker, on SQLite and, where they are installed, on Redis and PostgreSQL (``tests/databases.py``)."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import os
-import shutil
 import socket
 import statistics
 import subprocess
@@ -17,15 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from huey import storage
 
 from backend.jobs import JobQueue, QueueUnavailable, scrub
+from backend.store import Store
+from backend.store.database import Database
 from mcal_engine.errors import InvalidValue, MCALError
+from tests.databases import needs_postgresql, needs_redis
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,9 +37,11 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @contextmanager
-def worker(queue: JobQueue, handler: Callable[[int], None], poll: Callable[[], None] = lambda: None, every: float = 60.0) -> Iterator[None]:
+def worker(
+    queue: JobQueue, handler: Callable[[int], None], poll: Callable[[], None] = lambda: None, every: float = 60.0, threads: int = 1
+) -> Iterator[None]:
     stop = threading.Event()
-    thread = threading.Thread(target=queue.run_worker, args=(handler, poll, every, stop))
+    thread = threading.Thread(target=queue.run_worker, args=(handler, poll, every, stop, threads))
     thread.start()
     try:
         yield
@@ -191,6 +192,62 @@ class QueueContract:
         assert finished == [1]
         assert queue.waiting() == [2]
 
+    def test_several_campaigns_are_handled_at_the_same_time_and_no_more_than_allowed(self, queue: JobQueue) -> None:
+        together, most = threading.Barrier(3, timeout=10), threading.Semaphore(3)
+
+        def handler(_: int) -> None:
+            assert most.acquire(blocking=False), "more at once than allowed"
+            together.wait()  # each of three is here only when the other two are
+            most.release()
+            seen.append(1)
+
+        seen: list[int] = []
+        for campaign in range(6):
+            queue.enqueue(campaign, "webhook")
+        with worker(queue, handler, threads=3):
+            until(lambda: len(seen) == 6)
+
+    def test_one_campaign_is_handled_by_one_thread_and_a_hint_meanwhile_leads_to_another_look(self, queue: JobQueue) -> None:
+        release, inside, seen = threading.Event(), threading.Lock(), list[int]()
+
+        def handler(campaign: int) -> None:
+            assert inside.acquire(blocking=False), "two looks at one campaign at once"
+            seen.append(campaign)
+            release.wait(10)
+            inside.release()
+
+        queue.enqueue(7, "webhook")
+        with worker(queue, handler, threads=4):
+            until(lambda: seen == [7])
+            for _ in range(3):
+                queue.enqueue(7, "webhook")
+                until(lambda: queue.waiting() == [])  # another thread has taken the hint
+            assert seen == [7]
+            release.set()
+            until(lambda: seen == [7, 7])
+        assert seen == [7, 7]
+
+    def test_stopping_waits_for_every_look_that_is_on(self, queue: JobQueue) -> None:
+        started, release, stop = threading.Barrier(3, timeout=10), threading.Event(), threading.Event()
+        finished: list[int] = []
+
+        def handler(campaign: int) -> None:
+            started.wait()
+            release.wait(10)
+            finished.append(campaign)
+
+        for campaign in (1, 2):
+            queue.enqueue(campaign, "webhook")
+        thread = threading.Thread(target=queue.run_worker, args=(handler, lambda: None, 60, stop, 2))
+        thread.start()
+        started.wait()
+        stop.set()
+        assert thread.is_alive()
+        release.set()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert sorted(finished) == [1, 2]
+
     def test_an_idle_worker_stops_promptly(self, queue: JobQueue) -> None:
         with worker(queue, lambda _: None):
             time.sleep(0.05)
@@ -272,10 +329,13 @@ def test_an_address_the_queue_cannot_use_is_refused_without_repeating_it(url: st
     assert "hush" not in str(caught.value)
 
 
-def test_redis_without_its_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "Redis", None)
-    with pytest.raises(QueueUnavailable, match=r"pip install 'mcal-backend\[redis\]'"):
-        JobQueue("redis://:hush@localhost/0")
+@pytest.mark.parametrize(
+    ("module", "url", "extra"), [("Redis", "redis://:hush@localhost/0", "redis"), ("psycopg", "postgresql://u:hush@h/n", "postgresql")]
+)
+def test_a_server_without_its_client_names_the_extra(monkeypatch: pytest.MonkeyPatch, module: str, url: str, extra: str) -> None:
+    monkeypatch.setattr(storage, module, None)
+    with pytest.raises(QueueUnavailable, match=rf"pip install 'mcal-backend\[{extra}\]'"):
+        JobQueue(url)
 
 
 @pytest.mark.parametrize(
@@ -302,61 +362,59 @@ def test_plain_sentences_are_left_as_they_are() -> None:
     assert scrub(text) == text
 
 
-# --- Redis
+# --- Redis and PostgreSQL
 
 
-def what_redis_lacks() -> str | None:
-    if importlib.util.find_spec("redis") is None:
-        return "its client is not installed (the package's extra 'redis')"
-    if "MCAL_TEST_REDIS_URL" in os.environ or shutil.which("redis-server"):
-        return None
-    return "redis-server is not installed (Debian's package redis-server), and MCAL_TEST_REDIS_URL is not set"
-
-
-LACKING = what_redis_lacks()
-
-
-@pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if LACKING:
-        pytest.fail(f"MCAL_REQUIRE_REDIS is set, and {LACKING}")
-    if given := os.environ.get("MCAL_TEST_REDIS_URL"):
-        yield given
-        return
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("redis")
-    server = subprocess.Popen(
-        ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
-    )
-    try:
-        until(lambda: answers(port))
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-# A skip mark rather than a skip in the fixture: pytest then says it once, not once per test.
-@(
-    pytest.mark.skip(reason=f"the job queue was NOT tested on Redis: {LACKING}")
-    if LACKING and os.environ.get("MCAL_REQUIRE_REDIS") != "1"
-    else pytest.mark.contract
-)
+@needs_redis
 class TestQueueOnRedis(QueueContract):
     @pytest.fixture
-    def url(self, redis_server: str) -> str:
-        import redis
+    def url(self, redis_url: str) -> str:
+        return redis_url
 
-        with redis.Redis.from_url(redis_server) as client:
-            client.flushdb()
-        return redis_server
+
+@needs_postgresql
+class TestQueueOnPostgreSQL(QueueContract):
+    @pytest.fixture
+    def url(self, postgresql_url: str) -> str:
+        return postgresql_url
+
+    @pytest.mark.slow
+    def test_processes_that_open_a_new_database_at_the_same_moment_all_succeed(self, queue: JobQueue, url: str) -> None:
+        script = "import sys; from backend.jobs import JobQueue; sys.stdin.readline(); JobQueue(sys.argv[1]).enqueue(int(sys.argv[2]), 'x')"
+        started = [
+            subprocess.Popen([sys.executable, "-c", script, url, str(number)], stdin=subprocess.PIPE, cwd=ROOT) for number in range(4)
+        ]
+        for process in started:
+            process.communicate(b"go\n", timeout=60)
+        assert [process.returncode for process in started] == [0] * 4
+        assert sorted(queue.waiting()) == [0, 1, 2, 3]
+
+    def test_it_may_live_in_the_stores_database(self, url: str, queue: JobQueue) -> None:
+        store = Store(url)
+        store.migrate()
+        queue.enqueue(1, "webhook")
+        store.migrate()
+        assert store.campaigns() == []
+        assert queue.waiting() == [1]
+        store.close()
+
+    def test_connections_that_a_restart_of_the_server_has_cut_are_made_anew(self, queue: JobQueue, url: str) -> None:
+        queue.enqueue(1, "webhook")
+        with sa.create_engine(Database(url).engine.url, poolclass=sa.NullPool).connect() as connection:
+            connection.execute(
+                sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        with suppress(QueueUnavailable):
+            queue.ping()
+        assert queue.waiting() == [1]
+
+    def test_a_server_that_is_away_is_reported_without_its_password(self) -> None:
+        queue = JobQueue("postgresql://mcal:hush@127.0.0.1:1/mcal")
+        with pytest.raises(QueueUnavailable, match=r"job queue \(postgresql\)") as caught:
+            queue.enqueue(1, "webhook")
+        assert "hush" not in str(caught.value)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("redis") is None, reason="the Redis client is not installed (the package's extra 'redis')")

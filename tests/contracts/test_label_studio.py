@@ -253,8 +253,57 @@ class LabelStudioContract:
         project_id, ids = world.add_project(6)
         queue.publish(world.port, project_id, "b1", ids[:2], sentinel_ids=[ids[5]], control=CONTROL, now=NOW)
         pull_all(world, project_id)
-        queue.serve_rest(world.port, project_id, ids[5])
+        queue.serve_rest(world.port, project_id, ids[5], model_version="rest", control=CONTROL)
         assert pull_all(world, project_id) == ids[2:]
+
+    # Suggestions
+
+    def test_a_task_without_a_suggestion_is_blind_among_tasks_that_have_one(self, world: World) -> None:
+        project_id, ids = world.add_project(8)
+        batch, hints = [ids[4], ids[1], ids[2]], {ids[4]: "two", ids[2]: "one"}
+        queue.publish(world.port, project_id, "b1", batch, sentinel_ids=[ids[7]], control=CONTROL, now=NOW, suggestions=hints)
+        shown = {}
+        for task in batch:
+            assert world.next_task(project_id, world.ann) == task
+            shown[task] = world.shown(task, world.ann)
+            world.annotate(task, world.ann, "one")
+        assert shown == {ids[4]: ["two"], ids[1]: [], ids[2]: ["one"]}
+        assert world.stored(ids[1]) == []
+
+    def test_a_blind_queue_shows_nothing_and_holds_nothing_after_one_with_suggestions(self, world: World) -> None:
+        project_id, ids = world.add_project(8)
+        queue.publish(world.port, project_id, "b1", ids[:2], sentinel_ids=[ids[7]], control=CONTROL, now=NOW, suggestions={ids[0]: "two"})
+        queue.publish(world.port, project_id, "v1", ids[3:6], sentinel_ids=[ids[7]], control=CONTROL, now=NOW)
+        for task in ids[3:6]:
+            assert world.next_task(project_id, world.ann) == task
+            assert world.shown(task, world.ann) == world.stored(task) == []
+            world.annotate(task, world.ann, "one")
+        assert not world.port.project(project_id).show_collab_predictions
+
+    def test_the_rest_may_be_served_with_suggestions(self, world: World) -> None:
+        project_id, ids = world.add_project(5)
+        queue.publish(world.port, project_id, "b1", ids[:1], sentinel_ids=[ids[4]], control=CONTROL, now=NOW)
+        pull_all(world, project_id)
+        world.delete_task(ids[2])
+        hints = {ids[1]: "two", ids[2]: "one"}
+        for _ in range(2):
+            queue.serve_rest(world.port, project_id, ids[4], model_version="rest", control=CONTROL, suggestions=hints)
+        assert world.next_task(project_id, world.ann) == ids[1]
+        assert world.shown(ids[1], world.ann) == ["two"]
+        world.annotate(ids[1], world.ann, "two")
+        assert world.next_task(project_id, world.ann) == ids[3]
+        assert world.shown(ids[3], world.ann) == []
+
+    def test_suggestions_of_tasks_that_are_all_gone_do_not_stop_the_rest(self, world: World) -> None:
+        project_id, ids = world.add_project(3)
+        world.delete_task(ids[1])
+        queue.serve_rest(world.port, project_id, None, model_version="rest", control=CONTROL, suggestions={ids[1]: "one"})
+        assert pull_all(world, project_id) == [ids[0], ids[2]]
+
+    def test_annotators_are_known_by_name(self, world: World) -> None:
+        found = {user.id: user for user in world.port.users()}
+        assert found[world.ann.id].email == "ann@example.com"
+        assert found[world.port.current_user().id].email == "mcal@example.com"
 
     def test_a_project_gets_back_what_it_had(self, world: World) -> None:
         project_id, ids = world.add_project(4)

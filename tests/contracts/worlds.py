@@ -30,6 +30,12 @@ class World(Protocol):
 
     def add_project(self, n_tasks: int) -> tuple[int, list[int]]: ...
     def next_task(self, project_id: int, user: User) -> int | None: ...
+    def shown(self, task_id: int, user: User) -> list[str]:
+        """Choices that the page of this task preselects for this person, whom it was just served to."""
+
+    def stored(self, task_id: int) -> list[str]:
+        """Choices of every prediction that the Data Manager would show on this task."""
+
     def annotate(self, task_id: int, user: User, choice: str) -> int: ...
     def skip(self, task_id: int, user: User) -> int: ...
     def edit(self, annotation_id: int, user: User, choice: str) -> None: ...
@@ -49,6 +55,13 @@ class FakeWorld:
 
     def next_task(self, project_id: int, user: User) -> int | None:
         return self.fake.next_task(project_id, user)
+
+    def shown(self, task_id: int, user: User) -> list[str]:
+        found = self.fake.suggestion(task_id)
+        return [] if found is None else [found]
+
+    def stored(self, task_id: int) -> list[str]:
+        return [row.choice for row in self.fake.predictions(task_id).values() if row.choice is not None]
 
     def annotate(self, task_id: int, user: User, choice: str) -> int:
         return self.fake.annotate(task_id, user, choice)
@@ -77,6 +90,7 @@ class RealWorld:
             who = http.get("/api/current-user/whoami").json()
             people[User(who["id"], who["email"])] = http
         self._people = {user.id: http for user, http in people.items()}
+        self._served: dict[tuple[int, int], list[str]] = {}
         self.ann, self.bob = people
 
     def close(self) -> None:
@@ -92,7 +106,17 @@ class RealWorld:
 
     def next_task(self, project_id: int, user: User) -> int | None:
         reply = self._people[user.id].post(f"/api/dm/actions?id=next_task&project={project_id}", json={})
-        return None if reply.status_code == 404 else int(self._ok(reply)["id"])
+        if reply.status_code == 404:
+            return None
+        task = self._ok(reply)
+        self._served[user.id, task["id"]] = _choices(task["predictions"])
+        return int(task["id"])
+
+    def shown(self, task_id: int, user: User) -> list[str]:
+        return self._served[user.id, task_id]
+
+    def stored(self, task_id: int) -> list[str]:
+        return _choices(self._ok(self._people[self.ann.id].get(f"/api/tasks/{task_id}"))["predictions"])
 
     def annotate(self, task_id: int, user: User, choice: str) -> int:
         body = {"result": result_of(choice, CONTROL), "lead_time": 2.0}
@@ -118,3 +142,7 @@ class RealWorld:
     def _ok(reply: httpx.Response) -> Any:
         assert reply.is_success, reply.text
         return reply.json()
+
+
+def _choices(predictions: list[dict[str, Any]]) -> list[str]:
+    return [choice for row in predictions for region in row["result"] for choice in region["value"]["choices"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,8 @@ def build(server: LabelStudioServer, tmp_path: Path) -> Iterator[Build]:
     """Build a house with a project of digits; extra settings by name. All are torn down after the test."""
     with ExitStack() as stack:
 
-        def make(items: int, **settings: Any) -> House:
-            plan = Plan(extra_params=SMALL | settings, pace=0.1, poll_seconds=2.0)
+        def make(items: int, server_settings: Mapping[str, str] | None = None, **settings: Any) -> House:
+            plan = Plan(extra_params=SMALL | settings, pace=0.1, poll_seconds=2.0, server=server_settings or {})
             return stack.enter_context(House(server, tmp_path / f"house-{items}", load(None, items, 0), plan))
 
         yield make

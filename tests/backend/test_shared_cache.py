@@ -1,0 +1,224 @@
+"""The cache that several machines share: on a local directory and, as a contract test, on S3."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend import shared_cache
+from backend.shared_cache import SharedCache
+from mcal_engine.classifiers.row_store import RowStore
+from mcal_engine.errors import InvalidValue
+from tests.object_storage import KEY, REGION, SECRET, ObjectStorage
+
+SHAPE = (4, 3)
+
+
+def beat() -> None:
+    """A heartbeat that never asks to stop."""
+
+
+def store_with(directory: Path, keys: list[int], seed: int = 0) -> RowStore:
+    """Rows that follow from their keys."""
+    store = RowStore(directory, SHAPE, np.uint8)
+    rows = np.array([np.random.default_rng([seed, key]).integers(0, 256, SHAPE) for key in keys], dtype=np.uint8).reshape(-1, *SHAPE)
+    store.append(np.array(keys, dtype=np.int64), rows)
+    return store
+
+
+def same_rows(one: RowStore, other: RowStore, keys: list[int]) -> bool:
+    wanted = np.array(keys, dtype=np.int64)
+    one.refresh()
+    other.refresh()
+    return bool((one.read(one.find(wanted)) == other.read(other.find(wanted))).all())
+
+
+class SharedCacheContract:
+    @pytest.fixture
+    def url(self) -> str:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def machine(self, url: str) -> Callable[[], SharedCache]:
+        """A machine that has just started."""
+        return lambda: SharedCache(url)
+
+    def test_rows_of_one_machine_come_to_another(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
+        here = store_with(tmp_path / "here", [5, 3, 9])
+        assert machine().push("images/a", tmp_path / "here", beat) == 3
+        assert machine().pull("images/a", tmp_path / "there", beat) == 3
+        assert same_rows(here, RowStore(tmp_path / "there", SHAPE, np.uint8), [5, 3, 9])
+
+    def test_nothing_is_shared_twice_nor_taken_twice(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
+        store_with(tmp_path / "here", [1, 2])
+        first = machine()
+        assert first.push("p", tmp_path / "here", beat) == 2
+        assert first.push("p", tmp_path / "here", beat) == 0
+        second = machine()
+        assert second.pull("p", tmp_path / "there", beat) == 2
+        assert second.pull("p", tmp_path / "there", beat) == 0
+        assert second.push("p", tmp_path / "there", beat) == 0
+
+    def test_machines_add_to_each_others_rows(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
+        one, two = machine(), machine()
+        here, there = store_with(tmp_path / "here", [1, 2]), store_with(tmp_path / "there", [2, 3])
+        one.push("p", tmp_path / "here", beat)
+        assert two.push("p", tmp_path / "there", beat) == 1  # 2 was there already
+        assert one.pull("p", tmp_path / "here", beat) == 1
+        assert two.pull("p", tmp_path / "there", beat) == 1
+        assert same_rows(here, there, [1, 2, 3])
+
+    def test_only_chunks_with_wanted_rows_are_read(
+        self, machine: Callable[[], SharedCache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(shared_cache, "CHUNK_BYTES", 24)  # two rows
+        store_with(tmp_path / "here", [1, 2, 3, 4, 5])
+        assert machine().push("p", tmp_path / "here", beat) == 5
+        assert machine().pull("p", tmp_path / "there", beat, wanted=np.array([3, 77])) == 2
+        there = RowStore(tmp_path / "there", SHAPE, np.uint8)
+        assert sorted(there.keys().tolist()) == [3, 4]
+
+    def test_places_are_listed_kept_apart_and_removed(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
+        cache = machine()
+        for number, place in enumerate(("images/a/32px", "images/b/32px", "embeddings/x")):
+            store_with(tmp_path / place, [number])
+            cache.push(place, tmp_path / place, beat)
+        assert cache.places("images") == ["a", "b"]
+        assert machine().places("embeddings") == ["x"]
+        assert machine().places("nothing") == []
+        cache.remove("images/a")
+        cache.remove("images/a")
+        assert machine().places("images") == ["b"]
+        assert machine().pull("images/a/32px", tmp_path / "there", beat) == 0
+        assert cache.push("images/a/32px", tmp_path / "images/a/32px", beat) == 1  # and what was removed can be shared again
+
+    def test_a_damaged_chunk_is_passed_over_and_shared_anew_by_whoever_has_its_rows(
+        self, machine: Callable[[], SharedCache], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        here = store_with(tmp_path / "here", [1, 2])
+        cache = machine()
+        cache.push("p", tmp_path / "here", beat)
+        (rows,) = [path for path in cache._fs.ls(f"{cache._root}/p", detail=False) if path.endswith(".rows")]
+        cache._fs.pipe_file(rows, b"\0" * 24)
+        fresh = machine()
+        assert fresh.pull("p", tmp_path / "there", beat) == 0
+        assert "is damaged and passed over" in caplog.text
+        store_with(tmp_path / "third", [2, 1])
+        assert fresh.push("p", tmp_path / "third", beat) == 2
+        assert machine().pull("p", tmp_path / "there", beat) == 2
+        assert same_rows(here, RowStore(tmp_path / "there", SHAPE, np.uint8), [1, 2])
+
+    def test_a_chunk_without_its_index_does_not_count(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
+        store_with(tmp_path / "here", [1])
+        cache = machine()
+        cache.push("p", tmp_path / "here", beat)
+        (index,) = [path for path in cache._fs.ls(f"{cache._root}/p", detail=False) if path.endswith(".index")]
+        whole = cache._fs.cat_file(index)
+        for torn in (b"", whole[:-3], whole[:-1] + b"x"):
+            cache._fs.pipe_file(index, torn)
+            assert machine().pull("p", tmp_path / "there", beat) == 0
+        cache._fs.rm(index)
+        assert machine().pull("p", tmp_path / "there", beat) == 0
+        assert machine().push("p", tmp_path / "here", beat) == 1
+
+    def test_rows_of_another_length_stay_apart(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
+        store_with(tmp_path / "here", [1])
+        machine().push("p", tmp_path / "here", beat)
+        RowStore(tmp_path / "there", (5,), np.uint8)
+        assert machine().pull("p", tmp_path / "there", beat) == 0
+
+    def test_whole_files_are_shared_in_their_latest_state_and_forgotten_with_their_owner(
+        self, machine: Callable[[], SharedCache], tmp_path: Path
+    ) -> None:
+        one, two = machine(), machine()
+        here, there = tmp_path / "here", tmp_path / "there"
+        (here / "fits").mkdir(parents=True)
+        (here / "fits" / "a.pt").write_bytes(b"epoch 1")
+        (here / "other.bin").write_bytes(b"not asked for")
+        one.push_files("checkpoints", here, "*.pt")
+        (here / "fits" / "a.pt").write_bytes(b"epoch two")
+        one.push_files("checkpoints", here, "*.pt")
+        two.pull_files("checkpoints", there, "*.pt", beat)
+        assert [path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()] == ["fits/a.pt"]
+        assert (there / "fits" / "a.pt").read_bytes() == b"epoch two"
+        (there / "fits" / "a.pt").unlink()  # the fit went on here and is done
+        two.push_files("checkpoints", there, "*.pt")
+        machine().pull_files("checkpoints", tmp_path / "third", "*.pt", beat)
+        assert not (tmp_path / "third").exists()
+
+    def test_a_heartbeat_that_raises_ends_it(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
+        class Stop(Exception):
+            pass
+
+        def stop() -> None:
+            raise Stop
+
+        store_with(tmp_path / "here", [1])
+        with pytest.raises(Stop):
+            machine().push("p", tmp_path / "here", stop)
+        machine().push("p", tmp_path / "here", beat)
+        with pytest.raises(Stop):
+            machine().pull("p", tmp_path / "there", stop)
+
+
+class TestOnALocalDirectory(SharedCacheContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"file://{tmp_path / 'shared'}"
+
+
+@pytest.mark.contract
+class TestOnS3(SharedCacheContract):
+    @pytest.fixture
+    def url(self, object_storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> str:
+        for name, value in {
+            "AWS_ENDPOINT_URL": object_storage.url,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": REGION,
+        }.items():
+            monkeypatch.setenv(name, value)
+        return f"s3://{object_storage.bucket(f'cache-{uuid.uuid4().hex}')}/a/prefix"
+
+
+def test_storage_that_is_away_costs_a_warning_and_no_secret(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = SharedCache(f"file://{tmp_path / 'shared'}")
+
+    def away(*_: object, **__: object) -> None:
+        calls.append(1)
+        raise ConnectionError("https://key:hush@s3.example/?X-Amz-Signature=hush")
+
+    calls: list[int] = []
+    store_with(tmp_path / "here", [1])
+    with monkeypatch.context() as broken:
+        for name in ("ls", "pipe_file", "cat_file", "exists"):
+            broken.setattr(type(cache._fs), name, away)
+        assert cache.push("p", tmp_path / "here", beat) == 0
+        assert cache.pull("p", tmp_path / "there", beat) == 0
+        assert cache.places("p") == []
+        cache.remove("p")
+    assert len(calls) == 1  # and not another try so soon
+    assert caplog.text.count("going on without it for a while: ConnectionError") == 1
+    assert "hush" not in caplog.text
+    cache._away_until = 0.0
+    assert cache.push("p", tmp_path / "here", beat) == 1
+
+
+def test_an_address_without_a_file_system_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="cache_url must look like"):
+        SharedCache("nosuch://bucket/prefix")
+
+
+def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(shared_cache, "url_to_fs", missing)
+    with pytest.raises(InvalidValue, match=r"pip install 'mcal-backend\[s3\]'"):
+        SharedCache("s3://bucket/prefix")
