@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationInfo, field_validator
@@ -16,11 +16,25 @@ from mcal_engine.spec import CampaignSpec, Fraction
 ENV_PREFIX = "MCAL_"
 ENV_FILE = ".env"
 ALIASES = {"price": "price_per_label"}
+NOTHING = "none"  # how an empty list is written
+
+NoticeKind = Literal["queue_ready", "queue_empty", "decision", "attention", "finished"]
+Switch = Literal["off", "on"]
 
 
 class CampaignSettings(CampaignSpec):
     """One campaign's settings: what the engine decides with, and how the queue deals with people. Immutable."""
 
+    price_per_hour: float | None = Field(
+        None,
+        gt=0,
+        description="Price of one hour of an annotator's work; with it price_per_label only holds until it is measured from lead times.",
+        json_schema_extra={"unit": "currency/h"},
+    )
+    assisted_labelling: Switch = Field(
+        "off", description="on: training and residual items show people the model's suggestion; test and certificate items never do."
+    )
+    approve_write_back: Switch = Field("off", description="on: machine labels are only written once the admin has said yes.")
     quorum: float = Field(
         0.9,
         gt=0,
@@ -45,21 +59,38 @@ class CampaignSettings(CampaignSpec):
     label_control: str | None = Field(
         None, min_length=1, description="Name of the Choices tag to label with; needed where the labelling interface has several."
     )
+    notify_about: tuple[NoticeKind, ...] = Field(
+        get_args(NoticeKind),
+        description="What the channels of MCAL_NOTIFY_URLS are told of: a queue that is ready, or (nearly) empty, a decision that is due "
+        "or taken, something that needs a person, the end; none for nothing.",
+    )
+
+    @field_validator("notify_about", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+        return tuple(dict.fromkeys(name for name in names if name not in ("", NOTHING))) if isinstance(names, list | tuple) else names
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switches(cls, value: Any, info: ValidationInfo) -> Any:
+    def _switches(cls, value: Any, info: ValidationInfo) -> Any:
         # JSON's true would pass for the number 1.
         if isinstance(value, bool):
+            if get_args(cls.model_fields[info.field_name or ""].annotation) == get_args(Switch):
+                return "on" if value else "off"
             raise ValueError(f"{info.field_name} must not be {str(value).lower()}: it is no switch")
         return value
 
 
 def campaign_defaults(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Campaign settings found as ``MCAL_<NAME>`` in the environment, or else in ``.env``: the defaults of new campaigns, as text."""
+    """Campaign settings found as ``MCAL_<NAME>`` in the environment, or else in ``.env``: the defaults of new campaigns, as text.
+
+    Raises:
+        InvalidValue: a setting is given twice, under its name and its short one, with two values.
+    """
     given = read_environment(environment)
-    names = {(ENV_PREFIX + name).upper(): name for name in CampaignSettings.model_fields}
-    return {name: given[variable] for variable, name in names.items() if given.get(variable, "").strip()}
+    names = {(ENV_PREFIX + name).upper(): name for name in (*CampaignSettings.model_fields, *ALIASES)}
+    return _by_one_name({name: given[variable] for variable, name in names.items() if given.get(variable, "").strip()})
 
 
 def parse_campaign_settings(values: Mapping[str, Any] | str | None, *, defaults: Mapping[str, Any] | None = None) -> CampaignSettings:

@@ -19,8 +19,16 @@ from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError,
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from backend.campaign_settings import ENV_FILE, ENV_PREFIX, CampaignSettings, campaign_defaults, parse_campaign_settings, read_environment
-from backend.credentials import HOW_TO_LOG_IN, TOO_SHORT_LIVED, bare_token, is_access_token, kept_secret
+from backend.campaign_settings import (
+    ALIASES,
+    ENV_FILE,
+    ENV_PREFIX,
+    CampaignSettings,
+    campaign_defaults,
+    parse_campaign_settings,
+    read_environment,
+)
+from backend.credentials import HOW_TO_LOG_IN, TOO_SHORT_LIVED, bare_token, is_access_token, is_placeholder, kept_secret, kept_token
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import explain
 
@@ -54,7 +62,23 @@ class ServerSettings(BaseSettings):
 
     label_studio_url: str = Field("http://localhost:8080", description="Address of Label Studio, as this backend reaches it.")
     label_studio_token: SecretStr | None = Field(
-        None, repr=False, description="Personal access token (or legacy token) of a user made for this backend alone."
+        None,
+        repr=False,
+        description="Personal access token (or legacy token) of a user made for this backend alone; without one, what mcal bootstrap made.",
+    )
+    label_studio_admin_email: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MCAL_LABEL_STUDIO_ADMIN_EMAIL", "LABEL_STUDIO_USERNAME"),
+        description="A member of Label Studio's organisation; only mcal bootstrap needs it, to invite the backend's own user.",
+    )
+    label_studio_admin_password: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("MCAL_LABEL_STUDIO_ADMIN_PASSWORD", "LABEL_STUDIO_PASSWORD"),
+        repr=False,
+        description="Password that goes with label_studio_admin_email.",
+    )
+    service_email: str = Field(
+        "mcal@backend.localhost", min_length=3, description="Address of the user that mcal bootstrap makes in Label Studio; gets no mail."
     )
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("mcal"), description="Where databases, caches and keys are kept."
@@ -69,7 +93,12 @@ class ServerSettings(BaseSettings):
         default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'queue.db'}",
         validation_alias=AliasChoices("MCAL_QUEUE_URL", "QUEUE_URL"),
         repr=False,
-        description="Job queue: sqlite:///PATH or redis://HOST/NUMBER.",
+        description="Job queue: sqlite:///PATH, redis://HOST/NUMBER or postgresql://USER:PASSWORD@HOST/NAME.",
+    )
+    cache_url: str = Field(
+        default_factory=lambda data: f"file://{data['data_dir']}",
+        description="Where images, embeddings and checkpoints are cached: file:///FOLDER, or s3://BUCKET/PREFIX for several machines, "
+        "which then work on copies in data_dir.",
     )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(9090, ge=1, le=65535, description="Port to listen on.")
@@ -91,6 +120,11 @@ class ServerSettings(BaseSettings):
     api_token: SecretStr | None = Field(
         None, repr=False, min_length=16, description="Bearer token of programs that use the API; without one they log in as admin_user."
     )
+    notify_urls: SecretStr | None = Field(
+        None,
+        repr=False,
+        description="Channels to tell people through (chat, mail, webhook), as Apprise addresses separated by spaces: https://appriseit.com/services/",
+    )
     label_studio_public_url: str | None = Field(
         None, description="Address of Label Studio as browsers reach it, where that differs from label_studio_url."
     )
@@ -101,6 +135,9 @@ class ServerSettings(BaseSettings):
     lease_seconds: float = Field(
         60.0, ge=5, description="Time after which another worker takes over from one that went silent.", json_schema_extra={"unit": "s"}
     )
+    campaigns_at_once: int = Field(
+        4, ge=1, le=64, description="Campaigns that one worker looks after at the same time; on one machine trainings take turns."
+    )
     training_time_limit_hours: float = Field(
         6.0, gt=0, description="Time after which a training is ended.", json_schema_extra={"unit": "h"}
     )
@@ -109,13 +146,21 @@ class ServerSettings(BaseSettings):
     )
     max_image_bytes: int = Field(50_000_000, ge=1_000, description="Largest image file that is read.", json_schema_extra={"unit": "bytes"})
     max_image_pixels: int = Field(100_000_000, ge=1_000, description="Largest image that is decoded.", json_schema_extra={"unit": "pixels"})
-    fetch_threads: int = Field(8, ge=1, le=64, description="Images fetched at the same time.")
+    fetch_threads: int = Field(8, ge=1, le=64, description="Images of one campaign fetched at the same time.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="text for a terminal, json for machines: one object a line.")
 
     @field_validator("label_studio_url", "public_url", "label_studio_public_url")
     @classmethod
     def _address(cls, value: str | None, info: ValidationInfo) -> str | None:
         return None if value is None else plain_address(info.field_name or "", value)
+
+    @field_validator("cache_url")
+    @classmethod
+    def _cache(cls, value: str) -> str:
+        if not re.match(r"[a-z][a-z0-9+]*://[^@]+$", value):
+            raise ValueError("cache_url must look like file:///FOLDER or s3://BUCKET/PREFIX, without a login")
+        return value.rstrip("/")
 
     @field_validator("data_dir")
     @classmethod
@@ -150,12 +195,33 @@ class ServerSettings(BaseSettings):
             raise ValueError("basic_auth_user and basic_auth_password go together: set both or neither")
         return self
 
-    def check(self) -> None:
-        """Raise :class:`InvalidValue` with what to do unless Label Studio can be asked with these settings."""
-        if self.label_studio_token is None:
+    @model_validator(mode="after")
+    def _no_placeholders(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            secret = value.get_secret_value() if isinstance(value, SecretStr) else _password_in(value) if name.endswith("_url") else ""
+            if secret and is_placeholder(secret):
+                raise ValueError(f"{name} still holds a placeholder: put a secret of your own there")
+        return self
+
+    @property
+    def token_file(self) -> Path:
+        """Where ``mcal bootstrap`` keeps the token that it made."""
+        return self.data_dir / "label-studio-token"
+
+    def token(self) -> str:
+        """What to ask Label Studio with: ``label_studio_token``, or the token that ``mcal bootstrap`` has made for this Label Studio.
+
+        Raises:
+            InvalidValue: there is none, or one of the wrong kind; the text says what to do.
+        """
+        given = self.label_studio_token
+        token = kept_token(self.token_file, self.label_studio_url) if given is None else given.get_secret_value()
+        if not token:
             raise InvalidValue(HOW_TO_LOG_IN)
-        if is_access_token(self.label_studio_token.get_secret_value()):
+        if is_access_token(token):
             raise InvalidValue(TOO_SHORT_LIVED)
+        return token
 
     def ensure_webhook_secret(self) -> SecretStr:
         """``webhook_secret``, or the one kept in ``data_dir``: made on the first call, readable by this user only."""
@@ -193,7 +259,7 @@ def server_settings(**overrides: Any) -> ServerSettings:
 
 def unknown_environment(environment: Mapping[str, str] | None = None) -> list[str]:
     """A sentence for each ``MCAL_`` variable that no setting has, so that a slip of the pen does not go unseen."""
-    known = {(ENV_PREFIX + name).upper() for name in (*CampaignSettings.model_fields, *ServerSettings.model_fields)}
+    known = {(ENV_PREFIX + name).upper() for name in (*CampaignSettings.model_fields, *ALIASES, *ServerSettings.model_fields)}
     sentences = []
     for variable in sorted(read_environment(environment)):
         if variable.startswith(ENV_PREFIX) and variable not in known:
@@ -223,6 +289,14 @@ def plain_address(name: str, value: str) -> str:
     if page and name == "label_studio_url":
         raise ValueError(f"{name} must be the address of Label Studio itself, without /{page}…, got {value!r}")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def _password_in(url: Any) -> str:
+    """The password within an address; a malformed one is found by whoever opens it."""
+    try:
+        return urlsplit(url).password or "" if isinstance(url, str) else ""
+    except ValueError:
+        return ""
 
 
 def _findings(error: ValidationError) -> list[str]:

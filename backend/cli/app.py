@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from backend.cli.lazy import Lazy, LazyGroup
+from backend.cli.lazy import SHARED_CORES, Lazy, LazyGroup
 from mcal_engine import __version__
 from mcal_engine.errors import MCALError
 
@@ -26,8 +26,15 @@ nothing."""
         "serve": Lazy("backend.cli.serve:serve", "Serve Label Studio's ML-backend protocol and the admin's page."),
         "worker": Lazy("backend.cli.worker:worker", "Do the work: read labels, train, decide, write back."),
         "campaign": Lazy("backend.cli.campaign:campaign", "Start, watch, steer and undo campaigns."),
+        "notify": Lazy("backend.cli.notify:notify", "Try the channels that people are told through."),
         "doctor": Lazy("backend.cli.doctor:doctor", "Check Label Studio, token, webhook, images and machine; print each fix."),
-        "simulate": Lazy("backend.cli.simulate:simulate", "Say what a campaign would cost on data that is already labelled."),
+        "bootstrap": Lazy("backend.cli.bootstrap:bootstrap", "Make the backend's own user in Label Studio; connect a project."),
+        "health": Lazy("backend.cli.health:health", "Say whether the web server or the worker here is well."),
+        "migrate": Lazy("backend.cli.migrate:migrate", "Bring the database's tables to this version."),
+        "backup": Lazy("backend.cli.backup:backup", "Write all campaigns, their histories and ledgers to one file."),
+        "restore": Lazy("backend.cli.backup:restore", "Put such a file into a database, of either kind."),
+        "simulate": Lazy("backend.cli.simulate:simulate", "Say what a campaign would cost on data that is already labelled.", SHARED_CORES),
+        "bench": Lazy("backend.cli.bench:bench", "Measure against the paper and against what the guarantee promises.", SHARED_CORES),
         "demo": Lazy("backend.cli.demo:demo", "Run the whole product on real digits, with a real Label Studio."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},

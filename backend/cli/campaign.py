@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from backend.cli import shown
+from backend.cli.campaign_looks import LOOKS
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import PLACES, campaign_options, given, server_options
 from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings
@@ -103,6 +104,13 @@ def stop(campaign_id: int, as_json: bool, **options: Any) -> None:
     _steer("request_stop", campaign_id, as_json, options)
 
 
+@_command("approve")
+@_id
+def approve(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Say yes to the machine labels that wait to be written (approve_write_back)."""
+    _steer("approve", campaign_id, as_json, options)
+
+
 @_command("set")
 @_id
 @campaign_options(defaults={})
@@ -112,6 +120,22 @@ def set_settings(campaign_id: int, as_json: bool, **options: Any) -> None:
     if not changes:
         raise InvalidValue("no setting was given, such as --target-error 0.03")
     _steer("change_settings", campaign_id, as_json, options, changes)
+
+
+@_command("label-all")
+@_id
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def label_all(campaign_id: int, as_json: bool, yes: bool, **options: Any) -> None:
+    """Leave everything that is left to people; the machine labels nothing."""
+    from backend.services.label_all import label_all as leave
+
+    with opened(given(options, ServerSettings)) as house:
+        house.store.campaign(campaign_id)
+        if not yes:
+            click.confirm(f"Let people label everything that is left of campaign {campaign_id}?", abort=True, err=True)
+        said = leave(house.store, campaign_id, now(), by=_by())
+        house.wake(campaign_id, "label-all")
+        _say(house, campaign_id, [said], as_json)
 
 
 @_command("rollback")
@@ -133,6 +157,10 @@ def rollback(campaign_id: int, as_json: bool, yes: bool, **options: Any) -> None
         else:
             kept = f"; {done.n_kept:,} were kept, since a person has edited them" if done.n_kept else ""
             click.echo(f"campaign {campaign_id} is rolled back: {done.n_removed:,} machine labels removed{kept}")
+
+
+for look in LOOKS:
+    campaign.add_command(look)
 
 
 def _steer(action: str, campaign_id: int, as_json: bool, options: dict[str, Any], *arguments: Any) -> None:

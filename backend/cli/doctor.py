@@ -59,11 +59,10 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
     from backend.services.doctor import Patient
 
     settings = house.settings
-    client, inspector, trouble = None, None, ""
+    client, inspector, trouble, token = None, None, "", ""
     try:
-        client = stack.enter_context(wiring.label_studio(settings))
-        assert settings.label_studio_token is not None  # wiring has checked it
-        connection = Connection(settings.label_studio_url, settings.label_studio_token.get_secret_value())
+        client, token = stack.enter_context(wiring.label_studio(settings)), settings.token()
+        connection = Connection(settings.label_studio_url, token)
         stack.callback(connection.close)
         inspector = Inspector(connection)
     except InvalidValue as error:
@@ -77,7 +76,6 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
         if reply.status_code != httpx.codes.OK:
             raise MCALError(f"{settings.public_url}/health answers {reply.status_code}")
 
-    token = "" if settings.label_studio_token is None else settings.label_studio_token.get_secret_value()
     return Patient(
         settings_error=trouble,
         label_studio=client,

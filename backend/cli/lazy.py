@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import click
 
+# Number crunching in this process takes turns between torch, which uses every core, and numpy on small arrays. Idle OpenMP threads that
+# spin, and OpenBLAS threads of numpy's own, only keep torch's from running. Both libraries read these once, when they are loaded.
+SHARED_CORES = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
+
 
 class Lazy(NamedTuple):
-    """``module:attribute`` of a command, and the line that the group's help has for it."""
+    """``module:attribute`` of a command, the line that the group's help has for it, and what the environment needs before its import."""
 
     target: str
     help: str
+    environment: Mapping[str, str] = {}
 
 
 class LazyGroup(click.Group):
@@ -29,6 +35,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._lazy:
             return None
+        for name, value in self._lazy[cmd_name].environment.items():
+            os.environ.setdefault(name, value)
         module, attribute = self._lazy[cmd_name].target.split(":")
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)

@@ -21,7 +21,7 @@ def serve(allow_open: bool, **options: Any) -> None:
     The work itself is done by mcal worker.
     """
     with opened(given(options, ServerSettings)) as house:
-        from backend.cli.logs import start_logging
+        from backend.cli.logs import announcing, start_logging
         from backend.web.app import create_app
         from backend.web.server import check_exposure
         from backend.web.server import serve as serve_app
@@ -29,6 +29,7 @@ def serve(allow_open: bool, **options: Any) -> None:
         from backend.worker import stopping_on_signals
 
         start_logging(house.settings)
+        say = announcing(house.settings)
         check_exposure(house.settings.host, protected=house.settings.basic_auth_user is not None, allow_open=allow_open)
         stop = threading.Event()
         with (
@@ -42,5 +43,5 @@ def serve(allow_open: bool, **options: Any) -> None:
                 stop,
                 protected=deps.access.protected,
                 allow_open=allow_open,
-                listening=lambda host, port: click.echo(f"mcal serves http://{host}:{port} for {house.settings.label_studio_url}"),
+                listening=lambda host, port: say(f"mcal serves http://{host}:{port} for {house.settings.label_studio_url}"),
             )

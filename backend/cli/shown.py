@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import click
 from rich.console import Console
@@ -13,12 +13,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.services import facts
+from backend.services.classes import Share
+from backend.services.names import title_of
 from backend.services.report import make_report
 from backend.services.state import State, derive
 from backend.services.status import sentence
+from backend.services.view import View, campaign_view
 from backend.store import Store
 from mcal_engine.errors import MCALError
 
+SHOWN: tuple[Literal["title", "pace", "labour", "annotators", "classes"], ...] = ("title", "pace", "labour", "annotators", "classes")
 WIDE = 140  # columns where output is not a terminal, whose width nobody knows
 
 
@@ -50,31 +54,70 @@ def campaigns(store: Store, now: datetime, *, as_json: bool) -> None:
     if not rows:
         click.echo("there are no campaigns yet; mcal campaign create starts one")
         return
-    table = Table("campaign", "project", "started", "phase", "doing", box=None, header_style="bold")
+    table = Table("campaign", "project", "title", "started", "phase", "doing", box=None, header_style="bold")
     for row in rows:
         table.add_row(
-            str(row["campaign"]), str(row["project"]), row["created_at"][:16].replace("T", " "), row["phase"], escape(row["sentence"])
+            str(row["campaign"]),
+            str(row["project"]),
+            escape(row["title"]),
+            row["created_at"][:16].replace("T", " "),
+            row["phase"],
+            escape(row["sentence"]),
         )
     new_console().print(table)
 
 
 def campaign(store: Store, campaign_id: int, now: datetime, *, as_json: bool) -> None:
     """One campaign: where it stands, its settings, its rounds."""
-    state = state_of(store, campaign_id, now)
-    found = dict(make_report(state, now))
-    settings = state.wanted.model_dump(mode="json")
+    known = facts.load(store, campaign_id)
+    state = derive(known, now)
+    view = campaign_view(state, known.campaign, known.events, now)
+    found = dict(view["report"])
+    settings = view["settings"]
     if as_json:
-        print_json(_row(store, campaign_id, now) | {"settings": settings, "progress": _progress(state), "report": found})
+        more = {name: view[name] for name in SHOWN}
+        print_json(_row(store, campaign_id, now) | {"settings": settings, "progress": _progress(state), "report": found} | more)
         return
     console = new_console()
-    console.print(f"[bold]campaign {campaign_id}[/] on project {state.project_id}: {escape(sentence(state))}")
+    title = f" ({escape(state.title)})" if state.title else ""
+    console.print(f"[bold]campaign {campaign_id}[/] on project {state.project_id}{title}: {escape(sentence(state))}")
     if found["sentence"]:
         console.print(found["sentence"], markup=False)
+    for line in people_lines(view):
+        console.print(line, markup=False)
     console.print(_rounds(found))
+    if view["annotators"]:
+        console.print(_annotators(view))
+    if view["labour"]["kinds"]:
+        console.print(_lead_times(view))
+    if view["classes"]:
+        console.print(_classes(view))
     table = Table("setting", "value", box=None, header_style="bold")
     for name, value in settings.items():
         table.add_row(name, escape(_text(value)))
     console.print(table)
+
+
+def people_lines(view: View) -> list[str]:
+    """What is left for people and what a label costs them, in sentences."""
+    pace, work, settings = view["pace"], view["labour"], view["settings_in_force"]
+    lines = []
+    if pace["n_left"]:
+        hours = "" if pace["work_hours_left"] is None else f", {pace['work_hours_left']:,.1f} h of work"
+        day = f"{pace['labels_today']:,} labels by {pace['people_today']} people in the last 24 h"
+        done = (
+            f"at that pace done by {pace['finish_at'][:16].replace('T', ' ')} UTC"
+            if pace["finish_at"]
+            else "too few to tell when it is done"
+        )
+        lines.append(f"left for people: {pace['n_left']:,} labels{hours}; {day}: {done}")
+    if work["seconds_per_label"] is not None:
+        cut = f"{work['n']:,} lead times, {work['n_capped']:,} of them cut to {work['cap']:g} medians"
+        line = f"a label takes {work['seconds_per_label']:.1f} s ({cut})"
+        if work["price_per_label"] is not None:
+            line += f": {work['price_per_label']:.3g} {settings['currency']} at {work['price_per_hour']:g} per hour"
+        lines.append(line)
+    return lines
 
 
 def report(found: Mapping[str, Any], console: Console | None = None) -> None:
@@ -90,7 +133,11 @@ def report(found: Mapping[str, Any], console: Console | None = None) -> None:
     table.add_row(
         "human labels paid", f"{found['human_labels']:,}", f"{found['duplicates']:,} of them repeats" if found["duplicates"] else ""
     )
-    table.add_row("human cost", f"{found['human_cost']:,.2f} {money}", f"at {found['price_per_label']:g} per label")
+    work = found.get("labour")
+    paid = f"at {found['price_per_label']:g} per label"
+    if work is not None:
+        paid = f"{work['hours']:,.1f} h at {work['price_per_hour']:g} per hour; idle lead times cut to {work['cap']:g} medians"
+    table.add_row("human cost", f"{found['human_cost']:,.2f} {money}", paid)
     trained = f"{found['training_seconds']:,.0f} s at {found['machine_price_per_hour']:g} per hour"
     table.add_row("training cost", f"{found['training_cost']:,.2f} {money}", trained)
     table.add_row("total cost", f"{found['total_cost']:,.2f} {money}", f"people alone: {found['human_only_cost']:,.2f} {money}")
@@ -108,6 +155,7 @@ def _row(store: Store, campaign_id: int, now: datetime) -> dict[str, Any]:
     known = store.campaign(campaign_id)
     row: dict[str, Any] = {"campaign": known.id, "project": known.project_id, "label_studio_url": known.label_studio_url}
     row["created_at"] = known.created_at.isoformat()
+    row["title"] = title_of(store, campaign_id)
     try:
         state = state_of(store, campaign_id, now)
     except MCALError as error:  # one broken history must not hide the others
@@ -131,6 +179,39 @@ def _rounds(found: Mapping[str, Any]) -> Table:
         saves = "" if plan is None else f"{1 - plan['total_cost'] / found['human_only_cost']:.0%}"
         table.add_row(str(row["round"]), f"{row['n_labels_paid']:,}", f"{row['n_train']:,}", total, saves, escape(row["sentence"]))
     return table
+
+
+def _annotators(view: View) -> Table:
+    table = Table("annotator", "labels", "last 24 h", "per hour at work", "median time", box=None, header_style="bold")
+    for row in view["annotators"]:
+        pace = "" if row["labels_per_hour"] is None else f"{row['labels_per_hour']:,.0f}"
+        time = "" if row["median_lead_time"] is None else f"{row['median_lead_time']:.1f} s"
+        table.add_row(escape(row["name"] or f"#{row['annotator']}"), f"{row['labels']:,}", f"{row['today']:,}", pace, time)
+    return table
+
+
+def _lead_times(view: View) -> Table:
+    table = Table("queue", "labels", "mean", "median", "middle half", "suggestion kept", box=None, header_style="bold")
+    for row in view["labour"]["kinds"]:
+        name = row["kind"] + (", with suggestion" if row["assisted"] else "")
+        middle = f"{row['low']:.1f} to {row['high']:.1f} s"
+        kept = "" if row["kept"] is None else f"{row['kept']:.0%}"
+        table.add_row(name, f"{row['n']:,}", f"{row['mean']:.1f} s", f"{row['median']:.1f} s", middle, kept)
+    return table
+
+
+def _classes(view: View) -> Table:
+    table = Table("choice", "people", "machine", "wrong on T", "T to the machine", "wrongly", "wrong in V", box=None, header_style="bold")
+    for row in view["classes"]:
+        shares = (row["wrong"], row["to_machine"], row["machine_wrong"], row["sample"])
+        table.add_row(escape(row["choice"]), f"{row['human']:,}", f"{row['machine']:,}", *map(_share, shares))
+    return table
+
+
+def _share(found: Share) -> str:
+    if found["low"] is None or found["high"] is None:
+        return ""
+    return f"{found['count']:,} of {found['n']:,} ({found['low']:.0%} to {found['high']:.0%})"
 
 
 def _parts(found: Mapping[str, Any]) -> str:

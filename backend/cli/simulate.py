@@ -1,4 +1,4 @@
-"""``mcal simulate`` and ``mcal bench``: what campaigns cost on data that is already labelled."""
+"""``mcal simulate``: what a campaign costs on data that is already labelled."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import Any
 
 import click
 
-from backend.cli.bench import bench
 from backend.cli.simulate_options import FILE, cache_folder, data_options, make_spec, spec_options
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
-
-__all__ = ["bench", "simulate"]
 
 
 @click.command()
 @data_options
 @click.option("--preset", default="default", show_default=True, help="default (ours) or paper (its constants, T = 5 %, estimate).")
+@click.option("--shuffle-labels", is_flag=True, help="Give every item another one's label: a hopeless case, to see what it costs.")
 @click.option("--baselines", is_flag=True, help="Also play people alone, plain active learning, the paper's preset and random draws.")
 @click.option("--json", "json_file", type=FILE, help="Write the report there.")
 @click.option("--html", "html_file", type=FILE, help="Write the report with its plots there, as one file that needs no network.")
@@ -31,6 +29,7 @@ def simulate(
     cache_dir: Path | None,
     device: str,
     preset: str,
+    shuffle_labels: bool,
     baselines: bool,
     json_file: Path | None,
     html_file: Path | None,
@@ -49,7 +48,10 @@ def simulate(
         if file is not None and not file.absolute().parent.is_dir():
             raise InvalidValue(f"the folder {file.parent} of {file.name} does not exist")
     data = datasets.read(data_path)
-    ids = datasets.subset(data, items, _seed(settings), per_class)
+    seed = _seed(settings)
+    if shuffle_labels:
+        data = datasets.shuffled(data, seed)
+    ids = datasets.subset(data, items, seed, per_class)
     spec = make_spec(preset, len(ids), settings)
     machines = open_machines(data, spec.classifiers, cache_folder(cache_dir), device)
     with Bars(len(ids), spec, machines, hidden=quiet) as bars:

@@ -12,19 +12,23 @@ import platformdirs
 from backend.settings import describe_settings
 from mcal_engine.spec import CampaignSpec, preset_values
 
-SERVICES = {"amazon": 0.04, "satyam": 0.003}  # price of one label at Amazon SageMaker and at Satyam, in USD (the paper, section 5)
 ALIASES = {"price_per_label": "--price", "classifiers": "--classifier"}
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option per setting of the engine; they arrive as text, or ``None`` where not given."""
+    """One option per setting of the engine; they arrive as text, or ``None`` where not given. Lists may be given piece by piece."""
     for setting in reversed(describe_settings(CampaignSpec)):
         flags = ["--" + setting.name.replace("_", "-"), *([ALIASES[setting.name]] if setting.name in ALIASES else []), setting.name]
         default = "" if setting.default in {"required", "empty"} else f" [default: {setting.default}]"
         required = " [required, unless the preset has it]" if setting.default == "required" else ""
+        several = CampaignSpec.model_fields[setting.name].annotation == tuple[str, ...]
         command = click.option(
-            *flags, metavar="VALUE", envvar="MCAL_" + setting.name.upper(), help=setting.description + default + required
+            *flags,
+            metavar="VALUE",
+            multiple=several,
+            envvar="MCAL_" + setting.name.upper(),
+            help=setting.description + (" May be given several times." if several else "") + default + required,
         )(command)
     return command
 
@@ -46,11 +50,10 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_spec(preset: str, n_items: int, given: dict[str, Any]) -> CampaignSpec:
-    """Settings of the preset with what was given on top; a price may be a service's name."""
-    values = {name: value for name, value in given.items() if value is not None}
-    price = values.get("price_per_label")
-    if isinstance(price, str) and price.lower() in SERVICES:
-        values["price_per_label"] = SERVICES[price.lower()]
+    """Settings of the preset with what was given on top."""
+    values = {
+        name: ",".join(value) if isinstance(value, tuple) else value for name, value in given.items() if value is not None and value != ()
+    }
     return CampaignSpec.parse(preset_values(preset, n_items) | values)
 
 

@@ -75,11 +75,12 @@ def print_report(found: dict[str, Any], notes: Sequence[str]) -> None:
     table.add_row("by people", f"{found['human_items']:,} ({found['human_items'] / found['n_items']:.1%}): {by_people}")
     table.add_row("by the machine", f"{found['n_machine']:,} ({found['n_machine'] / found['n_items']:.1%})")
     table.add_row("total cost", f"{found['total_cost']:,.2f} {money}, of it {found['training_cost']:,.2f} for training")
+    if found["budget"] is not None:
+        table.add_row("budget", f"{found['budget']:,.2f} {money}")
     table.add_row("people alone", f"{found['human_only_cost']:,.2f} {money}")
     table.add_row("savings", f"{found['savings']:.1%}")
-    table.add_row(
-        "error of all items", f"{_promise(found)}; in truth {found['true_overall_error']:.2%} (target {found['target_error']:.2%})"
-    )
+    aim = f" (target {found['target_error']:.2%})" if found["budget"] is None else ""
+    table.add_row("error of all items", f"{_promise(found)}; in truth {found['true_overall_error']:.2%}{aim}")
     table.add_row("ended because", escape(found["sentence"]))
     rounds = f"{len(found['rounds'])} rounds, {found['wall_seconds']:,.0f} s here, {found['training_seconds']:,.0f} s of training charged"
     table.add_row("time", f"{rounds}, {found['peak_memory_mb']:,.0f} MB at most")

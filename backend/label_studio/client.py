@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-from label_studio_sdk import LabelStudio
-from label_studio_sdk.core.api_error import ApiError
 
 from backend.label_studio import wire
 from backend.label_studio.images import MediaFetcher
 from backend.label_studio.port import LabelControl, LabelStudioError, Prediction, Project, Task, User
 from backend.label_studio.transport import Connection, detail_of, unreachable
+
+if TYPE_CHECKING:
+    from label_studio_sdk import LabelStudio
 
 PAGE = 1000  # tasks per page: about 0.7 s with annotations
 IDS_PER_QUERY = 250  # ids travel in the URL, which proxies cut at 8 kB
@@ -42,6 +44,7 @@ class LabelStudioClient:
         token: Personal Access Token, or a legacy token where the organization allows them.
         timeout: seconds for an ordinary call; bulk calls get ten minutes.
         allowed_private_hosts: names or networks outside Label Studio that may be asked for images though their address is private.
+        public_url: Label Studio's address in people's browsers, which tasks may name their images by.
         transport: where requests go, for tests.
     """
 
@@ -52,16 +55,23 @@ class LabelStudioClient:
         *,
         timeout: float = 60.0,
         allowed_private_hosts: Sequence[str] = (),
+        public_url: str | None = None,
         transport: httpx.BaseTransport | None = None,
         first_pause: float = 0.3,
     ) -> None:
         self._http = Connection(url, token, timeout=timeout, transport=transport, first_pause=first_pause)
         self.url = self._http.base_url
+        self._media = MediaFetcher(self._http, allowed_private_hosts=allowed_private_hosts, public_url=public_url)
+
+    @cached_property
+    def _sdk(self) -> LabelStudio:
+        """Made at the first call: to import it takes seconds, which the start of a server need not wait for."""
+        from label_studio_sdk import LabelStudio
+
         # Our own client signs and retries; the SDK gets a placeholder, which TokenAuth overwrites, and no retries of its own.
-        self._sdk = LabelStudio(  # type: ignore[no-untyped-call]
+        return LabelStudio(  # type: ignore[no-untyped-call]
             base_url=self.url, api_key="signed-by-transport", httpx_client=self._http.client, max_retries=0
         )
-        self._media = MediaFetcher(self._http, allowed_private_hosts=allowed_private_hosts)
 
     def close(self) -> None:
         """Close all connections."""
@@ -71,6 +81,11 @@ class LabelStudioClient:
     def current_user(self) -> User:
         """The user whose token this is."""
         return wire.user(self._ask(lambda: self._sdk.users.whoami().model_dump(), "who am I"))
+
+    def users(self) -> list[User]:
+        """Everybody in the organization."""
+        found: list[Any] = self._ask(self._sdk.users.list, "users")
+        return [wire.user(each.model_dump()) for each in found]
 
     def version(self) -> str:
         """Label Studio's release, e.g. ``1.23.2``."""
@@ -201,6 +216,8 @@ class LabelStudioClient:
 
     def _ask(self, call: Callable[[], T], what: str) -> T:
         """Run an SDK call with our errors."""
+        from label_studio_sdk.core.api_error import ApiError
+
         try:
             return call()
         except ApiError as error:

@@ -28,15 +28,16 @@ class MediaFetcher:
 
     ============================  =============================================================================
     ``/data/…``                   Label Studio's own files: uploads and local files, with its token
-    ``http(s)://`` Label Studio   the same
+    ``http(s)://`` Label Studio   the same, also where it is named as browsers reach it (``public_url``)
     ``http(s)://`` elsewhere      without the token; private addresses only if allowed, judged at every redirect
     ``s3://``, ``gs://``, …       through Label Studio's proxy; the presigned address it may send us to gets no token
     ``data:``                     decoded here
     ============================  =============================================================================
     """
 
-    def __init__(self, connection: Connection, *, allowed_private_hosts: Sequence[str] = ()) -> None:
+    def __init__(self, connection: Connection, *, allowed_private_hosts: Sequence[str] = (), public_url: str | None = None) -> None:
         self._connection = connection
+        self._public = None if public_url is None else f"{public_url.rstrip('/')}/"
         self._home = httpx.URL(connection.base_url)
         self._outside = httpx.Client(transport=GuardedTransport(AllowedHosts(allowed_private_hosts)), timeout=_OUTSIDE_TIMEOUT)
 
@@ -51,6 +52,8 @@ class MediaFetcher:
             MediaError: this image cannot be had.
             LabelStudioError: Label Studio itself cannot be reached or refuses the token, so that no image can be had.
         """
+        if self._public is not None and reference.startswith(self._public):
+            reference = reference.removeprefix(self._public[:-1])  # its path: from here, Label Studio has another address
         scheme = reference.partition(":")[0].lower() if ":" in reference else ""
         if scheme == "data":
             return _decode_data_uri(reference, max_bytes)
@@ -124,7 +127,8 @@ class MediaFetcher:
             raise MediaError(f"Label Studio, {url.path}: no such upload", retryable=False)
         if not response.is_success:
             where = f"Label Studio, {url.path}" if trusted else url.host
-            raise MediaError(f"{where}: answered {status}", retryable=status in (408, 425, 429) or status >= 500)
+            # 424 is what Label Studio answers when the cloud storage behind it fails, for a while or because the object is gone.
+            raise MediaError(f"{where}: answered {status}", retryable=status in (408, 424, 425, 429) or status >= 500)
         if response.headers.get("content-encoding", "identity") != "identity":
             raise MediaError(f"{url.host}: sent the image compressed though asked not to", retryable=False)
 

@@ -35,6 +35,7 @@ class MediaError(MCALError):
 class User:
     id: int
     email: str
+    name: str = ""  # as Label Studio shows it; "" where the user gave none
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,9 @@ class LabelStudioPort(Protocol):
     """Every method raises :class:`LabelStudioError` when Label Studio cannot be reached or refuses."""
 
     def current_user(self) -> User: ...
+
+    def users(self) -> list[User]:
+        """Everybody in the organization."""
 
     def version(self) -> str: ...
 

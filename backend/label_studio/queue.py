@@ -1,7 +1,8 @@
 """Serves people exactly one batch, in order, and then nothing: the queue recipe on top of Label Studio's label stream.
 
 Under "Uncertainty sampling" Label Studio serves the tasks that hold a prediction of the project's ``model_version``, lowest score
-first. So a batch is one version whose predictions are empty (they show nothing) and scored by rank. When the batch is used up, Label
+first. So a batch is one version whose predictions are scored by rank, and empty, so that they show nothing; only where people are to be
+helped do some of them carry a choice, which Label Studio then preselects. When the batch is used up, Label
 Studio would serve random tasks; one more task, the sentinel, prevents it: it holds a prediction with the highest score and is locked by
 the service user, so that the version never runs out and yet nothing of it can be served.
 
@@ -11,7 +12,7 @@ can be deleted. :func:`keep_sentinel` repairs all of that; call it regularly whi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -47,6 +48,7 @@ def publish(
     sentinel_ids: Iterable[int],
     control: LabelControl,
     now: datetime,
+    suggestions: Mapping[int, str] | None = None,
 ) -> Sentinel | None:
     """Serve ``task_ids`` in this order, then nothing. Idempotent: what is already there is left; a longer list extends the queue.
 
@@ -55,6 +57,7 @@ def publish(
         task_ids: the whole batch in serving order, what was published before included; tasks that are gone are passed over.
         sentinel_ids: candidates for the sentinel, best first: the one in use when extending or resuming; none may be in ``task_ids``.
         now: the time that goes into the sentinel's ``locked_at``.
+        suggestions: task → choice that is preselected for people; all other tasks show nothing.
 
     Returns:
         The sentinel that is locked now; keep it. None if no candidate was left: right only when the batch holds all unlabelled tasks.
@@ -67,9 +70,9 @@ def publish(
     wanted = {task_id: score(rank) for rank, task_id in enumerate(task_ids)}
     if sentinel is not None:
         wanted[sentinel.task_id] = SENTINEL_SCORE
-    _import_missing(port, project_id, model_version, wanted, control)
+    _import_missing(port, project_id, model_version, wanted, control, suggestions or {})
     # The version can only be set once predictions of it exist; the flag alone would blank the version, so all go in one call.
-    port.update_project(project_id, sampling=UNCERTAINTY, show_collab_predictions=False, model_version=model_version)
+    port.update_project(project_id, sampling=UNCERTAINTY, show_collab_predictions=bool(suggestions), model_version=model_version)
     return sentinel
 
 
@@ -113,9 +116,26 @@ def close(port: LabelStudioPort, project_id: int, model_version: str) -> None:
     port.delete_predictions(project_id, model_version)
 
 
-def serve_rest(port: LabelStudioPort, project_id: int, sentinel_id: int | None) -> None:
-    """Serve every unlabelled task, in order of ids: right once everything else is labelled. Gives the sentinel to people as well."""
-    port.update_project(project_id, sampling=SEQUENTIAL, show_collab_predictions=False, model_version="")
+def serve_rest(
+    port: LabelStudioPort,
+    project_id: int,
+    sentinel_id: int | None,
+    *,
+    model_version: str,
+    control: LabelControl,
+    suggestions: Mapping[int, str] | None = None,
+) -> None:
+    """Serve every unlabelled task, in order of ids: right once everything else is labelled. Gives the sentinel to people as well.
+
+    Args:
+        model_version: name for the suggestions; nobody else may use it.
+        suggestions: task → choice that is preselected for people; all other tasks show nothing.
+    """
+    if suggestions:
+        _import_missing(port, project_id, model_version, dict.fromkeys(suggestions, score(0)), control, suggestions)
+        suggestions = {task: suggestions[task] for task in port.predicted_task_ids(project_id, model_version, among=list(suggestions))}
+    shown = model_version if suggestions else ""  # Label Studio refuses a version without predictions
+    port.update_project(project_id, sampling=SEQUENTIAL, show_collab_predictions=bool(suggestions), model_version=shown)
     if sentinel_id is not None:
         port.release_task(project_id, sentinel_id)
 
@@ -140,11 +160,18 @@ def _lock_one_of(port: LabelStudioPort, project_id: int, candidates: Iterable[in
     return None
 
 
-def _import_missing(port: LabelStudioPort, project_id: int, model_version: str, wanted: dict[int, float], control: LabelControl) -> None:
+def _import_missing(
+    port: LabelStudioPort,
+    project_id: int,
+    model_version: str,
+    wanted: dict[int, float],
+    control: LabelControl,
+    suggestions: Mapping[int, str] | None = None,
+) -> None:
     there = set(port.predicted_task_ids(project_id, model_version, among=list(wanted)))
     missing = [task_id for task_id in wanted if task_id not in there]
     alive = {task.id for task in port.tasks_by_id(project_id, control, missing)}
-    rows = [Prediction(task_id, wanted[task_id]) for task_id in missing if task_id in alive]
+    rows = [Prediction(task_id, wanted[task_id], (suggestions or {}).get(task_id)) for task_id in missing if task_id in alive]
     if rows:
         port.import_predictions(project_id, model_version, rows, control)
 

@@ -36,8 +36,9 @@ _PROVENANCE_MARK = "MCAL "
 
 
 def user(data: Mapping[str, Any]) -> User:
-    """``GET /api/current-user/whoami``."""
-    return User(id=_known(data, "id", "user"), email=data.get("email") or "")
+    """``GET /api/current-user/whoami``, or a row of ``GET /api/users``."""
+    name = " ".join(part for part in (data.get("first_name"), data.get("last_name")) if part)
+    return User(id=_known(data, "id", "user"), email=data.get("email") or "", name=name.strip())
 
 
 def project(data: Mapping[str, Any]) -> Project:

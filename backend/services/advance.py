@@ -11,7 +11,9 @@ from datetime import timedelta
 
 from backend.label_studio.port import Project
 from backend.services import certify, facts, finalize, prepare, residual, rounds
+from backend.services.labour import record_price
 from backend.services.lease import Lease, hold
+from backend.services.names import learn_names
 from backend.services.open_campaign import Unfit, open_campaign
 from backend.services.ports import Services
 from backend.services.publish import guard, serve
@@ -23,7 +25,7 @@ from mcal_engine.types import Certify, MachineLabel
 logger = logging.getLogger(__name__)
 
 FULL_CHECK_EVERY = timedelta(minutes=5)
-WAITING = (Phase.COLLECTING, Phase.CERTIFYING, Phase.RESIDUAL)  # for people
+WAITING = (Phase.COLLECTING, Phase.CERTIFYING, Phase.AWAITING_APPROVAL, Phase.RESIDUAL)  # for people
 CONFLICTS = 5  # decisions in a row that others' events may overtake: an admin's settings, a pause
 
 
@@ -77,6 +79,7 @@ class _Loop:
 
     def step(self) -> bool:
         state = self.state()
+        self.services.seen(state)
         if state.phase in ENDED or (state.halt is not None and not state.halt.mends_itself):
             return False
         if state.stage == Phase.REQUESTED:
@@ -85,6 +88,7 @@ class _Loop:
         trouble = check_project(project, state) or self._other_user(state)
         if trouble is None:
             state = self._reconcile(state, project)
+            self.services.seen(state)
             trouble = labelled_by_hand(state)
         if self._in_trouble(state, trouble):
             return False
@@ -93,6 +97,8 @@ class _Loop:
         if state.phase == Phase.PAUSED:
             guard(self.services, state, project)
             return False
+        if learn_names(self.services, state, project):
+            state = self.state()
         if serve(self.services, state, project):
             return True
         going = self._act(state, project)
@@ -121,11 +127,11 @@ class _Loop:
             case Phase.CERTIFICATE_DUE:
                 state = self._reconcile(state, project, full=True)
                 if state.phase == Phase.CERTIFICATE_DUE:
-                    certify.commit_outcome(state, certify.frozen_order(self.services, state)).store(self.services.store)
+                    certify.commit_outcome(self.services, state).store(self.services.store)
                 return True
             case Phase.WRITING_BACK:
                 finalize.write_machine_labels(self.services, state, self.lease.check)
-                finalize.commit_written(self.state()).store(self.services.store)
+                finalize.commit_written(self.services, self.state()).store(self.services.store)
                 return True
             case Phase.RESIDUAL if not state.residual:
                 state = self._reconcile(state, project, full=True)
@@ -205,12 +211,14 @@ class _Loop:
             state = self._reconcile(self.state(), project, full=full)
             if state.queue is None or trained.state.queue is None or state.queue.model_version != trained.state.queue.model_version:
                 return  # another worker has decided meanwhile
-            decision = rounds.decide(trained, state)
-            if isinstance(decision, Certify | MachineLabel) and not full:
-                full = True  # what is frozen must be free of tasks that are gone
-                state = self._reconcile(state, project, full=True)
-                decision = rounds.decide(trained, state)
             try:
+                if record_price(self.services.store, state):
+                    state = self.state()
+                decision = rounds.decide(trained, state)
+                if isinstance(decision, Certify | MachineLabel) and not full:
+                    full = True  # what is frozen must be free of tasks that are gone
+                    state = self._reconcile(state, project, full=True)
+                    decision = rounds.decide(trained, state)
                 rounds.commit_decision(trained, decision, state).store(self.services.store)
             except Conflict:
                 if attempt == CONFLICTS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from backend.services import draws
 from backend.services.commit import Commit
 from backend.services.frozen_order import digest, final_model_version, planned_labels
 from backend.services.ports import Services
@@ -12,32 +13,32 @@ from backend.store import Frozen
 from mcal_engine import codec, engine
 from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
-from mcal_engine.types import MachineLabel
+from mcal_engine.types import Acquire, MachineLabel
 
 
-def frozen_order(services: Services, state: State) -> list[Frozen]:
-    """The frozen pool of the current look.
+def frozen_order(services: Services, state: State, look: int) -> list[Frozen]:
+    """The frozen pool of a look.
 
     Raises:
         HistoryError: it is not, to the bit, what was frozen.
     """
-    rows = services.store.frozen(state.campaign_id, state.look)
-    promised = services.store.events(state.campaign_id, kinds=("frozen",))[-1].payload["digest"]
+    rows = services.store.frozen(state.campaign_id, look)
+    frozen = services.store.events(state.campaign_id, kinds=("frozen",))
+    promised = next((event.payload["digest"] for event in reversed(frozen) if event.payload["look"] == look), None)
     if digest(rows) != promised:
-        raise HistoryError(f"campaign {state.campaign_id}: the frozen predictions of look {state.look} have been changed since")
+        raise HistoryError(f"campaign {state.campaign_id}: the frozen predictions of look {look} have been changed since")
     return rows
 
 
 def sample(state: State) -> dict[int, int | None]:
     """V's labels; ``None`` for every item that has none (skipped, deleted, not answered in time): these count as errors."""
-    drawn = [task for task, role in state.roles.items() if role == "certificate"]
-    items = {task: state.items[task] for task in drawn}
+    items = {task: state.items[task] for task in state.sample}
     return {task: None if item.deleted else item.label for task, item in items.items()}
 
 
-def commit_outcome(state: State, rows: list[Frozen]) -> Commit:
-    """The transaction that decides the certificate: what V said, the decision, and S* or the rest that follows from it."""
-    answered = sample(state)
+def commit_outcome(services: Services, state: State) -> Commit:
+    """The transaction that decides the certificate: what V said, the decision, and what follows from it."""
+    rows, answered = frozen_order(services, state, state.look), sample(state)
     seen = outcome(
         state.look,
         np.array([row.task_id for row in rows], dtype=np.int64),
@@ -48,11 +49,19 @@ def commit_outcome(state: State, rows: list[Frozen]) -> Commit:
     decision = engine.decide(state.settings, [*state.history, seen], stop_requested=state.stop_requested_by is not None)
     commit = Commit(state)
     commit.close_queue("the certificate sample is answered")
-    commit.event("outcome", outcome=codec.to_json(seen), n_without_label=sum(label is None for label in answered.values()))
+    commit.event(
+        "outcome",
+        outcome=codec.to_json(seen),
+        n_without_label=sum(label is None for label in answered.values()),
+        choices=[rows[rank].choice for rank in seen.ranks.tolist()],
+    )
     commit.decision(decision, "outcome")
     if isinstance(decision, MachineLabel):
-        planned = planned_labels(state, rows, decision.n_ranked, state.look)
-        commit.write_back(final_model_version(state.campaign_id, state.look), state.look, planned)
+        chosen = rows if decision.look == state.look else frozen_order(services, state, decision.look)
+        planned = planned_labels(state, chosen, decision.n_ranked, decision.look)
+        commit.write_back(final_model_version(state.campaign_id, decision.look), decision.look, planned)
+    elif isinstance(decision, Acquire):
+        commit.open(draws.nothing_asked(state))
     else:
-        commit.leave_rest_to_people()
+        commit.leave_rest_to_people({row.task_id: row.choice for row in rows})
     return commit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,8 +45,9 @@ class Commit:
             if task not in self.state.roles and item is not None and not item.deleted and item.label is not None:
                 self.assignments.append(Assignment(task, "train", queue.round, rank))
 
-    def leave_rest_to_people(self) -> None:
-        self.open(draws.residual_queue(self.state))
+    def leave_rest_to_people(self, predicted: Mapping[int, int] | None = None) -> None:
+        """``predicted``: task → class, which people are shown where they are to be assisted."""
+        self.open(draws.residual_queue(self.state, predicted or {}))
 
     def write_back(self, model_version: str, look: int, rows: Sequence[MachineLabel]) -> None:
         self.event("write_back_started", model_version=model_version, look=look, n=len(rows))

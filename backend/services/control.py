@@ -48,6 +48,25 @@ def request_stop(store: Store, campaign_id: int, now: datetime, *, by: str) -> s
     return f"campaign {campaign_id} stops its search at the next decision; test labels that were asked for are still needed"
 
 
+def approve(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
+    """Say yes to the machine labels that wait to be written. Returns a sentence.
+
+    Raises:
+        InvalidValue: none wait.
+        Conflict: the history is changing too fast.
+    """
+    for _ in range(ATTEMPTS):
+        state = _live(store, campaign_id, now)
+        if state.stage != Phase.AWAITING_APPROVAL:
+            raise InvalidValue(f"campaign {campaign_id} has no machine labels that wait for a yes: it is {state.stage.value}")
+        try:
+            store.append(campaign_id, [NewEvent("write_back_approved", {"by": by})], expected_seq=state.last_seq)
+        except Conflict:
+            continue
+        return f"campaign {campaign_id}: {len(state.machine_labels):,} machine labels are written now"
+    raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
+
+
 def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], now: datetime, *, by: str) -> list[str]:
     """Change some settings, from the next decision on.
 
@@ -76,9 +95,8 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
 
 
 def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
-    strangers = [name for name in after.classifiers if name not in classifiers.names()]
-    if strangers:
-        raise InvalidValue(f"unknown classifier {strangers[0]!r}; known: {', '.join(classifiers.names())}")
+    for name in after.classifiers:
+        classifiers.parse(name)
     fixed = [name for name in changed if name in FIXED]
     if fixed and state.created is not None:
         raise InvalidValue(f"{fixed[0]} cannot change once a campaign has begun: its draws and classes rest on it")
@@ -86,13 +104,15 @@ def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
 
 def _notes(state: State, after: CampaignSettings, changed: list[str]) -> list[str]:
     notes = [f"{name} is {getattr(after, name)} from the next decision on" for name in changed]
+    if "price_per_label" in changed and after.price_per_hour is not None:
+        notes.append("price_per_hour is set: the next decision takes the price per label from lead times, once there are enough of them")
     late = [name for name in changed if name not in OPERATIONAL]
     if late and state.stage in JUDGING:
         notes.append(
             f"the certificate sample was drawn for the settings before: it is judged with target_error {state.settings.target_error:g}, "
             f"since another value would be another look at the same sample; {', '.join(late)} would count for a new one"
         )
-    if late and state.stage in (Phase.WRITING_BACK, Phase.RESIDUAL):
+    if late and state.stage in (Phase.AWAITING_APPROVAL, Phase.WRITING_BACK, Phase.RESIDUAL):
         notes.append(f"the decision has been made: {', '.join(late)} changes nothing in this campaign any more")
     return notes
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from backend.services.queues import Queue, QueueKind
+from backend.services.queues import BLIND, Queue, QueueKind
 from backend.services.state import State
 from backend.store import Assignment, Item
 from mcal_engine.round import Ranking, draw_random
@@ -58,11 +58,24 @@ def as_test(ids: Sequence[int], round: int) -> list[Assignment]:
     return [Assignment(task, "test", round, rank) for rank, task in enumerate(ids)]
 
 
-def train_queue(state: State, decision: Acquire, ranking: Ranking, round: int, more_test: Sequence[int] = ()) -> Queue:
-    """Test items that joined late, then the next batch, then some work-ahead; nobody can tell which is which."""
+def train_queue(
+    state: State,
+    decision: Acquire,
+    ranking: Ranking,
+    round: int,
+    more_test: Sequence[int] = (),
+    predicted: Mapping[int, int] | None = None,
+) -> Queue:
+    """Test items that joined late, then the next batch, then some work-ahead; nobody can tell which is which.
+
+    Args:
+        predicted: task → class that the classifier says. Where people are to be assisted they are shown it for the batch, which leaves
+            the pool for good; not for the work-ahead, which may return to it and be drawn into a sample that must be blind.
+    """
     late = (*waiting_test(state), *more_test)
     n_train = min(decision.n_train, len(ranking.ids))
     ids = (*late, *ranking.ids.tolist())
+    batch = ranking.ids[:n_train].tolist()
     return Queue(
         kind="train",
         round=round,
@@ -74,12 +87,19 @@ def train_queue(state: State, decision: Acquire, ranking: Ranking, round: int, m
         scores=(*(None for _ in late), *ranking.scores.tolist()),
         test_ids=tuple(ranking.test_ids.tolist()),
         test_scores=tuple(score if math.isfinite(score) else None for score in ranking.test_scores.tolist()),
+        suggestions=_suggested(state, batch, predicted or {}),
     )
 
 
 def served(decision: Acquire, state: State) -> int:
     """How many ranked items the next queue holds: the batch and the work-ahead behind it."""
     return decision.n_train + math.ceil(state.settings.work_ahead * decision.n_train)
+
+
+def nothing_asked(state: State) -> Queue:
+    """After a look that was gone on from: the sample's labels are B's now, and the next training needs no others."""
+    note = "The certificate sample's labels are training labels now; the classifiers are trained anew."
+    return Queue("train", len(state.observations), model_version(state, "train"), (), 0, next_sentinel(state, ()), note=note)
 
 
 def random_queue(state: State, n: int, round: int, note: str) -> Queue:
@@ -106,10 +126,26 @@ def certificate_queue(state: State, look: int, round: int, n: int, pool: IntArra
     return queue, [Assignment(task, "certificate", round, rank) for rank, task in enumerate(drawn)]
 
 
-def residual_queue(state: State) -> Queue:
-    """The rest: everything without a label, in the order in which Label Studio serves it by itself under sequential sampling."""
+def residual_queue(state: State, predicted: Mapping[int, int]) -> Queue:
+    """The rest: everything without a label, in the order in which Label Studio serves it by itself under sequential sampling.
+
+    ``predicted``: task → class; shown where people are to be assisted.
+    """
     rest = tuple(item.task_id for item in state.unlabelled)
-    return Queue("residual", len(state.observations), model_version(state, "residual"), rest, len(rest))
+    return Queue(
+        "residual",
+        len(state.observations),
+        model_version(state, "residual"),
+        rest,
+        len(rest),
+        suggestions=_suggested(state, rest, predicted),
+    )
+
+
+def _suggested(state: State, ids: Sequence[int], predicted: Mapping[int, int]) -> dict[int, int]:
+    if state.settings.assisted_labelling == "off":
+        return {}
+    return {task: predicted[task] for task in ids if task in predicted and state.roles.get(task) not in BLIND}
 
 
 def waiting_test(state: State) -> tuple[int, ...]:

@@ -38,7 +38,7 @@ def estimate(settings: CampaignSettings, n_items: int, n_classes: int) -> Estima
     pool = max(n_items - first.n_test - first.n_train, 0)
     smallest = None
     if settings.guarantee == "certified" and pool:
-        level = certificate.level_of_look(settings.confidence_level, 1)
+        level = certificate.level_of_look(settings.confidence_level, 1, settings.max_looks)
         smallest = certificate.sample_size(0, n_pool=pool, allowed=allowed, level=level)
         if settings.certificate_size is not None and smallest is not None:
             smallest = max(smallest, min(settings.certificate_size, pool))

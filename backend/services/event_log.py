@@ -10,6 +10,13 @@ from mcal_engine.types import Acquire, HumanLabelAll
 
 LONG = 12  # elements from which on a list is counted
 QUEUES = {"start": "first queue", "train": "training batch", "certificate": "blind certificate sample", "residual": "rest"}
+NOTICES = {
+    "ready": "queue ready",
+    "low": "queue nearly empty",
+    "empty": "queue empty",
+    "due": "decision due",
+    "aside": "items set aside",
+}  # by the key's first part
 
 
 class LogRow(TypedDict):
@@ -34,6 +41,10 @@ def sentence(event: Event) -> str:
             return f"Campaign requested ({payload['source']})"
         case "created":
             return f"Project read: {payload['n_items']:,} items, {payload['n_preexisting']:,} labelled before"
+        case "settings" if "measured" in payload:
+            seen = payload["measured"]
+            price = payload["settings"]["price_per_label"]
+            return f"Price per label measured: {price:g}, {seen['seconds_per_label']:.1f} s of work ({seen['n']:,} lead times)"
         case "settings":
             return f"Settings changed: {', '.join(payload['changed'])} (by {payload['by']})"
         case "decision":
@@ -44,7 +55,7 @@ def sentence(event: Event) -> str:
             missing = payload.get("n_without_label", 0)
             return "Certificate sample read" + (f"; {missing:,} items without a label count as errors" if missing else "")
         case "queue_opened":
-            asked = f": {payload['n_asked']:,} items asked for" if payload["n_asked"] else ""
+            asked = f": {_items(payload['n_asked'])} asked for" if payload["n_asked"] else ""
             return f"Queue opened, {QUEUES[payload['queue']]}{asked}"
         case "queue_closed":
             return f"Queue closed: {payload['reason']}"
@@ -54,8 +65,12 @@ def sentence(event: Event) -> str:
             return f"{payload['n']:,} predictions frozen, look {payload['look']}, SHA-256 {payload['digest'][:12]}…"
         case "write_back_started":
             return f"Writing {payload['n']:,} machine labels began"
+        case "write_back_approved":
+            return f"Writing back approved (by {payload['by']})"
+        case "names":
+            return f"Names read from Label Studio: {payload['title']}"
         case "write_back_done":
-            return f"{payload['n_written']:,} machine labels written, {payload['n_left_to_people']:,} items left to people"
+            return f"{payload['n_written']:,} machine labels written, {_items(payload['n_left_to_people'])} left to people"
         case "paused":
             return f"Paused (by {payload.get('by', 'the admin')})"
         case "resumed":
@@ -68,6 +83,10 @@ def sentence(event: Event) -> str:
             return f"Rolled back: {payload['n_removed']:,} machine labels removed, {payload['n_kept']:,} kept"
         case "finished":
             return "Finished"
+        case "notified":
+            what = ", ".join(dict.fromkeys(NOTICES.get(key.split("/")[0], key.split("/")[0]) for key in payload["keys"]))
+            channel = f"channel {payload['channel']}"
+            return f"Told {channel}: {what}" if payload["ok"] else f"Could not tell {channel}: {what}; {payload['why']}"
         case "cancelled":
             return f"Cancelled: {payload['reason']}"
         case _:
@@ -83,8 +102,12 @@ def decision_title(encoded: dict[str, Any]) -> str:
     if isinstance(row, HumanLabelAll):
         return "people label everything that is left"
     if hasattr(row, "n_certificate"):
-        return f"draw a blind certificate sample of {row.n_certificate:,} items"
-    return f"the machine labels {getattr(row, 'n_machine', 0):,} items"
+        return f"draw a blind certificate sample of {_items(row.n_certificate)}"
+    return f"the machine labels {_items(getattr(row, 'n_machine', 0))}"
+
+
+def _items(n: int) -> str:
+    return f"{n:,} item{'' if n == 1 else 's'}"
 
 
 def _short(value: Any) -> Any:

@@ -44,12 +44,13 @@ def write_machine_labels(services: Services, state: State, heartbeat: Heartbeat)
         logger.info("campaign %d: machine labels: %d of %d written", state.campaign_id, place + len(chunk), len(planned))
 
 
-def commit_written(state: State) -> Commit:
+def commit_written(services: Services, state: State) -> Commit:
     """The transaction that ends the write-back: what is left goes to people."""
     written = sum(row.state == "written" for row in state.machine_labels)
     commit = Commit(state)
     commit.event("write_back_done", n_written=written, n_left_to_people=len(state.unlabelled))
-    commit.leave_rest_to_people()
+    frozen = services.store.frozen(state.campaign_id, state.look) if state.settings.assisted_labelling == "on" else []
+    commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
     return commit
 
 

@@ -11,9 +11,9 @@ from mcal_engine.round import freeze
 from mcal_engine.types import FloatArray, IntArray
 
 
-def frozen_rows(pool_ids: IntArray, logits: FloatArray) -> list[Frozen]:
-    """The pool, surest first, with predicted classes and sureties."""
-    ids, classes, sureties = freeze(pool_ids, logits)
+def frozen_rows(pool_ids: IntArray, logits: FloatArray, kind: str) -> list[Frozen]:
+    """The pool, surest first, with predicted classes and sureties of ``kind``."""
+    ids, classes, sureties = freeze(pool_ids, logits, kind)
     return [
         Frozen(rank, task, choice, surety)
         for rank, (task, choice, surety) in enumerate(zip(ids.tolist(), classes.tolist(), sureties.tolist(), strict=True))

@@ -12,19 +12,31 @@ from backend.label_studio.queue import Sentinel
 from backend.services.queues import Queue
 from backend.store import Event
 from mcal_engine import codec
-from mcal_engine.codec import Row
-from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, MachineLabel
+from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, MachineLabel, Row
 
-OPERATIONAL = ("quorum", "patience_minutes", "blind_timeout_hours", "work_ahead")  # may change while V is being labelled
+# May change while V is being labelled.
+OPERATIONAL = (
+    "quorum",
+    "patience_minutes",
+    "blind_timeout_hours",
+    "work_ahead",
+    "assisted_labelling",
+    "approve_write_back",
+    "notify_about",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Why the campaign stands still and what a person can do; ``mends_itself`` when the next look at the project may lift it."""
+    """Why the campaign stands still and what a person can do; ``mends_itself`` when the next look at the project may lift it.
+
+    ``seq`` is its event's.
+    """
 
     reason: str
     fix: str
     mends_itself: bool
+    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,10 @@ class Log:
         self.last_known_task = 0
         self.published: str | None = None
         self.sentinel: Sentinel | None = None
+        self.approved_by: str | None = None
         self.written_back = False
+        self.title = ""
+        self.names: dict[int, str] = {}  # of annotators, by id
         self.ending: str | None = None  # the event that ended the campaign
         self.report: dict[str, Any] | None = None
 
@@ -69,6 +84,7 @@ class Log:
             case "created":
                 self.settings = parse_campaign_settings(payload["settings"], defaults={})
                 self.created = _created(payload)
+                self.title = payload.get("title", "")
             case "decision":
                 self._decided(codec.from_json(payload["decision"]))
             case "observation" | "outcome":
@@ -86,6 +102,11 @@ class Log:
                 self.last_known_task = max(self.last_known_task, payload["last_known_task"])
             case "frozen":
                 self.look = payload["look"]
+            case "names":
+                self.title = payload["title"]
+                self.names |= {int(person): name for person, name in payload["annotators"].items()}
+            case "write_back_approved":
+                self.approved_by = payload["by"]
             case "write_back_done":
                 self.written_back = True
             case "stop_requested":
@@ -96,7 +117,7 @@ class Log:
                 self.halt = None
                 self.paused = self.paused and payload.get("lifts") == "halt"
             case "halted":
-                self.halt = Halt(payload["reason"], payload["fix"], payload.get("mends_itself", False))
+                self.halt = Halt(payload["reason"], payload["fix"], payload.get("mends_itself", False), event.seq)
             case "finished":
                 self.ending, self.report = event.kind, payload["report"]
             case "rolled_back" | "cancelled":
@@ -114,6 +135,7 @@ class Log:
             return
         self.history.append(row)
         self.decision = row
+        self.approved_by = None
         if isinstance(row, Certify):
             self.certificate_settings = self.settings
         elif isinstance(row, Acquire):

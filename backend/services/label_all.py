@@ -1,7 +1,8 @@
-"""The admin's last word: people label everything that is left, and the search or the certificate ends."""
+"""The admin's last word: people label everything that is left, and the search or the certificate ends; a write-back is declined."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from backend.services import facts
@@ -12,7 +13,7 @@ from backend.store import Conflict, Store
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import HumanLabelAll, StopReason, Verdict
 
-POSSIBLE = (Phase.COLLECTING, Phase.TRAINING_DUE, *JUDGING)
+POSSIBLE = (Phase.COLLECTING, Phase.TRAINING_DUE, *JUDGING, Phase.AWAITING_APPROVAL)
 
 
 def label_all(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
@@ -28,7 +29,9 @@ def label_all(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         commit = Commit(state)
         commit.close_queue("the admin wants people to label everything")
         commit.decision(HumanLabelAll(None, Verdict(StopReason.STOPPED_BY_ADMIN, f"People label everything, says {by}.")), "admin")
-        commit.leave_rest_to_people()
+        commit.machine_labels += [replace(row, state="removed") for row in state.machine_labels if row.state == "planned"]
+        frozen = store.frozen(campaign_id, state.look) if state.look and state.settings.assisted_labelling == "on" else []
+        commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
         try:
             commit.store(store)
         except Conflict:

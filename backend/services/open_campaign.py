@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import config_fingerprint, parse_label_config
-from backend.label_studio.port import LabelControl, Project, Task, User
+from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
 from backend.label_studio.write_back import is_machine
 from backend.services.ports import Services
 from backend.services.reconcile import read_into_ledger, too_many_annotators
@@ -48,9 +48,11 @@ def request_campaign(services: Services, project_id: int, settings: CampaignSett
 
 def check(services: Services, project_id: int, settings: CampaignSettings) -> tuple[Project, LabelControl, User]:
     """What can be said without reading the tasks. Raises :class:`Unfit`."""
-    strangers = [name for name in settings.classifiers if name not in classifiers.names()]
-    if strangers:
-        raise Unfit(f"unknown classifier {strangers[0]!r}", f"Set classifiers to some of: {', '.join(classifiers.names())}.")
+    for name in settings.classifiers:
+        try:
+            classifiers.parse(name)
+        except InvalidValue as error:
+            raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names())}.") from None
     project = services.label_studio.project(project_id)
     if project.maximum_annotations != 1:
         trouble = too_many_annotators(project)
@@ -78,10 +80,20 @@ def open_campaign(services: Services, campaign: Campaign, settings: CampaignSett
     services.store.mark_deleted(campaign.id, gone)
     live = [item for task, item in known.items() if task in tasks.ids]
     _check_items(live)
+    _register_webhook(services, campaign)
     services.store.append(
         campaign.id, [NewEvent("created", _created(services, project, control, user, settings, live))], expected_seq=last_seq
     )
     logger.info("campaign %d: project %d with %d tasks", campaign.id, project.id, len(live))
+
+
+def _register_webhook(services: Services, campaign: Campaign) -> None:
+    if services.webhook is None:
+        return
+    try:
+        services.webhook.register(services.label_studio, campaign.project_id)
+    except LabelStudioError as error:  # a hint less: the timer finds everything too
+        logger.warning("campaign %d: Label Studio takes no webhook of ours, news are seen by the timer: %s", campaign.id, error)
 
 
 class _Checked:
@@ -124,6 +136,7 @@ def _created(
 ) -> dict[str, Any]:
     return {
         "settings": settings.model_dump(mode="json"),
+        "title": project.title,
         "control": {**asdict(control), "choices": list(control.choices)},
         "config_fingerprint": config_fingerprint(control),
         "service_user": {"id": user.id, "email": user.email},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -9,29 +10,49 @@ from itertools import pairwise
 from statistics import median
 from typing import TypedDict
 
+from backend.services.labour import Labour
 from backend.services.state import State
 from backend.store import Item
 from mcal_engine.types import Acquire, Certify, MachineLabel
 
 RECENT = 200  # labels that the present pace is read from
 BREAK = timedelta(minutes=10)  # a longer gap between two labels is a break and counts as this much
+DAY = timedelta(hours=24)  # what today's pace is read from: nights, meetings and waiting for the machine are in it
+FEWEST = 5  # labels that tell a pace
 
 
 class Annotator(TypedDict):
-    """One person's part. Lead times are Label Studio's, in seconds."""
+    """One person's part: ``today`` counts the labels of the last 24 h, ``labels_per_hour`` is the pace while at work, over the last labels.
+
+    ``name`` is "" where Label Studio does not tell it. Lead times are Label Studio's, in seconds.
+    """
 
     annotator: int
+    name: str
     labels: int
+    today: int
+    labels_per_hour: float | None
     median_lead_time: float | None
     last_label_at: str | None
 
 
 class Pace(TypedDict):
-    """Labels per hour of work of all people together, over the last labels; and what is left at that pace."""
+    """What is left for people, and how long it takes.
+
+    Attributes:
+        labels_per_hour: of all people together while they are at work, over the last labels; ``hours_left`` at that pace.
+        work_hours_left: of one person's work, by lead times.
+        people_today, labels_today: who labelled in the last 24 h, and how much.
+        finish_at: when the last label is in if every day goes like these 24 h; ``None`` if hardly anybody labelled in them.
+    """
 
     labels_per_hour: float | None
     n_left: int
     hours_left: float | None
+    work_hours_left: float | None
+    people_today: int
+    labels_today: int
+    finish_at: str | None
 
 
 def annotators(state: State) -> list[Annotator]:
@@ -43,23 +64,49 @@ def annotators(state: State) -> list[Annotator]:
     rows = []
     for person, items in by_person.items():
         lead_times = [item.lead_time for item in items if item.lead_time is not None]
-        last = max((item.labelled_at for item in items if item.labelled_at is not None), default=None)
+        times = _times(items)
         rows.append(
             Annotator(
                 annotator=person,
+                name=state.names.get(person, ""),
                 labels=len(items),
+                today=len(_today(times, state.at)),
+                labels_per_hour=labels_per_hour(times),
                 median_lead_time=median(lead_times) if lead_times else None,
-                last_label_at=None if last is None else last.isoformat(),
+                last_label_at=times[-1].isoformat() if times else None,
             )
         )
     return sorted(rows, key=lambda row: (-row["labels"], row["annotator"]))
 
 
-def pace(state: State) -> Pace:
-    """How long people need for what the forecast leaves to them."""
+def pace(state: State, work: Labour) -> Pace:
+    """How long people need for what the forecast leaves to them; ``work`` is what a label takes."""
     left = labels_left(state)
-    rate = labels_per_hour(sorted(item.labelled_at for item in _labelled(state) if item.labelled_at is not None))
-    return Pace(labels_per_hour=rate, n_left=left, hours_left=None if rate is None else left / rate)
+    items = list(_labelled(state))
+    times = _times(items)
+    rate = labels_per_hour(times)
+    today = _today(times, state.at)
+    seconds = work["seconds_per_label"]
+    return Pace(
+        labels_per_hour=rate,
+        n_left=left,
+        hours_left=None if rate is None else left / rate,
+        work_hours_left=None if seconds is None else left * seconds / 3600,
+        people_today=len({item.annotator for item in items if item.labelled_at is not None and item.labelled_at > state.at - DAY}),
+        labels_today=len(today),
+        finish_at=_finish(state, left, times, len(today)),
+    )
+
+
+def _finish(state: State, left: int, times: Sequence[datetime], n_today: int) -> str | None:
+    """The end if every day goes like the last 24 h, or like the time since the first label where that is shorter."""
+    if not left or n_today < FEWEST:
+        return None
+    since = max(times[0], state.at - DAY)
+    try:
+        return (state.at + (state.at - since) * (left / n_today)).isoformat()
+    except OverflowError:  # beyond the calendar
+        return None
 
 
 def labels_per_hour(times: Sequence[datetime]) -> float | None:
@@ -69,7 +116,7 @@ def labels_per_hour(times: Sequence[datetime]) -> float | None:
         times: when each label was given, ascending.
     """
     recent = times[-RECENT:]
-    if len(recent) < 5:
+    if len(recent) < FEWEST:
         return None
     working = sum((min(later - earlier, BREAK) for earlier, later in pairwise(recent)), timedelta())
     return None if not working else (len(recent) - 1) / (working.total_seconds() / 3600)
@@ -86,6 +133,14 @@ def labels_left(state: State) -> int:
     elif isinstance(decision, MachineLabel):
         left -= sum(row.state == "planned" for row in state.machine_labels)
     return max(left, 0)
+
+
+def _times(items: Iterable[Item]) -> list[datetime]:
+    return sorted(item.labelled_at for item in items if item.labelled_at is not None)
+
+
+def _today(times: Sequence[datetime], now: datetime) -> Sequence[datetime]:
+    return times[bisect_right(times, now - DAY) :]
 
 
 def _labelled(state: State) -> Iterable[Item]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backend.label_studio.port import LabelStudioPort
+from backend.services.webhook import Webhook
 from backend.store import Store
 from mcal_engine.types import FloatArray
+
+if TYPE_CHECKING:
+    from backend.services.state import State
 
 Heartbeat = Callable[[], None]  # raises when the work must end: lease lost, or the process is asked to stop
 
@@ -63,6 +67,9 @@ class ImageShelf(Protocol):
     def discard(self, campaign_id: int) -> None:
         """Forget a campaign's images: it has ended."""
 
+    def sweep(self, live: Callable[[], Sequence[int]]) -> None:
+        """Forget the images here of all but the live campaigns: the others have ended on other machines."""
+
 
 @dataclass(slots=True)
 class Memory:
@@ -72,11 +79,22 @@ class Memory:
     looked_at: dict[int, datetime] = field(default_factory=dict)
     checked_at: dict[int, datetime] = field(default_factory=dict)  # the last full check
     guarded_at: dict[int, datetime] = field(default_factory=dict)  # the last look at the sentinel
+    named_at: dict[int, datetime] = field(default_factory=dict)  # the last question for annotators' names
+    nameless: set[int] = field(default_factory=set)  # annotators whom Label Studio did not name
+
+
+def _nobody(state: State) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything a step works with."""
+    """Everything a step works with.
+
+    Attributes:
+        seen: is shown each state on the way; it never waits and never raises.
+        webhook: registered for each new campaign; ``None``: only what Label Studio registers by itself, or the timer.
+    """
 
     store: Store
     label_studio: LabelStudioPort
@@ -86,3 +104,5 @@ class Services:
     label_studio_url: str
     lease_seconds: float
     memory: Memory = field(default_factory=Memory)
+    seen: Callable[[State], None] = _nobody
+    webhook: Webhook | None = None

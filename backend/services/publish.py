@@ -11,8 +11,8 @@ from backend.label_studio.port import Project
 from backend.label_studio.queue import Sentinel
 from backend.services.draws import can_be_sentinel, spare_sentinels
 from backend.services.ports import Services
-from backend.services.queues import Queue
-from backend.services.state import State
+from backend.services.queues import BLIND, Queue
+from backend.services.state import Phase, State
 from backend.store import NewEvent
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,8 @@ GUARD_EVERY = timedelta(minutes=1)  # between looks at the sentinel while the le
 def serve(services: Services, state: State, project: Project) -> bool:
     """Publish the open queue where Label Studio does not serve it yet; keep its sentinel. Returns whether the history has grown."""
     queue = state.queue
+    if state.stage == Phase.AWAITING_APPROVAL:
+        guard(services, state, project)
     if queue is None:
         return False
     if queue.kind == "residual":
@@ -35,8 +37,8 @@ def serve(services: Services, state: State, project: Project) -> bool:
 
 
 def guard(services: Services, state: State, project: Project) -> None:
-    """While a campaign is paused: keep the sentinel of a queue that is being served, and publish nothing new."""
-    queue = state.queue
+    """While a campaign is paused or waits for a yes: keep the sentinel of a queue that is being served, and publish nothing new."""
+    queue = state.queues[-1] if state.queues and state.stage == Phase.AWAITING_APPROVAL else state.queue
     if queue is not None and queue.ids and state.published == queue.model_version and _is_served(project, queue):
         _guard(services, state, queue)
 
@@ -54,6 +56,7 @@ def _publish(services: Services, state: State, queue: Queue) -> bool:
         sentinel_ids=[*first, *(task for task in spare_sentinels(state, busy) if task not in first)],
         control=state.control,
         now=now,
+        suggestions=_suggestions(state, queue),
     )
     if locked is not None and state.sentinel is not None and locked.task_id == state.sentinel.task_id:
         locked = state.sentinel  # locking again does not renew a lock: its age stays
@@ -85,15 +88,27 @@ def _guard(services: Services, state: State, queue: Queue) -> bool:
 def _serve_rest(services: Services, state: State, queue: Queue) -> bool:
     if state.published == queue.model_version:
         return False  # once: from here on the project's settings are its admin's again
-    label_queue.serve_rest(services.label_studio, state.project_id, state.sentinel_id)
+    label_queue.serve_rest(
+        services.label_studio,
+        state.project_id,
+        state.sentinel_id,
+        model_version=queue.model_version,
+        control=state.control,
+        suggestions=_suggestions(state, queue),
+    )
     logger.info("campaign %d: people are served the rest", state.campaign_id)
     return _record(services, state, queue, None)
 
 
 def _is_served(project: Project, queue: Queue) -> bool:
-    return (
-        project.model_version == queue.model_version and project.sampling == label_queue.UNCERTAINTY and not project.show_collab_predictions
-    )
+    shows = project.show_collab_predictions == bool(queue.suggestions)
+    return project.model_version == queue.model_version and project.sampling == label_queue.UNCERTAINTY and shows
+
+
+def _suggestions(state: State, queue: Queue) -> dict[int, str]:
+    """What people are shown. Whatever has come to be a test or certificate item since stays blind."""
+    choices = state.control.choices
+    return {task: choices[choice] for task, choice in queue.suggestions.items() if state.roles.get(task) not in BLIND}
 
 
 def _record(services: Services, state: State, queue: Queue, locked: Sentinel | None) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ class Queue:
     scores: tuple[float | None, ...] = ()
     test_ids: tuple[int, ...] = ()
     test_scores: tuple[float | None, ...] = ()  # None: behind every cut
+    suggestions: Mapping[int, int] = field(default_factory=dict)  # task → class that people are shown: asked-for training items, the rest
     note: str = ""  # why there is such a queue, where no decision of the engine says it
     opened_at: datetime | None = None
     closed: bool = False
@@ -54,6 +55,7 @@ class Queue:
             "test_ids": list(self.test_ids),
             "test_scores": list(self.test_scores),
             "note": self.note,
+            "suggestions": [self.suggestions.get(task) for task in self.ids] if self.suggestions else [],
         }
 
     @classmethod
@@ -69,6 +71,9 @@ class Queue:
             scores=tuple(payload["scores"]),
             test_ids=tuple(payload["test_ids"]),
             test_scores=tuple(payload["test_scores"]),
+            suggestions={
+                task: choice for task, choice in zip(payload["ids"], payload.get("suggestions", ()), strict=False) if choice is not None
+            },
             note=payload.get("note", ""),
             opened_at=at,
         )
@@ -85,10 +90,11 @@ class Queue:
     def taken(self, items: Mapping[int, Item], *, hurried: bool = False) -> int:
         """How many of :meth:`ranked` have left the pool: all that were asked for, and on to the last one that people took.
 
-        ``hurried``: the admin does not wait for the rest of what was asked, so it goes back to the pool.
+        ``hurried``: the admin does not wait for the rest of what was asked, so it goes back to the pool, unless people may have seen a
+        suggestion for it: a sample that must be blind could be drawn from there.
         """
         ids, _ = self.ranked()
-        asked = set() if hurried else set(self.asked)
+        asked = set() if hurried and not self.suggestions else set(self.asked)
         last = max((place for place, task in enumerate(ids) if task in asked or _taken(items.get(task))), default=-1)
         return last + 1
 

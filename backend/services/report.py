@@ -5,11 +5,14 @@ from __future__ import annotations
 import platform
 from datetime import datetime
 from importlib import metadata
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeGuard
 
 import mcal_engine
+from backend.services.labour import Labour, labour
 from backend.services.state import State
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, MachineLabel, Observation, StopReason
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, MachineLabel, Observation, Row, StopReason
+
+LABOUR = ("price_per_hour", "hours", "seconds_per_label", "n", "n_capped", "n_assumed", "cap")
 
 
 class Look(TypedDict):
@@ -81,19 +84,21 @@ class Report(TypedDict):
     campaign: int
     project: int
     phase: str
+    labour: NotRequired[dict[str, float]]  # where hours are paid: what the human cost is made of
     true_overall_error: NotRequired[float]  # added by the demo and the simulator, which know the truth
     true_machine_error: NotRequired[float]
 
 
-def make_report(state: State, now: datetime) -> Report:
-    """The report of a campaign as it stands at ``now``."""
+def make_report(state: State, now: datetime, work: Labour | None = None) -> Report:
+    """The report of a campaign as it stands at ``now``; ``work`` is its labour, where that has been measured already."""
     if state.report is not None:
         final: Report = state.report  # type: ignore[assignment]  # as it was written
         return final
     settings, decision = state.settings, state.decision
     labelled = [item for item in state.live if item.label is not None]
     n_test = sum(state.roles.get(item.task_id) == "test" for item in labelled)
-    n_certificate = sum(state.roles.get(item.task_id) == "certificate" for item in labelled)
+    sample = set(state.sample)
+    n_certificate = sum(item.task_id in sample for item in labelled)
     others = len(labelled) - n_test - n_certificate
     # Until the search ends every other label is B's; what came after the last training is the residual.
     ended = not isinstance(decision, Acquire) and bool(state.observations)
@@ -102,10 +107,13 @@ def make_report(state: State, now: datetime) -> Report:
     n_set_aside = sum(item.skipped or item.unreadable is not None for item in state.unlabelled)
     seconds = sum(row.training_seconds for row in state.observations)
     human_cost = settings.price_per_label * state.n_labels_paid
+    hourly = None if settings.price_per_hour is None else work or labour(state)
+    if hourly is not None and hourly["human_cost"] is not None:
+        human_cost = hourly["human_cost"]
     training_cost = settings.machine_price_per_hour * seconds / 3600
     human_only = settings.price_per_label * len(state.live)
     estimate, bound = errors(decision)
-    return Report(
+    report = Report(
         n_items=len(state.live),
         n_test=n_test,
         n_train=n_train,
@@ -145,6 +153,9 @@ def make_report(state: State, now: datetime) -> Report:
         project=state.project_id,
         phase=state.phase.value,
     )
+    if hourly is not None:
+        report["labour"] = {name: value for name in LABOUR if isinstance(value := hourly.get(name), int | float)}
+    return report
 
 
 def errors(decision: Decision | None) -> tuple[float | None, float | None]:
@@ -168,11 +179,16 @@ def looks(state: State) -> list[Look]:
                 n_sample=asked.n_certificate if answer is None else len(answer.ranks),
                 n_pool=None if answer is None else answer.n_pool,
                 errors_in_sample=None if answer is None else int(answer.errors.sum()),
-                n_machine=after.n_machine if isinstance(after, MachineLabel) else None if after is None else 0,
-                certified=None if after is None else isinstance(after, MachineLabel),
+                n_machine=after.n_machine if _takes(after, asked) else None if after is None else 0,
+                certified=None if after is None else _takes(after, asked),
             )
         )
     return made
+
+
+def _takes(decision: Decision | Row | None, asked: Certify) -> TypeGuard[MachineLabel]:
+    """Whether the machine labels are those that this look certified; a later look may have been gone on to."""
+    return isinstance(decision, MachineLabel) and decision.look == asked.look
 
 
 def rounds(state: State) -> list[Round]:

@@ -26,11 +26,11 @@ def finish(services: Services, state: State, heartbeat: Heartbeat) -> None:
 
 
 def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
-    """Give the project its own settings back, unlock the sentinel and delete the queues' empty predictions. Safe to repeat."""
+    """Give the project its own settings back, unlock the sentinel and delete the queues' predictions. Safe to repeat."""
     if state.created is None:
         return
     label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id)
     for queue in state.queues:
-        if queue.ids and queue.kind != "residual":
+        if queue.ids and (queue.kind != "residual" or queue.suggestions):
             heartbeat()
             services.label_studio.delete_predictions(state.project_id, queue.model_version)

@@ -56,7 +56,7 @@ def visible_tasks(found: Review) -> set[int]:
 
 def _errors(store: Store, state: State) -> list[Tile]:
     look = state.outcomes[-1].look
-    sample = {task for task, role in state.roles.items() if role == "certificate"}
+    sample = set(state.sample)
     choices = state.control.choices
     wrong = []
     for row in store.frozen(state.campaign_id, look):

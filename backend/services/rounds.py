@@ -147,7 +147,8 @@ def train_digest(train: Sequence[Item]) -> str:
 
 def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) -> None:
     if isinstance(decision, HumanLabelAll):
-        commit.leave_rest_to_people()
+        name = decision.plan.classifier if decision.plan is not None else next(iter(trained.pool_logits), None)
+        commit.leave_rest_to_people({} if name is None else predicted(trained.pool_ids, trained.pool_logits[name]))
         return
     assert decision.classifier is not None  # after an observation there is one to rank or freeze with
     # What people labelled while the training ran is no longer in the pool.
@@ -159,9 +160,10 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
         left = ~np.isin(pool_ids, more_test)
         scored = Scored(decision.classifier, trained.test_logits[decision.classifier], pool_logits[left], 0.0)
         ranking = rank_for_people(state.settings, scored, pool_ids[left], trained.test_ids, draws.served(decision, state), round=round)
-        commit.open(draws.train_queue(state, decision, ranking, round, more_test), draws.as_test(more_test, round))
+        said = predicted(pool_ids, pool_logits)
+        commit.open(draws.train_queue(state, decision, ranking, round, more_test, said), draws.as_test(more_test, round))
         return
-    rows = frozen_rows(pool_ids, pool_logits)
+    rows = frozen_rows(pool_ids, pool_logits, state.settings.surety)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
     commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows))
     commit.frozen = (look, rows)
@@ -171,6 +173,11 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
     elif isinstance(decision, MachineLabel):
         planned = planned_labels(state, rows, decision.n_ranked, look)
         commit.write_back(final_model_version(state.campaign_id, look), look, planned)
+
+
+def predicted(ids: IntArray, logits: FloatArray) -> dict[int, int]:
+    """Task id → class that the classifier thinks most likely."""
+    return dict(zip(ids.tolist(), logits.argmax(axis=1).tolist(), strict=True)) if len(ids) else {}
 
 
 def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Sequence[Scored]) -> Observation:

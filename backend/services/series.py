@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from backend.services.labour import labour
 from backend.services.state import State
 from mcal_engine import error_curve
 from mcal_engine.cost import money
@@ -121,6 +122,8 @@ def _curve(
 def _forecast(state: State) -> list[ForecastPoint]:
     points = []
     seconds = 0.0
+    hours = labour(state)["human_cost"] if state.settings.price_per_hour is not None else None
+    each = state.settings.price_per_label if hours is None or not state.n_labels_paid else hours / state.n_labels_paid
     for row, after in zip(state.history, state.history[1:], strict=False):
         if not isinstance(row, Observation):
             continue
@@ -134,7 +137,7 @@ def _forecast(state: State) -> list[ForecastPoint]:
                 round=row.round,
                 n_train=row.n_train,
                 n_labels_paid=row.n_labels_paid,
-                spent=state.settings.price_per_label * row.n_labels_paid + trained,
+                spent=each * row.n_labels_paid + trained,
                 total_cost=plan.total_cost,
                 total_cost_now=plan.total_cost_now,
                 low=plan.low,

@@ -8,28 +8,48 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
+from backend.campaign_settings import NOTHING
 from backend.settings import CampaignSettings, Setting, describe_settings
-from mcal_engine.spec import explain
+from mcal_engine.spec import CampaignSpec, explain
 
-MAIN = ("target_error", "price_per_label", "currency", "machine_price_per_hour", "guarantee", "confidence_level")
+MAIN = (
+    "target_error",
+    "price_per_label",
+    "price_per_hour",
+    "currency",
+    "budget",
+    "machine_price_per_hour",
+    "guarantee",
+    "confidence_level",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One input: its row of the settings table, the text in it, the choices it has, and what is wrong with it."""
+    """One input: its row of the settings table, the text in it, the choices it has (``several``: any of them), what is wrong with it."""
 
     setting: Setting
     text: str
     choices: tuple[str, ...]
+    several: bool
     error: str
     main: bool
+
+    @property
+    def of_engine(self) -> bool:
+        """Whether decisions rest on it; the others are about people."""
+        return self.setting.name in CampaignSpec.model_fields
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        return frozenset(name.strip() for name in self.text.split(","))
 
 
 def fields(typed: Mapping[str, str], errors: Mapping[str, str] | None = None) -> list[Field]:
     """Every campaign setting as a form field, the main ones first."""
     wrong = errors or {}
     made = [
-        Field(row, typed.get(row.name, ""), _choices(row.name), wrong.get(row.name, ""), row.name in MAIN) for row in describe_settings()
+        Field(row, typed.get(row.name, ""), *_choices(row.name), wrong.get(row.name, ""), row.name in MAIN) for row in describe_settings()
     ]
     return sorted(made, key=lambda field: MAIN.index(field.setting.name) if field.main else len(MAIN))
 
@@ -56,10 +76,13 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
+        return ", ".join(map(str, value)) or NOTHING
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _choices(name: str) -> tuple[str, ...]:
+def _choices(name: str) -> tuple[tuple[str, ...], bool]:
     annotation = CampaignSettings.model_fields[name].annotation
-    return get_args(annotation) if get_origin(annotation) is Literal else ()
+    several = get_origin(annotation) is tuple
+    of = get_args(annotation)[0] if several else annotation
+    choices = get_args(of) if get_origin(of) is Literal else ()
+    return choices, several and bool(choices)

@@ -16,8 +16,7 @@ from backend.services.history import Created, Halt, Log
 from backend.services.queues import Progress, Queue
 from backend.settings import CampaignSettings
 from backend.store import Item, MachineLabel, Role
-from mcal_engine.codec import Row
-from mcal_engine.types import CertificateOutcome, Certify, Decision, HumanLabelAll, Observation
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, Row
 from mcal_engine.types import MachineLabel as MachineLabelDecision
 
 
@@ -32,7 +31,7 @@ class Phase(StrEnum):
 
     requested: the project has not been looked at. preparing: images are fetched, T and B0 are to be drawn. collecting: people
     label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
-    writing_back: S* goes to Label Studio. residual: people label what is left.
+    writing_back: S* goes to Label Studio, after awaiting_approval where approve_write_back is on. residual: people label what is left.
     """
 
     REQUESTED = "requested"
@@ -41,6 +40,7 @@ class Phase(StrEnum):
     TRAINING_DUE = "training_due"
     CERTIFYING = "certifying"
     CERTIFICATE_DUE = "certificate_due"
+    AWAITING_APPROVAL = "awaiting_approval"
     WRITING_BACK = "writing_back"
     RESIDUAL = "residual"
     FINISHED = "finished"
@@ -66,6 +66,7 @@ class State:
         queue: the open queue, with its ``progress``.
         items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
         last_known_task: highest task id that took part in the draw of T; tasks beyond it are new.
+        title: the project's, as last seen; ``names`` are the annotators' by id, as far as Label Studio tells them.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
     """
 
@@ -90,6 +91,8 @@ class State:
     look: int
     halt: Halt | None
     stop_requested_by: str | None
+    title: str
+    names: dict[int, str]
     last_known_task: int
     published: str | None
     sentinel: Sentinel | None
@@ -138,18 +141,25 @@ class State:
     @cached_property
     def train(self) -> tuple[Item, ...]:
         """B: every readable human label that is not T's or V's, whoever asked for it."""
+        sample = set(self.sample)
         return tuple(
             item
             for item in self.live
-            if item.label is not None and item.unreadable is None and self.roles.get(item.task_id) not in ("test", "certificate")
+            if item.label is not None and item.unreadable is None and self.roles.get(item.task_id) != "test" and item.task_id not in sample
         )
+
+    @cached_property
+    def sample(self) -> tuple[int, ...]:
+        """V of the last look. A campaign that went on from a look has none: that sample's labels are B's."""
+        drawn = next((queue.ids for queue in reversed(self.queues) if queue.kind == "certificate"), ())
+        return () if isinstance(self.decision, Acquire) else drawn
 
     @cached_property
     def pool(self) -> tuple[Item, ...]:
         """U: what a machine could label. Without a label or a role, readable, not skipped, not the sentinel.
 
         What an acquisition skimmed and nobody answered is not in it: the test items stood before the same cut, and people get it
-        at the end.
+        at the end. Nor is what people may have seen a suggestion for: no sample that must be blind is drawn from it again.
         """
         sentinel = self.sentinel_id or (self.queues[-1].sentinel if self.queues else None)
         skimmed = {task for queue in self.queues for task in queue.ranked()[0][: self.n_taken(queue)]}
@@ -164,8 +174,14 @@ class State:
             and item.task_id not in self.roles
             and item.task_id != sentinel
             and item.task_id not in skimmed
+            and item.task_id not in self.suggested
             and item.task_id not in machine
         )
+
+    @cached_property
+    def suggested(self) -> frozenset[int]:
+        """Every task that a suggestion of the model was ever served with."""
+        return frozenset(task for queue in self.queues for task in queue.suggestions)
 
     @property
     def hurried(self) -> bool:
@@ -228,6 +244,8 @@ def derive(facts: Facts, now: datetime) -> State:
         look=log.look,
         halt=log.halt,
         stop_requested_by=log.stop_requested_by,
+        title=log.title,
+        names=log.names,
         last_known_task=log.last_known_task,
         published=log.published,
         sentinel=log.sentinel,
@@ -245,7 +263,8 @@ def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: dat
     if isinstance(log.decision, HumanLabelAll) or log.written_back:
         return Phase.RESIDUAL
     if isinstance(log.decision, MachineLabelDecision):
-        return Phase.WRITING_BACK
+        waits = settings.approve_write_back == "on" and log.approved_by is None
+        return Phase.AWAITING_APPROVAL if waits else Phase.WRITING_BACK
     done = seen is None or queues.enough(seen, settings, now)
     if isinstance(log.decision, Certify):
         return Phase.CERTIFICATE_DUE if done else Phase.CERTIFYING

@@ -20,9 +20,19 @@ def status_line(store: Store, campaign_id: int, now: datetime) -> str:
     Raises:
         InvalidValue: there is no such campaign.
     """
-    created = store.events(campaign_id, kinds=("created",))
-    large = bool(created) and created[-1].payload["n_items"] > LARGE
-    return sentence(derive(facts.load_history(store, campaign_id) if large else facts.load(store, campaign_id), now))
+    return sentence(standing(store, campaign_id, now))
+
+
+def standing(store: Store, campaign_id: int, now: datetime) -> State:
+    """The state that one line can be told from: without the ledger where it would take long to read or no longer matters.
+
+    Raises:
+        InvalidValue: there is no such campaign.
+    """
+    state = derive(facts.load_history(store, campaign_id), now)
+    if state.ended or (state.created is not None and state.created.n_items > LARGE):
+        return state
+    return derive(facts.load(store, campaign_id), now)
 
 
 def sentence(state: State) -> str:
@@ -41,13 +51,17 @@ def _stage(state: State) -> str:
         case Phase.PREPARING:
             return "fetching the images"
         case Phase.COLLECTING:
-            return f"round {_round(state)}: {_progress(state)}{_waiting(state)}{_forecast(state)}"
+            return f"round {_round(state)}: {_progress(state)} in{_waiting(state)}; next: training{_how_long(state)}{_forecast(state)}"
         case Phase.TRAINING_DUE:
-            return f"round {_round(state)}: training{f' on {len(state.train):,} labels' if state.items else ''}{_forecast(state)}"
+            on = f" on {len(state.train):,} labels" if state.items else ""
+            return f"round {_round(state)}: training{on}{_how_long(state)}{_forecast(state)}"
         case Phase.CERTIFYING:
-            return f"certificate: {_progress(state)} of the blind sample{_waiting(state)}"
+            return f"certificate: {_progress(state)} of the blind sample in{_waiting(state)}"
         case Phase.CERTIFICATE_DUE:
             return "certificate: the sample is answered and is being read"
+        case Phase.AWAITING_APPROVAL:
+            n = f"{len(state.machine_labels):,} " if state.machine_labels else ""
+            return f"waiting for the admin's yes to write {n}machine labels"
         case Phase.WRITING_BACK:
             done = sum(row.state != "planned" for row in state.machine_labels)
             return f"writing machine labels: {done:,} of {len(state.machine_labels):,}"
@@ -73,6 +87,18 @@ def _progress(state: State) -> str:
         return f"{seen.asked:,} labels asked for"
     skipped = f", {seen.skipped:,} skipped" if seen.skipped else ""
     return f"{seen.labelled:,} of {seen.asked:,} labels{skipped}"
+
+
+def training_seconds(state: State) -> float | None:
+    """What the next training will take: about as long as the last one."""
+    return state.observations[-1].training_seconds if state.observations else None
+
+
+def _how_long(state: State) -> str:
+    seconds = training_seconds(state)
+    if seconds is None:
+        return ""
+    return f", about {max(seconds, 1):.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"
 
 
 def _waiting(state: State) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
 from backend.services import people
+from backend.services.classes import ClassRow, absent_from_test, classes
 from backend.services.event_log import decision_title
+from backend.services.labour import Labour, labour
 from backend.services.report import Report, make_report
 from backend.services.state import Phase, State
-from backend.services.status import sentence
-from backend.store import Campaign, Event
+from backend.services.status import sentence, training_seconds
+from backend.store import Campaign, Event, Item
 from mcal_engine import codec
-from mcal_engine.types import Acquire, Certify, HumanLabelAll, MachineLabel, Observation, Plan
+from mcal_engine.types import Acquire, Certify, HumanLabelAll, MachineLabel, Plan
 
 SHOWN_ASIDE = 100  # set-aside items that are listed
 
@@ -52,24 +53,25 @@ class Decided(TypedDict):
     plan: dict[str, Any] | None
 
 
-class ClassRow(TypedDict):
-    """One choice: labels by people and by the machine, and the last round's test items of that class."""
+class Training(TypedDict):
+    """A training under way: seconds since the labels for it were complete, and what the last one took (``None``: it is the first)."""
 
-    choice: str
-    human: int
-    machine: int
-    test_items: int
-    test_correct: int
+    seconds: float
+    expected_seconds: float | None
 
 
 class Aside(TypedDict):
+    """An item that neither people nor the machine could label; ``readable``: there is a picture to look at."""
+
     task: int
     why: str
+    readable: bool
 
 
 class View(TypedDict):
     campaign: int
     project: int
+    title: str
     created_at: str
     as_of: str
     phase: str
@@ -81,13 +83,16 @@ class View(TypedDict):
     settings: dict[str, Any]
     settings_in_force: dict[str, Any]
     queue: dict[str, Any] | None
+    training: Training | None
     money: Money
     bar: list[Part]
     plan: dict[str, Any] | None
     decisions: list[Decided]
     classes: list[ClassRow]
+    classes_absent_from_test: list[str]
     annotators: list[people.Annotator]
     pace: people.Pace
+    labour: Labour
     n_set_aside: int
     set_aside: list[Aside]
     report: Report
@@ -95,12 +100,15 @@ class View(TypedDict):
 
 def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now: datetime) -> View:
     """Everything about a campaign at ``now``, as JSON values. ``events`` is its whole history, or its decisions at least."""
-    report = make_report(state, now)
+    work = labour(state)
+    rows = classes(state, events)
+    report = make_report(state, now, work)
     aside = [item for item in state.unlabelled if item.skipped or item.unreadable is not None]
     said = sentence(state)
     return View(
         campaign=campaign.id,
         project=campaign.project_id,
+        title=state.title,
         created_at=campaign.created_at.isoformat(),
         as_of=now.isoformat(),
         phase=state.phase.value,
@@ -112,15 +120,18 @@ def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now
         settings=state.wanted.model_dump(mode="json"),
         settings_in_force=state.settings.model_dump(mode="json"),
         queue=_queue(state),
+        training=_training(state),
         money=money(state, report),
         bar=bar(report, plan_in_force(state)),
         plan=plan_values(plan_in_force(state)),
         decisions=decided(events),
-        classes=classes(state),
+        classes=rows,
+        classes_absent_from_test=absent_from_test(rows),
         annotators=people.annotators(state),
-        pace=people.pace(state),
+        pace=people.pace(state, work),
+        labour=work,
         n_set_aside=len(aside),
-        set_aside=[Aside(task=item.task_id, why=item.unreadable or "skipped by people") for item in aside[:SHOWN_ASIDE]],
+        set_aside=[_aside(item) for item in aside[:SHOWN_ASIDE]],
         report=report,
     )
 
@@ -191,38 +202,19 @@ def decided(events: Sequence[Event]) -> list[Decided]:
     return rows[::-1]
 
 
-def classes(state: State) -> list[ClassRow]:
-    """Per choice. Nothing of the certificate sample's errors is in it."""
-    if state.created is None:
-        return []
-    human = Counter(item.label for item in state.live if item.label is not None)
-    machine = Counter(row.choice for row in state.machine_labels if row.state in ("written", "planned"))
-    seen, right = _test_by_class(state)
-    return [
-        ClassRow(choice=choice, human=human[place], machine=machine[place], test_items=seen[place], test_correct=right[place])
-        for place, choice in enumerate(state.control.choices)
-    ]
+def _aside(item: Item) -> Aside:
+    return Aside(task=item.task_id, why=item.unreadable or "skipped by people", readable=item.unreadable is None)
 
 
-def _test_by_class(state: State) -> tuple[Counter[int], Counter[int]]:
-    """Test items and right predictions by people's class, of the classifier that the last decision followed."""
-    seen: Counter[int] = Counter()
-    right: Counter[int] = Counter()
-    last: Observation | None = state.observations[-1] if state.observations else None
-    if last is None or not last.measurements:
-        return seen, right
-    name = getattr(state.decision, "classifier", None)
-    measurement = next((each for each in last.measurements if each.classifier == name), last.measurements[0])
-    for task, correct in zip(last.test_ids.tolist(), measurement.correct.tolist(), strict=True):
-        item = state.items.get(task)
-        if item is not None and item.label is not None:
-            seen[item.label] += 1
-            right[item.label] += bool(correct)
-    return seen, right
+def _training(state: State) -> Training | None:
+    since = None if state.progress is None else state.progress.quiet_since
+    if state.phase != Phase.TRAINING_DUE or since is None:
+        return None
+    return Training(seconds=max((state.at - since).total_seconds(), 0.0), expected_seconds=training_seconds(state))
 
 
 def _queue(state: State) -> dict[str, Any] | None:
-    if state.queue is None or state.progress is None or state.stage in (Phase.RESIDUAL, Phase.WRITING_BACK):
+    if state.ended or state.queue is None or state.progress is None or state.stage in (Phase.RESIDUAL, Phase.WRITING_BACK):
         return None
     seen = state.progress
     return {

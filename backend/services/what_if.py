@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypedDict
 
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
+from backend.services.labour import labour
 from backend.services.report import sentence_of
 from backend.services.state import State
 from backend.services.view import plan_values
@@ -13,7 +14,7 @@ from mcal_engine import engine
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, Observation, Plan
 
-CHANGEABLE = ("target_error", "price_per_label", "machine_price_per_hour", "confidence_level", "guarantee")
+CHANGEABLE = ("target_error", "price_per_label", "price_per_hour", "machine_price_per_hour", "confidence_level", "guarantee")
 
 
 class Outlook(TypedDict):
@@ -54,6 +55,9 @@ def what_if(state: State, changes: Mapping[str, Any]) -> WhatIf:
         raise InvalidValue("there is nothing to forecast from before the first round is measured")
     before = state.settings
     after = parse_campaign_settings(dict(changes), defaults=before.model_dump(mode="json"))
+    seconds = labour(state)["seconds_per_label"] if "price_per_hour" in changes and "price_per_label" not in changes else None
+    if after.price_per_hour is not None and seconds is not None:
+        after = after.model_copy(update={"price_per_label": after.price_per_hour * seconds / 3600})
     changed = {name: value for name, value in after.model_dump(mode="json").items() if before.model_dump(mode="json")[name] != value}
     last = state.observations[-1]
     return WhatIf(round=last.round, changed=changed, now=_outlook(state, before, last), then=_outlook(state, after, last))

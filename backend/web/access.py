@@ -9,9 +9,8 @@ from flask import request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
+from backend.services.webhook import SECRET_HEADER
 from mcal_engine.errors import InvalidValue
-
-SECRET_HEADER = "X-MCAL-Secret"  # noqa: S105 (its name, not its value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from backend.services.control import SEARCHING
 from backend.services.label_all import POSSIBLE
 from backend.services.state import ENDED, Phase, State
+from mcal_engine.types import MachineLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,14 @@ def _stop(state: State) -> list[str]:
     return [*said, "This cannot be taken back."]
 
 
+def _approve(state: State) -> list[str]:
+    said = [f"{len(state.machine_labels):,} machine labels are written to Label Studio; no label that a person gave is touched."]
+    if isinstance(state.decision, MachineLabel) and state.decision.error_upper_bound is not None:
+        bound = state.decision.error_upper_bound
+        said.append(f"With {state.settings.confidence_level:.0%} confidence at most {bound:.2%} of all labels are wrong.")
+    return [*said, "People label the rest. Rolling back takes the machine labels out again."]
+
+
 def _label_all(state: State) -> list[str]:
     return [
         f"The machine labels nothing; people label all of the {len(state.residual):,} items that are left.",
@@ -79,6 +88,7 @@ CONFIRMED: dict[str, Action] = {
             _stop,
             grave=True,
         ),
+        Action("approve", "Write back", lambda state: state.stage == Phase.AWAITING_APPROVAL and not state.ended, _approve),
         Action("label-all", "Label all by hand", lambda state: not state.ended and state.stage in POSSIBLE, _label_all, grave=True),
         Action("rollback", "Roll back", lambda state: state.phase == Phase.FINISHED or state.phase not in ENDED, _rollback, grave=True),
     )

@@ -13,8 +13,9 @@ from backend.campaign_settings import parse_campaign_settings
 from backend.services.certificate_words import certificate
 from backend.services.event_log import log_row
 from backend.services.exports import items_csv
+from backend.services.names import title_of
 from backend.services.review import visible_tasks
-from backend.services.status import status_line
+from backend.services.status import sentence, standing
 from backend.services.what_if import CHANGEABLE, what_if
 from backend.settings import CampaignSettings, describe_settings
 from backend.store import Campaign
@@ -32,6 +33,7 @@ WHAT_IT_DOES = {
     "pause": "Stop deciding, training and writing; people may go on with the open queue.",
     "resume": "End a pause or a halt.",
     "stop": "End the search for training labels with what is in hand; certificate and machine labels follow.",
+    "approve": "Say yes to the machine labels that wait to be written (approve_write_back).",
     "label-all": "Leave everything that is left to people.",
     "rollback": "Remove the campaign's own machine labels and end it; what people labelled or edited stays.",
 }
@@ -96,7 +98,7 @@ class Api:
                 "GET",
                 f"{one}/images/<int:task_id>",
                 "image",
-                "A small picture of a task that the review shows.",
+                "A small picture of a task that the review or the list of set-aside items shows.",
                 self.image,
                 answers={"image/webp": {"type": "string", "format": "binary"}},
             ),
@@ -169,9 +171,10 @@ class Api:
         return dict(self.desk.snapshots.review(campaign_id)), 200
 
     def image(self, campaign_id: int, task_id: int) -> Response:
-        state = self.desk.snapshot(campaign_id).state
-        item = state.items.get(task_id)
-        if item is None or item.deleted or task_id not in visible_tasks(self.desk.snapshots.review(campaign_id)):
+        found = self.desk.snapshot(campaign_id)
+        item = found.state.items.get(task_id)
+        aside = {each["task"] for each in found.view["set_aside"] if each["readable"]}
+        if item is None or item.deleted or task_id not in aside | visible_tasks(self.desk.snapshots.review(campaign_id)):
             raise NotFound(f"campaign {campaign_id} has no task {task_id} to review")
         content = self.thumbnails.get(self.desk.tools(), campaign_id, item)
         return Response(content, mimetype="image/webp", headers={"Cache-Control": "private, max-age=3600"})
@@ -198,15 +201,17 @@ def campaign_row(desk: Desk, campaign: Campaign) -> dict[str, Any]:
     row: dict[str, Any] = {
         "campaign": campaign.id,
         "project": campaign.project_id,
+        "title": title_of(desk.store, campaign.id),
         "created_at": campaign.created_at.isoformat(),
         "live": campaign.id in {each.id for each in desk.store.live_campaigns()},
         "url": f"{desk.label_studio_url(campaign)}/projects/{campaign.project_id}/",
     }
     try:
-        said = status_line(desk.store, campaign.id, desk.now())
+        state = standing(desk.store, campaign.id, desk.now())
     except MCALError as error:
-        return row | {"sentence": f"Its state cannot be told: {error}"}
-    return row | {"sentence": f"{said[:1].upper()}{said[1:]}"}
+        return row | {"phase": "unknown", "sentence": f"Its state cannot be told: {error}"}
+    said = sentence(state)
+    return row | {"phase": state.phase.value, "sentence": f"{said[:1].upper()}{said[1:]}"}
 
 
 def _guarded(view: Callable[..., Answer | Response], sessions: Sessions) -> Callable[..., Response]:

@@ -19,18 +19,24 @@ FOREVER = "public, max-age=31536000, immutable"
 
 
 @cache
-def content(name: str) -> tuple[bytes, bytes, str]:
-    """A file's bytes, the same gzipped, and its fingerprint. Raises NotFound for a name that is not ours."""
+def content(name: str) -> tuple[bytes, str]:
+    """A file's bytes and their fingerprint. Raises NotFound for a name that is not ours."""
     path = _plotly() if name == PLOTLY else STATIC / name
     if "/" in name or path.suffix not in TYPES or not path.is_file():
         raise NotFound(f"there is no file {name}")
     raw = path.read_bytes()
-    return raw, gzip.compress(raw, 6, mtime=0), hashlib.sha256(raw).hexdigest()[:16]
+    return raw, hashlib.sha256(raw).hexdigest()[:16]
+
+
+@cache
+def gzipped(name: str) -> bytes:
+    """For plotly.js this takes a while: no page waits for it, only who fetches the file first."""
+    return gzip.compress(content(name)[0], 6, mtime=0)
 
 
 def asset(name: str) -> str:
     """The address of a file, for templates."""
-    return url_for("assets.serve", name=name, v=content(name)[2])
+    return url_for("assets.serve", name=name, v=content(name)[1])
 
 
 @cache
@@ -45,9 +51,9 @@ def blueprint() -> Blueprint:
 
     @made.get("/static/<name>")
     def serve(name: str) -> Response:
-        raw, packed, _ = content(name)
+        raw, _ = content(name)
         zipped = "gzip" in request.headers.get("Accept-Encoding", "")
-        answer = Response(packed if zipped else raw, mimetype=TYPES[Path(name).suffix])
+        answer = Response(gzipped(name) if zipped else raw, mimetype=TYPES[Path(name).suffix])
         if zipped:
             answer.headers["Content-Encoding"] = "gzip"
         answer.headers["Vary"] = "Accept-Encoding"

@@ -12,13 +12,13 @@ from flask import g
 from werkzeug.exceptions import NotFound
 
 from backend.campaign_settings import CampaignSettings
-from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import Project
 from backend.services import control
-from backend.services.estimate import Estimate, estimate
+from backend.services.estimate import Estimate
 from backend.services.label_all import label_all
-from backend.services.open_campaign import SMALLEST, request_campaign
+from backend.services.open_campaign import request_campaign
 from backend.services.ports import Services
+from backend.services.projects import project_estimate, project_rows
 from backend.services.rollback import rollback
 from backend.services.snapshots import Snapshot, Snapshots
 from backend.store import Campaign, Store
@@ -73,29 +73,13 @@ class Desk:
     def projects(self) -> list[dict[str, Any]]:
         """Every project that the token sees, with its campaigns' ids, the newest first."""
         tools = self.tools()
-        campaigns = self.store.campaigns()
-        live = {each.id for each in self.store.live_campaigns()}
-        rows = []
-        for project in sorted(tools.label_studio.projects(), key=lambda each: -each.id):
-            mine = [each.id for each in campaigns if (each.project_id, each.label_studio_url) == (project.id, tools.label_studio_url)]
-            rows.append(
-                {
-                    "project": project.id,
-                    "title": project.title,
-                    "n_tasks": project.n_tasks,
-                    "campaigns": mine,
-                    "live_campaign": next((each for each in mine if each in live), None),
-                    "too_small": project.n_tasks < SMALLEST,
-                }
-            )
-        return rows
+        return project_rows(self.store, tools.label_studio, tools.label_studio_url)
 
     def project(self, project_id: int) -> Project:
         return self.tools().label_studio.project(project_id)
 
     def estimate(self, project_id: int, settings: CampaignSettings) -> Estimate:
-        project = self.project(project_id)
-        return estimate(settings, project.n_tasks, len(parse_label_config(project.label_config, settings.label_control).choices))
+        return project_estimate(self.tools().label_studio, project_id, settings)
 
     def start(self, project_id: int, settings: CampaignSettings) -> Campaign:
         made = request_campaign(self.tools(), project_id, settings, g.by)
@@ -133,6 +117,7 @@ ACTIONS: dict[str, Callable[[Desk, int], str]] = {
     "pause": lambda desk, campaign_id: control.pause(desk.store, campaign_id, desk.now(), by=g.by),
     "resume": lambda desk, campaign_id: control.resume(desk.store, campaign_id, desk.now(), by=g.by),
     "stop": lambda desk, campaign_id: control.request_stop(desk.store, campaign_id, desk.now(), by=g.by),
+    "approve": lambda desk, campaign_id: control.approve(desk.store, campaign_id, desk.now(), by=g.by),
     "label-all": lambda desk, campaign_id: label_all(desk.store, campaign_id, desk.now(), by=g.by),
     "rollback": Desk.roll_back,
 }

@@ -45,6 +45,21 @@ def hours(value: float) -> str:
     return f"about {value * 60:.0f} min" if value < 1.5 else f"about {value:.0f} h" if value < 72 else f"about {value / 24:.0f} days"
 
 
+def work(value: float) -> str:
+    """Hours that were worked, or are to be."""
+    return f"{value * 60:.0f} min" if value < 1.5 else f"{value:.1f} h" if value < 99.5 else f"{value:,.0f} h"
+
+
+def seconds_fine(value: float) -> str:
+    """What a label takes."""
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def price(value: float) -> str:
+    """The price of one thing that costs little: three digits."""
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+
+
 def rate(value: float) -> str:
     return f"{value:,.0f} per hour"
 
@@ -65,6 +80,9 @@ KINDS: dict[str, Callable[..., str]] = {
     "percent_fine": percent_fine,
     "seconds": seconds,
     "hours": hours,
+    "work": work,
+    "seconds_fine": seconds_fine,
+    "price": price,
     "rate": rate,
     "plain": plain,
 }

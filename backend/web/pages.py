@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from backend.services import settings_form
 from backend.services.certificate_words import certificate
 from backend.services.event_log import log_row
+from backend.services.names import title_of
 from backend.services.state import ENDED, Phase, State
 from backend.services.status import LARGE, status_line
 from backend.services.what_if import what_if
@@ -90,7 +91,7 @@ class Pages:
         return self._start_form(project_id, typed | campaign_defaults(), {}, 200)
 
     def begin(self, project_id: int) -> Page:
-        typed = request.form.to_dict()
+        typed = _typed()
         settings, errors = settings_form.read(typed)
         if settings is None:
             return self._start_form(project_id, typed, errors, 422)
@@ -158,7 +159,7 @@ class Pages:
         return self._settings_form(campaign_id, settings_form.as_text(view["settings"]), {}, 200)
 
     def save(self, campaign_id: int) -> Page:
-        typed = request.form.to_dict()
+        typed = _typed()
         settings, errors = settings_form.read(typed)
         if settings is None:
             return self._settings_form(campaign_id, typed, errors, 422)
@@ -168,7 +169,7 @@ class Pages:
             name = next((field for field in CampaignSettings.model_fields if str(error).startswith(f"{field} ")), "")
             return self._settings_form(campaign_id, typed, {name: str(error)}, 422)
         for note in notes:
-            flash(f"{note[:1].upper()}{note[1:]}.")
+            flash(f"{note if '_' in note.split()[0] else note[:1].upper() + note[1:]}.")  # a setting's name stays as it is
         return redirect(url_for("pages.campaign", campaign_id=campaign_id), 303)
 
     def _settings_form(self, campaign_id: int, typed: dict[str, str], errors: dict[str, str], status: int) -> Page:
@@ -209,6 +210,7 @@ class Pages:
         return render_template(
             template,
             campaign=campaign,
+            title=title_of(self.desk.store, campaign.id),
             studio=self.desk.label_studio_url(campaign),
             task_url=lambda task: self.desk.task_url(campaign, task),
             **values,
@@ -228,6 +230,11 @@ class Pages:
             logger.error("%s %s failed", request.method, request.path, exc_info=error)
             status, text = 500, "Something went wrong here; the server's log has the details."
         return make_response(render_template("error.html", status=status, text=text), status)
+
+
+def _typed() -> dict[str, str]:
+    """The form as text by name; ticked boxes of one name become a list."""
+    return {name: ",".join(request.form.getlist(name)) for name in request.form}
 
 
 _SEARCHING = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from mcal_engine.errors import InvalidValue
@@ -66,6 +67,8 @@ def serve(
         wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=sockets, count=1)  # send what was answered last
     finally:
         server.task_dispatcher.shutdown(timeout=0)
+        for channel in [each for each in sockets.values() if isinstance(each, HTTPChannel)]:
+            channel.handle_close()  # large answers that nobody took any more wait in temporary files
         wasyncore.close_all(sockets)
 
 

@@ -45,7 +45,7 @@ def test_every_mcal_command_in_the_readme_exists() -> None:
 
 def test_every_make_target_in_the_readme_exists() -> None:
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"make ([a-z-]+)", README.read_text(encoding="utf-8"))):
+    for target in set(re.findall(r"(?:^|`)make ([a-z-]+)", README.read_text(encoding="utf-8"), re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 

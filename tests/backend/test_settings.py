@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from backend.credentials import keep_token
 from backend.settings import (
     CampaignSettings,
     ServerSettings,
@@ -188,14 +189,14 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 
 def test_a_missing_token_says_how_to_get_one() -> None:
     with pytest.raises(InvalidValue, match=r"MCAL_LABEL_STUDIO_TOKEN is not set: .*Personal Access Token"):
-        server_settings().check()
+        server_settings().token()
 
 
 def test_an_access_token_is_told_from_the_token_it_was_made_from() -> None:
     with pytest.raises(InvalidValue, match="access token, which lives five minutes"):
-        server_settings(label_studio_token=web_token("access")).check()
+        server_settings(label_studio_token=web_token("access")).token()
     for good in (web_token("refresh"), "0123456789abcdef" * 2 + "01234567", "a.b.c", "a.e30.c"):
-        server_settings(label_studio_token=good).check()
+        server_settings(label_studio_token=good).token()
 
 
 @pytest.mark.parametrize("pasted", ["abc", " abc\n", "Token abc", "Authorization: Bearer abc"])
@@ -304,6 +305,28 @@ def test_the_environment_gives_defaults_and_what_is_given_wins(monkeypatch: pyte
     assert settings.classifiers == ("frozen", "cnn")
 
 
+def test_the_price_has_its_short_name_in_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCAL_PRICE", "0.25")
+    assert campaign_defaults()["price_per_label"] == "0.25"
+    assert unknown_environment({"MCAL_PRICE": "0.25"}) == []
+    monkeypatch.setenv("MCAL_PRICE_PER_LABEL", "0.5")
+    with pytest.raises(InvalidValue, match=r"price_per_label is given twice, as '0\.5' and '0\.25'"):
+        campaign_defaults()
+
+
+def test_the_cache_is_the_data_directory_unless_it_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MCAL_DATA_DIR", str(tmp_path))
+    assert server_settings().cache_url == f"file://{tmp_path}"
+    monkeypatch.setenv("MCAL_CACHE_URL", "s3://bucket/prefix/")
+    assert server_settings().cache_url == "s3://bucket/prefix"
+    for wrong in ("bucket/prefix", "s3://key:hush@bucket"):
+        monkeypatch.setenv("MCAL_CACHE_URL", wrong)
+        with pytest.raises(InvalidValue, match="cache_url must look like") as caught:
+            server_settings()
+        assert "hush" not in str(caught.value)
+
+
 def test_given_defaults_stand_in_for_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCAL_QUORUM", "0.5")
     assert parse_campaign_settings(GIVEN, defaults={}).quorum == 0.9
@@ -341,3 +364,34 @@ def test_descriptions_show_defaults_as_a_person_would_write_them() -> None:
     assert rows["classifiers"].default == "frozen"
     assert rows["guarantee"].type == "certified | estimate"
     assert rows["label_control"].type == "text"
+
+
+@pytest.mark.parametrize("value", ["change-me", "CHANGEME", "please-change_this-now", "<your password>", "replace-me", "…", "..."])
+@pytest.mark.parametrize("name", ["admin_password", "webhook_secret", "label_studio_token", "label_studio_admin_password"])
+def test_placeholders_are_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(InvalidValue, match=f"^{name} still holds a placeholder") as refused:
+        server_settings(**{name: value})
+    assert value not in str(refused.value).replace(name, "") or value in ("…", "...")
+
+
+def test_a_placeholder_within_an_address_is_refused() -> None:
+    with pytest.raises(InvalidValue, match="database_url still holds a placeholder"):
+        server_settings(database_url="postgresql://mcal:change-me@postgres/mcal")
+
+
+def test_secrets_of_ones_own_are_taken() -> None:
+    settings = server_settings(admin_password="correct horse", label_studio_token="ab" * 20, database_url="postgresql://u:p4ss@h/n")
+    assert settings.token() == "ab" * 20
+
+
+def test_the_token_that_bootstrap_kept_is_used_for_its_label_studio_alone(tmp_path: Path) -> None:
+    settings = server_settings(data_dir=tmp_path, label_studio_url="http://here:8080")
+    keep_token(settings.token_file, "http://here:8080", "kept")
+    assert settings.token() == "kept"
+    assert settings.token_file.stat().st_mode & 0o777 == 0o600
+    assert server_settings(data_dir=tmp_path, label_studio_url="http://here:8080", label_studio_token="given").token() == "given"
+    with pytest.raises(InvalidValue, match="mcal bootstrap"):
+        server_settings(data_dir=tmp_path, label_studio_url="http://elsewhere:8080").token()
+    settings.token_file.write_text("{")
+    with pytest.raises(InvalidValue, match="MCAL_LABEL_STUDIO_TOKEN is not set"):
+        settings.token()

@@ -54,18 +54,18 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     troubles: list[str] = []
     contexts: list[Any] = []
 
-    def open(url: str, *, width: int = 1200, scheme: str = "light") -> Any:
+    def open(url: str, *, width: int = 1200, scheme: str = "light", password: str = PASSWORD) -> Any:
         context = chromium.new_context(
             viewport={"width": width, "height": 860}, color_scheme=scheme, locale="en-GB", timezone_id="Asia/Tokyo"
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         page.on("console", lambda message: message.type in ("error", "warning") and troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.goto(f"{url}/login")
         page.fill("#user", USER)
-        page.fill("#password", PASSWORD)
+        page.fill("#password", password)
         page.click("button.main")
         page.wait_for_url("**/campaigns")
         return page

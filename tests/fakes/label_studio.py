@@ -98,8 +98,8 @@ class FakeLabelStudio:
 
     # What an admin does
 
-    def add_user(self, email: str) -> User:
-        user = User(self._id(), email)
+    def add_user(self, email: str, name: str = "") -> User:
+        user = User(self._id(), email, name)
         self._users[user.id] = user
         return user
 
@@ -149,6 +149,15 @@ class FakeLabelStudio:
             self.served.append((found.id, user.id))
             return found.id
 
+    def suggestion(self, task_id: int) -> str | None:
+        """What people see preselected on a task that they are served now."""
+        task = self._tasks[task_id]
+        project = self._projects[task.project_id]
+        if not project.show_collab_predictions or not project.model_version:
+            return None
+        shown = [each.row.choice for each in task.predictions if each.model_version == project.model_version]
+        return next((choice for choice in shown if choice is not None), None)
+
     def annotate(self, task_id: int, user: User, choice: str | None, *, lead_time: float | None = 2.0) -> int:
         return self._add_annotation(task_id, user, choice, cancelled=False, lead_time=lead_time)
 
@@ -194,6 +203,9 @@ class FakeLabelStudio:
 
     def current_user(self) -> User:
         return self._call("current_user", lambda: self.service_user)
+
+    def users(self) -> list[User]:
+        return self._call("users", lambda: list(self._users.values()))
 
     def version(self) -> str:
         return self._call("version", lambda: "1.23.2")

@@ -2,8 +2,23 @@
 "use strict";
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const { plotly, plotlyId } = document.currentScript.dataset;
+let loading = null;
 let shown = null;
 let data = null;
+
+// The library is large: it is fetched once something can be drawn, and after the page has been painted.
+function library() {
+  loading ??= new Promise((done, failed) => {
+    requestAnimationFrame(() => requestAnimationFrame(() => {  // the second one comes after the first one's frame
+      const script = document.createElement("script");
+      Object.assign(script, { id: plotlyId, src: plotly, onload: done, onerror: failed });
+      document.head.append(script);
+    }));
+  });
+  loading.catch(() => { loading = null; });
+  return loading;
+}
 
 function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
 function faint(hex, share) {
@@ -105,6 +120,7 @@ async function refresh() {
     const answer = await fetch(section.dataset.url, { credentials: "same-origin" });
     if (!answer.ok) { throw new Error(String(answer.status)); }
     data = await answer.json();
+    if (data.forecast.length || data.curves.length) { await library(); }
     render();
   } catch {
     shown = null;
@@ -112,5 +128,5 @@ async function refresh() {
 }
 
 document.addEventListener("renewed", refresh);
-dark.addEventListener("change", () => { if (data) { render(); } });
+dark.addEventListener("change", () => { if (data && window.Plotly) { render(); } });
 refresh();

@@ -19,7 +19,7 @@ function texts(found) {
 async function look() {
   const settings = {};
   for (const [name, text] of new FormData(form)) {
-    if (name !== "csrf" && text.trim()) { settings[name] = text.trim(); }
+    if (name !== "csrf" && text.trim()) { settings[name] = name in settings ? `${settings[name]},${text.trim()}` : text.trim(); }
   }
   if (!settings.target_error || !settings.price_per_label) { return; }
   const mine = ++asked;

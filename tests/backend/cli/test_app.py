@@ -22,6 +22,13 @@ COMMANDS = [
     ("worker",),
     ("doctor",),
     ("demo",),
+    ("simulate",),
+    ("bench",),
+    ("bench", "paper"),
+    ("bench", "engine"),
+    ("migrate",),
+    ("backup",),
+    ("restore",),
     ("campaign",),
     *[("campaign", name) for name in ("create", "list", "show", "pause", "resume", "stop", "set", "rollback", "report")],
 ]
@@ -122,6 +129,21 @@ def test_help_does_not_wait_for_heavy_imports() -> None:
     root = Path(app.__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_simulate_and_bench_share_the_cores_before_numpy_is_loaded() -> None:
+    script = (
+        "import os, sys; from backend.cli.app import mcal; import click\n"
+        "assert 'numpy' not in sys.modules; mcal.get_command(click.Context(mcal), sys.argv[1])\n"
+        "print(os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    root = Path(app.__file__).parents[2]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "OPENBLAS_"))}
+    for command, given, shown in (("simulate", {}, "PASSIVE 1"), ("bench", {"OPENBLAS_NUM_THREADS": "2"}, "PASSIVE 2")):
+        done = subprocess.run(
+            [sys.executable, "-c", script, command], cwd=root, env=kept | given, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == shown
 
 
 def test_campaign_create_with_label_studio_away_is_exit_code_three(

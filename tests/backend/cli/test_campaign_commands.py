@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from backend.cli import app
+from backend.cli import app, shown
 from backend.jobs import JobQueue
 from backend.store import NewEvent, Store
+from tests.backend.services.world import World
 
 URL = "http://localhost:8080"
 SETTINGS = {"target_error": 0.05, "price_per_label": 0.04}
@@ -100,6 +101,37 @@ def test_show_and_report_work_from_the_first_moment(mcal: Mcal, campaign: int) -
     report = mcal("report", str(campaign), "--json")
     assert report["human_labels"] == 0
     assert report["target_error"] == 0.05
+
+
+def test_approve_says_what_is_missing_and_show_tells_of_people_and_time(
+    mcal: Mcal, campaign: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run(["campaign", "approve", str(campaign)]) == 2
+    assert "wait for a yes" in capsys.readouterr().err
+    found = mcal("show", str(campaign), "--json")
+    assert found["title"] == "" and found["annotators"] == [] and found["labour"]["n"] == 0
+    assert set(found["pace"]) >= {"n_left", "work_hours_left", "finish_at", "people_today"}
+
+
+def test_show_and_report_tell_of_hours_people_and_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    world = World(tmp_path / "world", price_per_hour=36.0, assisted_labelling="on")
+    world.advance()
+    world.label()
+    world.advance()
+    world.label()
+    world.advance()
+    shown.campaign(world.store, world.campaign.id, world.now(), as_json=False)
+    text = capsys.readouterr().out
+    assert (
+        "on project 4 (Project)" in text
+        and "left for people: " in text
+        and "labels by 2 people in the last 24 h: at that pace done by" in text
+    )
+    assert "a label takes 2.0 s (" in text and ": 0.02 USD at 36 per hour" in text
+    assert "ann@example.com" in text and "train, with suggestion" in text and "wrong on T" in text
+    shown.report(shown.report_of(world.store, world.campaign.id, world.now()))
+    assert "h at 36 per hour; idle lead times cut to 5 medians" in capsys.readouterr().out
+    world.store.close()
 
 
 def test_who_wants_no_rollback_after_all_changes_nothing(

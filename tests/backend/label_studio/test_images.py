@@ -47,8 +47,8 @@ def outside() -> Iterator[LocalServer]:
 def clients() -> Iterator[Clients]:
     made: list[LabelStudioClient] = []
 
-    def make(server: LocalServer, *allowed: str, path: str = "") -> LabelStudioClient:
-        made.append(LabelStudioClient(server.url + path, TOKEN, allowed_private_hosts=allowed, first_pause=0.01))
+    def make(server: LocalServer, *allowed: str, path: str = "", public_url: str | None = None) -> LabelStudioClient:
+        made.append(LabelStudioClient(server.url + path, TOKEN, allowed_private_hosts=allowed, public_url=public_url, first_pause=0.01))
         return made[-1]
 
     yield make
@@ -73,6 +73,16 @@ def test_what_label_studio_serves_is_read_with_its_token(home: LocalServer, clie
     reference = reference.format(home=home.url)
     assert get(clients(home), reference) == IMAGE
     assert (home.asked[0].path, home.asked[0].authorization) == (reference.removeprefix(home.url), f"Token {TOKEN}")
+
+
+def test_label_studio_named_as_browsers_reach_it_is_asked_where_it_is_from_here(home: LocalServer, clients: Clients) -> None:
+    client = clients(home, public_url="http://localhost:8080")
+    assert get(client, "http://localhost:8080/data/upload/1/x.png") == IMAGE
+    assert (home.asked[0].path, home.asked[0].authorization) == ("/data/upload/1/x.png", f"Token {TOKEN}")
+    for other in ("http://localhost:80801/data/x.png", "http://localhost:8080.example.org/x.png"):
+        with pytest.raises(MediaError):
+            get(client, other)
+    assert len(home.asked) == 1
 
 
 def test_a_label_studio_below_a_path_is_asked_there(home: LocalServer, clients: Clients) -> None:

@@ -89,9 +89,9 @@ def small(tmp_path: Path) -> World:
     return World(tmp_path, n=205, test_size=20, batch_size=10, target_error=0.1)
 
 
-@pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])
+@pytest.mark.parametrize("accident", [die, *(pytest.param(each, marks=pytest.mark.slow) for each in (go_away, lose_a_reply))])
 def test_accidents_here_and_there_change_nothing(tmp_path: Path, accident: Accident) -> None:
-    assert len(strike_everywhere(small(tmp_path), accident, stride=11)) >= 3
+    assert len(strike_everywhere(small(tmp_path), accident, stride=43)) >= 3
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from PIL import Image
 
 from backend.label_studio.port import LabelStudioError
 from backend.services.image_shelf import CampaignImages
+from backend.shared_cache import SharedCache
 from tests.fakes.label_studio import FakeLabelStudio
 
 
@@ -19,8 +20,8 @@ def png(side: int, shade: int) -> bytes:
     return made.getvalue()
 
 
-def shelf(fake: FakeLabelStudio, directory: Path) -> CampaignImages:
-    return CampaignImages(fake, directory, max_bytes=100_000, max_pixels=10_000, threads=4)
+def shelf(fake: FakeLabelStudio, directory: Path, shared: SharedCache | None = None) -> CampaignImages:
+    return CampaignImages(fake, directory, max_bytes=100_000, max_pixels=10_000, threads=4, name_of="campaign-{}".format, shared=shared)
 
 
 def beat() -> None:
@@ -103,3 +104,38 @@ def test_a_stop_ends_the_fetching(tmp_path: Path) -> None:
     fake, references = filled(60)
     with pytest.raises(Stop):
         shelf(fake, tmp_path).fetch(1, references, stop)
+
+
+def test_what_one_machine_has_fetched_another_takes_from_the_shared_cache(tmp_path: Path) -> None:
+    fake, references = filled()
+    shared = SharedCache(f"file://{tmp_path / 'shared'}")
+    assert shelf(fake, tmp_path / "one", shared).fetch(1, references, beat) == {}
+    other = shelf(fake, tmp_path / "two", SharedCache(f"file://{tmp_path / 'shared'}"))
+    assert other.missing(1, [1]) == [1]
+    fake.media["/data/41.png"] = png(28, 41)
+    assert other.fetch(1, {**references, 41: "/data/41.png"}, beat) == {}
+    assert fake.calls.count("fetch_media") == len(references) + 1  # only the new one was fetched again
+    assert other.size(1) == 32 and other.missing(1, [*references, 41, 42]) == [42]
+    both = [each.digests(1, sorted(references)).tolist() for each in (shelf(fake, tmp_path / "one"), other)]
+    assert both[0] == both[1] and len(set(both[0])) == len(references)
+
+
+def test_an_ended_campaign_leaves_nothing_in_the_shared_cache(tmp_path: Path) -> None:
+    fake, references = filled(3)
+    shared = SharedCache(f"file://{tmp_path / 'shared'}")
+    here = shelf(fake, tmp_path / "one", shared)
+    here.fetch(1, references, beat)
+    here.fetch(2, references, beat)
+    here.discard(1)
+    assert shared.places("images") == ["campaign-2"]
+    assert shelf(fake, tmp_path / "two", shared)._pulled(1, beat) is None
+
+
+def test_images_of_campaigns_that_ended_on_other_machines_are_swept_away(tmp_path: Path) -> None:
+    fake, references = filled(3)
+    here = shelf(fake, tmp_path)
+    for campaign in (1, 2, 3):
+        here.fetch(campaign, references, beat)
+    (tmp_path / "something else").mkdir()
+    shelf(fake, tmp_path).sweep(lambda: [2])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["campaign-2", "something else"]

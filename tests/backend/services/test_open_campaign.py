@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from backend.label_studio.port import LabelStudioError, LabelStudioPort
 from backend.services.state import Phase
 from backend.services.status import sentence
+from backend.services.webhook import Webhook
 from backend.store import NewEvent
 from mcal_engine.errors import InvalidValue
 from tests.backend.services.world import CONFIG, World
@@ -98,3 +100,24 @@ def test_what_the_project_was_is_written_down(tmp_path: Path) -> None:
 def test_an_unknown_classifier_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=r"unknown classifier 'vgg'.*frozen, cnn"):
         World(tmp_path, classifiers="vgg")
+
+
+def test_a_campaign_registers_its_webhook_with_the_secret_in_place_of_the_one_without(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.label_studio.register_webhook(world.project, "http://mcal.test:9090/webhook", {})
+    world.fresh_services(webhook=Webhook("http://mcal.test:9090", "hush"))
+    world.advance()
+    (hook,) = world.label_studio.webhooks(world.project)
+    assert (hook["url"], hook["headers"]) == ("http://mcal.test:9090/webhook", {"X-MCAL-Secret": "hush"})
+    assert "hush" not in repr(world.services)
+
+
+def test_a_label_studio_that_takes_no_webhook_does_not_stop_a_campaign(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Refused(Webhook):
+        def register(self, label_studio: LabelStudioPort, project_id: int) -> None:
+            raise LabelStudioError("Label Studio answered 400: a reserved network address", retryable=False, status=400)
+
+    world = World(tmp_path)
+    world.fresh_services(webhook=Refused("http://mcal.test:9090", "hush"))
+    assert world.advance().phase != Phase.HALTED
+    assert "takes no webhook of ours" in caplog.text

@@ -67,6 +67,7 @@ def look(world: World) -> None:
     reconcile(world.services, world.state(), world.label_studio.project(world.project))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, max_size=14), looks=st.lists(st.integers(0, 3), min_size=14, max_size=14))
 def test_looks_that_are_lost_doubled_or_late_give_the_same_ledger(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from backend.services.predictions import predictions
 from backend.services.report import Report
 from backend.services.state import Phase, State
@@ -140,6 +142,7 @@ def test_every_phase_has_a_sentence(tmp_path: Path) -> None:
     assert said[-1].startswith("finished: ") and "at 95%" in said[-1]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_campaign_and_another_seed_another(tmp_path: Path) -> None:
     worlds = [World(tmp_path / name, n=220, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
     for world in worlds:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -28,6 +30,30 @@ def test_a_worker_can_be_built_without_asking_anybody(settings: ServerSettings) 
     with wiring.worker(settings, store, jobs, threading.Event()) as made:
         made.wake_all()
     assert jobs.waiting() == []
+
+
+def test_servers_start_without_what_takes_seconds_to_import() -> None:
+    heavy = "('torch', 'label_studio_sdk', 'pandas', 'scipy.stats', 'plotly', 'boto3')"
+    script = f"import sys, backend.wiring; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_shared_cache_is_only_opened_where_it_is_elsewhere(settings: ServerSettings, tmp_path: Path) -> None:
+    assert wiring.shared_cache(settings) is None
+    assert wiring.shared_cache(settings.model_copy(update={"cache_url": f"file://{tmp_path}/shared"})) is not None
+
+
+def test_campaigns_of_different_databases_keep_their_images_apart(tmp_path: Path) -> None:
+    names = set()
+    for database in ("one", "two"):
+        store = Store(f"sqlite:///{tmp_path / database}.db")
+        store.migrate()
+        campaign = store.create_campaign(7, "http://ls", [])
+        assert wiring.image_folder(campaign) == wiring.image_folder(store.campaign(campaign.id))
+        names.add(wiring.image_folder(campaign))
+        store.close()
+    assert len(names) == 2 and all(name.startswith("campaign-1-") for name in names)
 
 
 def test_without_a_token_there_are_no_services_and_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,15 +9,20 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backend.jobs import JobQueue
+from backend.services import facts
 from backend.services.advance import advance
 from backend.services.lease import LeaseLost, hold
-from backend.services.state import Phase
+from backend.services.open_campaign import request_campaign
+from backend.services.state import Phase, derive
 from backend.worker import Worker, stopping_on_signals
 from mcal_engine.errors import MCALError
-from tests.backend.services.world import World
+from tests.backend.services.world import CONFIG, World
+from tests.backend.test_jobs import until
 
 
 class Jobs:
@@ -30,7 +35,9 @@ class Jobs:
         self.waiting.append(campaign_id)
         return True
 
-    def run_worker(self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event) -> None:
+    def run_worker(
+        self, handler: Callable[[int], None], poll: Callable[[], None], poll_seconds: float, stop: threading.Event, threads: int
+    ) -> None:
         poll()
         while self.waiting and not stop.is_set():
             handler(self.waiting.pop(0))
@@ -131,6 +138,59 @@ def test_two_workers_never_work_on_one_campaign(tmp_path: Path) -> None:
         assert lease is not None
         assert advance(world.services, world.campaign.id) is None
     assert advance(world.services, world.campaign.id) is not None
+
+
+def test_a_training_of_one_campaign_does_not_hold_up_another(tmp_path: Path) -> None:
+    world = World(tmp_path, n=205)
+    world.advance()
+    world.label()
+    other = world.label_studio.add_project(CONFIG, [f"/data/{place}.png" for place in range(205)])
+    second = request_campaign(world.services, other, world.settings, "test")
+    training, over = threading.Event(), threading.Event()
+
+    def during() -> None:
+        training.set()
+        assert over.wait(20)
+
+    world.trainer.during = during
+    queue = JobQueue(f"sqlite:///{tmp_path / 'queue.db'}")
+    one = Worker(world.services, queue, 60.0, rest_seconds=0, campaigns_at_once=2)
+    thread = threading.Thread(target=one.run)
+    thread.start()
+    try:
+        assert training.wait(20)
+        until(lambda: derive(facts.load(world.store, second.id), world.now()).phase == Phase.COLLECTING, 20)
+        assert world.state().stage == Phase.TRAINING_DUE
+        over.set()
+        until(lambda: len(world.state().observations) == 1, 20)
+    finally:
+        over.set()
+        one.stop.set()
+        thread.join(20)
+        queue.close()
+    assert not thread.is_alive()
+
+
+def test_a_hint_that_comes_during_another_workers_short_look_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, n=205)
+    one = worker(world)
+    one.rest_seconds = 0.2
+    refused = threading.Event()
+    acquire = world.store.acquire_lease
+
+    def acquiring(*arguments: Any) -> bool:
+        got = acquire(*arguments)
+        if not got:
+            refused.set()
+        return got
+
+    with hold(world.store, world.campaign.id, 600):
+        monkeypatch.setattr(world.store, "acquire_lease", acquiring)
+        looking = threading.Thread(target=one.look, args=(world.campaign.id,))
+        looking.start()
+        assert refused.wait(20)
+    looking.join(20)
+    assert world.state().phase == Phase.COLLECTING
 
 
 def test_a_worker_whose_lease_was_taken_stops(tmp_path: Path) -> None:

@@ -87,6 +87,10 @@ class Shelf:
     def discard(self, campaign_id: int) -> None:
         self.there.clear()
 
+    def sweep(self, live: Callable[[], Sequence[int]]) -> None:
+        if not live():
+            self.there.clear()
+
 
 class World:
     """One project with people in it, and one campaign."""

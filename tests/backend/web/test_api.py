@@ -23,7 +23,7 @@ from tests.browser.digits import DIGITS, DigitWorld
 from tests.browser.served import TOKEN, Wakes, deps_of
 
 AS_PROGRAM = {"Authorization": f"Bearer {TOKEN}"}
-SETTINGS = {"test_size": 60, "batch_size": 20, "machine_price_per_hour": 3.0}
+SETTINGS: dict[str, Any] = {"test_size": 60, "batch_size": 20, "machine_price_per_hour": 3.0}
 
 
 class Api:
@@ -107,11 +107,19 @@ def test_the_campaign_s_numbers_are_the_engine_s(running: Api) -> None:
     assert view["report"]["human_labels"] == labelled and view["money"]["human"] == pytest.approx(0.04 * labelled)
     assert sum(part["n"] for part in view["bar"]) == 600
     assert sum(row["labels"] for row in view["annotators"]) == labelled == sum(row["human"] for row in view["classes"])
-    assert sum(row["test_items"] for row in view["classes"]) == len(state.observations[-1].test_ids)
-    assert sum(row["test_correct"] for row in view["classes"]) == int(state.observations[-1].measurements[0].correct.sum())
+    assert sum(row["wrong"]["n"] for row in view["classes"]) == len(state.observations[-1].test_ids)
+    assert sum(row["wrong"]["count"] for row in view["classes"]) == int((~state.observations[-1].measurements[0].correct).sum())
+    assert {row["name"] for row in view["annotators"]} == {"ann@example.com", "bob@example.com"} and view["title"] == "Digits"
+    assert sum(row["today"] for row in view["annotators"]) == view["pace"]["labels_today"] == labelled
+    assert view["pace"]["work_hours_left"] == pytest.approx(view["pace"]["n_left"] * 2.0 / 3600)  # people here take 2 s
+    assert view["pace"]["finish_at"] > view["as_of"] and view["labour"]["seconds_per_label"] == 2.0
+    assert sum(row["n"] for row in view["labour"]["kinds"]) == labelled
     assert view["pace"]["n_left"] == len(state.unlabelled) - decided.plan.n_machine
     assert view["pace"]["hours_left"] == pytest.approx(view["pace"]["n_left"] / view["pace"]["labels_per_hour"])
     assert view["n_set_aside"] == len(view["set_aside"]) == 1 and view["set_aside"][0]["why"] == "skipped by people"
+    aside = view["set_aside"][0]["task"]
+    assert view["set_aside"][0]["readable"]
+    assert running.client.get(f"{PREFIX}/campaigns/1/images/{aside}", headers=AS_PROGRAM).mimetype == "image/webp"
 
 
 def test_the_report_is_the_command_line_s(finished: Api) -> None:
@@ -231,6 +239,22 @@ def test_label_all_leaves_everything_to_people_and_ends_well(fresh: Api) -> None
     assert state.phase == Phase.FINISHED and state.report is not None
     assert state.report["n_machine"] == 0 and state.report["human_items"] == 240 and state.report["stop_reason"] == "stopped_by_admin"
     assert fresh.get("/campaigns/1/certificate")["status"] == "by_hand"
+
+
+def test_a_write_back_waits_for_the_api_s_yes_where_that_is_set(tmp_path: Path) -> None:
+    world = DigitWorld(tmp_path, n=400, approve_write_back="on", **SETTINGS)
+    api = Api(world)
+    world.advance()
+    assert "wait for a yes" in api.send("POST", "/campaigns/1/approve", status=400)["error"]
+    world.run(until=[Phase.AWAITING_APPROVAL])
+    view = api.get("/campaigns/1")
+    assert view["phase"] == "awaiting_approval" and not world.machine_annotations()
+    assert api.get("/campaigns/1/review")["n_machine"] > 0
+    said = api.send("POST", "/campaigns/1/approve")
+    assert said["phase"] == "writing_back" and api.wakes.jobs[-1] == (1, "approve")
+    world.advance()
+    assert world.machine_annotations()
+    world.store.close()
 
 
 def test_rollback_takes_the_machine_labels_out(tmp_path: Path) -> None:

@@ -1,0 +1,243 @@
+"""``mcal campaign …``, the part that only looks: what the pages show besides the overview, for terminals and programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from backend.cli import shown
+from backend.cli.opened import Opened, now, opened
+from backend.cli.setting_options import PLACES, campaign_options, given, server_options
+from backend.services.state import State
+from backend.services.status import sentence
+from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings
+
+WATCH_SECONDS = 2.0  # between two looks
+
+LOOKS: list[click.Command] = []  # what :mod:`backend.cli.campaign` takes into its group
+
+
+def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+        summary = (function.__doc__ or "").splitlines()[0]
+        made = click.command(name, short_help=summary)(as_json(server_options(*PLACES)(function)))
+        LOOKS.append(made)
+        return made
+
+    return decorate
+
+
+_id = click.argument("campaign_id", type=click.IntRange(min=1), metavar="CAMPAIGN")
+
+
+@_command("projects")
+def projects(as_json: bool, **options: Any) -> None:
+    """List the projects that the token sees, with their campaigns."""
+    from backend.services.projects import project_rows
+    from backend.wiring import label_studio
+
+    with opened(given(options, ServerSettings)) as house, label_studio(house.settings) as client:
+        rows = project_rows(house.store, client, house.settings.label_studio_url)
+    if as_json:
+        shown.print_json(rows)
+        return
+    cells = []
+    for row in rows:
+        running = "needs at least 200 tasks" if row["too_small"] else "yes" if row["live_campaign"] else ""
+        cells.append((str(row["project"]), row["title"], f"{row['n_tasks']:,}", ", ".join(map(str, row["campaigns"])), running))
+    _table(("project", "title", "tasks", "campaigns", "running"), cells)
+
+
+@_command("estimate")
+@click.option("--project", "project_id", type=click.IntRange(min=1), required=True, help="Label Studio's id of the project.")
+@campaign_options()
+def estimate(project_id: int, as_json: bool, **options: Any) -> None:
+    """Say what a campaign would ask for first, and what people alone would cost; nothing is started."""
+    from backend.services.projects import project_estimate
+    from backend.wiring import label_studio
+
+    settings = parse_campaign_settings(given(options, CampaignSettings))
+    with opened(given(options, ServerSettings)) as house, label_studio(house.settings) as client:
+        found = project_estimate(client, project_id, settings)
+    if as_json:
+        shown.print_json(found)
+        return
+    smallest = "none" if found["smallest_certificate"] is None else f"from {found['smallest_certificate']:,} items"
+    rows = [
+        ("people alone", f"{found['human_only_cost']:,.2f} {found['currency']} for {found['n_items']:,} items"),
+        ("test set T", f"{found['n_test']:,} items"),
+        ("first batch B0", f"{found['n_train']:,} items"),
+        ("cost of these two", f"{found['first_cost']:,.2f} {found['currency']}"),
+        ("errors that are allowed", f"{found['allowed_errors']:,}"),
+        ("certificate sample V", smallest),
+    ]
+    _table(None, rows)
+
+
+@_command("watch")
+@_id
+def watch(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Follow a campaign with progress bars until it ends; with --json one line for each change."""
+    with opened(given(options, ServerSettings)) as house:
+        states = _states(house, campaign_id)
+        if as_json:
+            told = ""
+            for state in states:
+                line = json.dumps({"campaign": campaign_id, "phase": state.phase.value, "sentence": sentence(state)}, ensure_ascii=False)
+                if line != told:
+                    click.echo(line)
+                told = line
+            return
+        from backend.demo.display import Display
+
+        with Display(shown.new_console()) as display:
+            for state in states:
+                display.update(state)
+
+
+def _states(house: Opened, campaign_id: int) -> Iterator[State]:
+    """The campaign's state now and then, until it has ended."""
+    while True:
+        state = shown.state_of(house.store, campaign_id, now())
+        yield state
+        if state.ended:
+            return
+        time.sleep(WATCH_SECONDS)
+
+
+@_command("events")
+@_id
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only events after this sequence number.")
+def events(campaign_id: int, after: int, as_json: bool, **options: Any) -> None:
+    """Print the history in sentences, oldest first."""
+    from backend.services.event_log import log_row
+
+    with opened(given(options, ServerSettings)) as house:
+        house.store.campaign(campaign_id)
+        rows = [log_row(event) for event in house.store.events(campaign_id, after=after)]
+    if as_json:
+        shown.print_json(rows)
+        return
+    _table(("", "at (UTC)", "what happened"), [(str(row["seq"]), row["at"][:19].replace("T", " "), row["sentence"]) for row in rows])
+
+
+@_command("what-if")
+@_id
+@campaign_options(defaults={})
+def what_if(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Say what the engine would decide with another ε or price; nothing is saved."""
+    from backend.services.what_if import what_if as ask
+
+    changes = given(options, CampaignSettings)
+    with opened(given(options, ServerSettings)) as house:
+        state = shown.state_of(house.store, campaign_id, now())
+        found = ask(state, changes)
+    if as_json:
+        shown.print_json(found)
+        return
+    before, then, money = found["now"], found["then"], state.settings.currency
+    rows = [
+        ("whole bill", f"{before['total_cost']:,.2f} {money}", f"{then['total_cost']:,.2f} {money}"),
+        ("people alone", f"{before['human_only_cost']:,.2f} {money}", f"{then['human_only_cost']:,.2f} {money}"),
+        ("saves", f"{before['savings']:.1%}", f"{then['savings']:.1%}"),
+        ("by the machine", f"{before['n_machine']:,}", f"{then['n_machine']:,}"),
+        ("by people", f"{before['n_human']:,}", f"{then['n_human']:,}"),
+        ("more training labels", f"{before['n_more_train']:,}", f"{then['n_more_train']:,}"),
+        ("certificate sample", f"{before['n_certificate']:,}", f"{then['n_certificate']:,}"),
+        ("the engine would", "stop" if before["stops"] else "go on", "stop" if then["stops"] else "go on"),
+    ]
+    _table((f"from round {found['round']}", "as it is set", "what if"), rows)
+    click.echo(then["sentence"])
+
+
+@_command("series")
+@_id
+def series(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Print the charts' numbers: the forecast after each round, the race; error curves and their fits with --json."""
+    from backend.services.series import series as charts
+
+    with opened(given(options, ServerSettings)) as house:
+        found = charts(shown.state_of(house.store, campaign_id, now()))
+    if as_json:
+        shown.print_json(found)
+        return
+    rows = []
+    for point in found["forecast"]:
+        band = "" if point["low"] is None else f"{point['low']:,.2f} to {point['high']:,.2f}"
+        totals = (f"{point['spent']:,.2f}", f"{point['total_cost_now']:,.2f}", f"{point['total_cost']:,.2f}", band)
+        rows.append((str(point["round"]), f"{point['n_train']:,}", *totals))
+    _table(("round", "trained on", f"spent ({found['currency']})", "finishing now", "forecast", "90 % band"), rows)
+    if len(found["race"]) > 1:
+        raced = [
+            (each["classifier"], "out" if each["out"] else "", f"{each['accuracy'][-1]:.1%}", f"{each['training_seconds'][-1]:.1f} s")
+            for each in found["race"]
+            if each["accuracy"]
+        ]
+        _table(("classifier", "", "right on T", "training"), raced)
+
+
+@_command("review")
+@_id
+def review(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """List the machine's least sure labels and, once the certificate is decided, what it got wrong in the sample."""
+    from backend.services.review import review as look
+
+    with opened(given(options, ServerSettings)) as house:
+        found = look(house.store, shown.state_of(house.store, campaign_id, now()))
+    if as_json:
+        shown.print_json(found)
+        return
+    for title, tiles in (("least sure", found["least_sure"]), ("wrong in the sample", found["errors"])):
+        rows = [(str(tile["task"]), tile["machine"], tile["human"] or "", f"{tile['surety']:.2f}") for tile in tiles]
+        _table((f"{title}: task", "machine", "people", "margin"), rows)
+    if not found["certificate_decided"]:
+        click.echo("what the machine got wrong in the sample is shown once the certificate is decided")
+
+
+@_command("certificate")
+@_id
+def certificate(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Print the certificate in plain words."""
+    from backend.services.certificate_words import certificate as words
+    from backend.services.report import make_report
+
+    with opened(given(options, ServerSettings)) as house:
+        state = shown.state_of(house.store, campaign_id, now())
+        found = words(state, make_report(state, now()))
+    if as_json:
+        shown.print_json(found)
+        return
+    click.echo(found["headline"])
+    for number, step in enumerate(found["steps"], 1):
+        click.echo(f"{number}. {step}")
+
+
+@_command("items")
+@_id
+def items(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Print every item as CSV: label, by whom, margin, certificate."""
+    from backend.services.exports import items_csv
+
+    with opened(given(options, ServerSettings)) as house:
+        chunks = items_csv(shown.state_of(house.store, campaign_id, now()))
+        if as_json:
+            shown.print_json(list(csv.DictReader(io.StringIO("".join(chunks)))))
+            return
+        for chunk in chunks:
+            click.echo(chunk, nl=False)
+
+
+def _table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
+    table = Table(*(head or ("",) * len(rows[0])), box=None, header_style="bold", show_header=head is not None)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    shown.new_console().print(table)

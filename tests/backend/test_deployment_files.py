@@ -1,0 +1,160 @@
+"""Dockerfile, docker-compose.yml and .env.example, read as text: what must hold on every machine, with an engine or without."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from backend.settings import unknown_environment
+
+ROOT = Path(__file__).parents[2]
+PROFILES = {"embedded", "gpu", "scale", "scale-gpu"}
+ONE_SHOT = {"preflight", "bootstrap"}
+EXAMPLE = (ROOT / ".env.example").read_text()
+COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+SECRETS = {"LABEL_STUDIO_PASSWORD", "MCAL_ADMIN_PASSWORD", "MCAL_BASIC_AUTH_PASSWORD", "POSTGRES_PASSWORD"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load(COMPOSE_TEXT))
+
+
+def services(compose: dict[str, Any], profile: str) -> dict[str, Any]:
+    return {name: each for name, each in compose["services"].items() if profile in each["profiles"]}
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_each_profile_is_a_whole_deployment(compose: dict[str, Any], profile: str) -> None:
+    running = services(compose, profile)
+    kinds = {re.sub(r"(-scale)?(-gpu)?$", "", name) for name in running}
+    databases = {"postgres", "redis"} if profile.startswith("scale") else set()
+    assert kinds == {"label-studio", "web", "worker", *ONE_SHOT, *databases}
+    assert len(running) == len(kinds), "two of a kind would fight over a port or a database"
+    for name, service in running.items():
+        for needed, condition in service.get("depends_on", {}).items():
+            assert needed in running or condition.get("required") is False, f"{name} waits for {needed}, which {profile} does not start"
+    gpu = [name for name, each in running.items() if "reservations" in each.get("deploy", {}).get("resources", {})]
+    assert bool(gpu) is profile.endswith("gpu")
+
+
+def test_every_service_belongs_to_known_profiles(compose: dict[str, Any]) -> None:
+    assert {profile for each in compose["services"].values() for profile in each["profiles"]} == PROFILES
+    assert re.search(r"^COMPOSE_PROFILES=embedded$", EXAMPLE, re.MULTILINE)
+
+
+def test_nothing_but_label_studio_and_the_page_is_published_and_only_to_this_machine(compose: dict[str, Any]) -> None:
+    published = {name: each["ports"] for name, each in compose["services"].items() if "ports" in each}
+    assert set(published) == {"label-studio", "label-studio-scale", "web", "web-scale"}
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for ports in published.values() for port in ports)
+    assert compose["networks"]["databases"]["internal"] is True
+
+
+def test_what_keeps_running_has_a_healthcheck_limits_and_comes_back(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if name in ONE_SHOT:
+            assert service["restart"] == "no"
+            continue
+        assert service["restart"] == "unless-stopped", name
+        assert "memory" in service["deploy"]["resources"]["limits"], name
+        assert service["logging"]["options"]["max-size"], name
+        assert "healthcheck" in service or service["image"].startswith("${BACKEND_IMAGE"), name
+    assert "HEALTHCHECK" in DOCKERFILE
+
+
+def test_our_containers_have_no_rights(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if service["image"].startswith("${BACKEND_IMAGE"):
+            assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_only_bootstrap_and_preflight_get_the_admins_password(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        password = service["environment"].get("LABEL_STUDIO_PASSWORD", "") if "environment" in service else ""
+        assert bool(password) is (name in ONE_SHOT or name.startswith("label-studio")), name
+
+
+def test_secrets_come_from_the_environment_and_have_no_defaults() -> None:
+    for name in SECRETS:
+        assert set(re.findall(rf"\$\{{{name}(:?[-?][^}}]*)?\}}", COMPOSE_TEXT)) <= {":-", ":?see .env.example"}, name
+    for name in SECRETS - {"POSTGRES_PASSWORD"}:  # that one is for some profiles only; its image refuses an empty one
+        assert f"${{{name}:?" in COMPOSE_TEXT
+        assert re.search(rf"^{name}=$", EXAMPLE, re.MULTILINE), f"{name} must be empty in the example"
+
+
+def test_the_example_explains_every_variable_and_knows_the_settings() -> None:
+    explained = set(re.findall(r"^(?:# )?([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+    used = set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_TEXT))
+    assert used - explained <= {"BACKEND_IMAGE", "FRONT_SUBNET", "MCAL_LABEL_STUDIO_URL"}
+    assert unknown_environment(dict.fromkeys(explained, "x")) == []
+
+
+def test_label_studio_may_reach_the_backend_and_no_other_private_network(compose: dict[str, Any]) -> None:
+    settings = compose["services"]["label-studio"]["environment"]
+    assert not {"ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED"} & set(settings), "the protection stays on"
+    banned = [ipaddress.ip_network(each) for each in settings["USER_ADDITIONAL_BANNED_SUBNETS"].split(",")]
+
+    def reachable(address: str) -> bool:
+        ip = ipaddress.ip_address(address)
+        return not any(ip in network for network in banned if network.version == ip.version)
+
+    subnet = re.search(r"FRONT_SUBNET:-([\d./]+)", COMPOSE_TEXT)
+    assert subnet is not None
+    assert all(reachable(str(ip)) for ip in ipaddress.ip_network(subnet[1]))
+    for private in (
+        "10.1.2.3",
+        "127.0.0.1",
+        "169.254.169.254",
+        "172.17.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "::1",
+        "fd00::1",
+        "fe80::1",
+    ):
+        assert not reachable(private), private
+    assert reachable("93.184.216.34")
+
+
+def test_label_studio_can_register_a_webhook_at_our_address(compose: dict[str, Any]) -> None:
+    """Django's form takes no host without a dot, but localhost."""
+    address = compose["x-backend"]["environment"]["MCAL_PUBLIC_URL"]
+    host = address.removeprefix("http://").partition(":")[0]
+    assert "." in host
+    assert host in compose["services"]["web"]["networks"]["front"]["aliases"]
+    assert host in compose["services"]["web-scale"]["networks"]["front"]["aliases"]
+
+
+def test_the_image_builds_anywhere_and_is_not_root() -> None:
+    assert "# syntax" not in DOCKERFILE
+    assert DOCKERFILE.index("ARG BASE_IMAGE") < DOCKERFILE.index("FROM")
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${BASE_IMAGE}"}
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.MULTILINE)[-1] == "10001:10001"
+    assert "--require-hashes" in DOCKERFILE
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignored, "everything stays outside"
+    assert not any("env" in line for line in ignored if line.startswith("!"))
+
+
+@pytest.mark.parametrize("profile", sorted(PROFILES))
+def test_compose_itself_takes_the_file(profile: str, tmp_path: Path) -> None:
+    known = shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
+    if not known:
+        pytest.skip("docker compose is not installed; the tests above read the file by themselves")
+    (tmp_path / "full.env").write_text("".join(re.sub("=$", "=0123456789abcdef", line) + "\n" for line in EXAMPLE.splitlines()))
+    command = ["docker", "compose", "--file", str(ROOT / "docker-compose.yml"), "--profile", profile]
+    full = subprocess.run([*command, "--env-file", str(tmp_path / "full.env"), "config"], capture_output=True, text=True, check=False)
+    assert full.returncode == 0, full.stderr
+    empty = subprocess.run([*command, "--env-file", str(ROOT / ".env.example"), "config"], capture_output=True, text=True, check=False)
+    assert empty.returncode != 0
+    assert "see .env.example" in empty.stderr
