@@ -21,14 +21,14 @@ from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.report import versions
 from mcal_engine.simulator.session import Played, play
 from mcal_engine.simulator.trajectory import Step, true_steps
-from mcal_engine.spec import CampaignSpec, preset_values
+from mcal_engine.spec import SERVICE_PRICES, CampaignSpec, preset_values
 from mcal_engine.types import IntArray
 
-SCHEMA_VERSION = 1
-SERVICES = {"amazon": 0.04, "satyam": 0.003}
+SCHEMA_VERSION = 2
 DELTAS = (0.01, 0.017, 0.033, 0.067, 0.10, 0.133, 0.167, 0.20)
 OTHER_ACQUISITIONS = ("entropy", "least_confidence", "k_center", "diverse_margin", "random")
 PER_CLASS_SHARES = (1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6)  # the paper: 1,000 … 5,000 of the 6,000 items per class of CIFAR-10
+BUDGET_SHARES = (0.15, 0.25, 0.40)  # of what people alone would cost
 BINS = 20
 Row = dict[str, Any]
 
@@ -41,6 +41,7 @@ class Run:
         kind: ``campaign`` (the engine, to its end) or ``active_learning`` (a fixed batch δ, the truth beside it).
         delta: δ as a share of X, for ``active_learning``.
         class_share: the part of each class that is X; 1 is all of it.
+        budget_share: the budget as a share of what people alone would cost; 0 is no budget.
     """
 
     kind: str
@@ -51,6 +52,7 @@ class Run:
     acquisition: str = "margin"
     delta: float = 0.0
     class_share: float = 1.0
+    budget_share: float = 0.0
 
 
 def paper_runs(seeds: Sequence[int]) -> list[Run]:
@@ -58,12 +60,13 @@ def paper_runs(seeds: Sequence[int]) -> list[Run]:
     runs: list[Run] = []
     for seed in seeds:
         for preset in ("default", "paper"):
-            runs += [Run("campaign", seed, preset, service) for service in SERVICES]
+            runs += [Run("campaign", seed, preset, service) for service in SERVICE_PRICES]
             runs.append(Run("campaign", seed, preset, target_error=0.10))
         runs += [Run("active_learning", seed, delta=delta) for delta in reversed(DELTAS)]
-        runs += [Run("campaign", seed, service=service, acquisition="random") for service in SERVICES]
+        runs += [Run("campaign", seed, service=service, acquisition="random") for service in SERVICE_PRICES]
         runs += [Run("campaign", seed, acquisition=name) for name in OTHER_ACQUISITIONS if name != "random"]
         runs += [Run("campaign", seed, class_share=share) for share in PER_CLASS_SHARES]
+        runs += [Run("campaign", seed, budget_share=share) for share in BUDGET_SHARES]
     return runs
 
 
@@ -97,12 +100,14 @@ class Bench:
         ids = self._items(run)
         values = preset_values(run.preset, len(ids)) | {
             "target_error": run.target_error,
-            "price_per_label": SERVICES[run.service],
+            "price_per_label": SERVICE_PRICES[run.service],
             "machine_price_per_hour": self.machine_price_per_hour,
             "acquisition": run.acquisition,
             "classifiers": (self.machine.name,),
             "seed": run.seed,
         }
+        if run.budget_share:
+            values["budget"] = run.budget_share * values["price_per_label"] * len(ids)
         spec = CampaignSpec.parse(values)
         result = self._campaign(ids, spec) if run.kind == "campaign" else self._active_learning(ids, spec, run.delta)
         return {
@@ -189,4 +194,5 @@ def describe(run: Run) -> str:
     """A run in words."""
     what = f"active learning, δ = {run.delta:.1%}" if run.kind == "active_learning" else f"MCAL, {run.preset} settings, {run.acquisition}"
     part = f", {run.class_share:.0%} of each class" if run.class_share < 1 else ""
+    part += f", a budget of {run.budget_share:.0%}" if run.budget_share else ""
     return f"{what}, {run.service}, ε = {run.target_error:.0%}{part}, seed {run.seed}"

@@ -9,9 +9,10 @@ import numpy as np
 
 from mcal_engine import learning_curve
 from mcal_engine.learning_curve import FitFailed
-from mcal_engine.simulator.bench import SERVICES, Row
-from mcal_engine.simulator.bench_table import active_learning_costs, summary
+from mcal_engine.simulator.bench import Row
+from mcal_engine.simulator.bench_table import active_learning_costs, campaigns, summary
 from mcal_engine.simulator.figures import BLUE, GRAY, GREEN, ORANGE, blank
+from mcal_engine.spec import SERVICE_PRICES
 from mcal_engine.types import FloatArray
 
 if TYPE_CHECKING:
@@ -40,11 +41,6 @@ def all_figures(rows: Sequence[Row]) -> dict[str, Figure]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _campaigns(rows: Sequence[Row], **wanted: object) -> list[Row]:
-    rule = {"kind": "campaign", "preset": "default", "service": "amazon", "target_error": 0.05, "acquisition": "margin", "class_share": 1.0}
-    return [row for row in rows if all(row["run"][name] == value for name, value in (rule | wanted).items())]
-
-
 def _counts(row: Row, theta: int = THETA) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     rounds = row["result"]["error_curves"]
     sizes = np.array([one["n_train"] for one in rounds], dtype=np.float64)
@@ -56,7 +52,7 @@ def _counts(row: Row, theta: int = THETA) -> tuple[FloatArray, FloatArray, Float
 
 def fits(rows: Sequence[Row]) -> Figure | None:
     """Figs. 2 and 22 to 27: the plain and the truncated power law at θ = 0.5."""
-    longest = max(_campaigns(rows), key=lambda row: len(row["result"]["error_curves"]), default=None)
+    longest = max(campaigns(rows), key=lambda row: len(row["result"]["error_curves"]), default=None)
     if longest is None:
         return None
     sizes, errors, trials, scale = _counts(longest)
@@ -72,7 +68,7 @@ def fits(rows: Sequence[Row]) -> Figure | None:
 
 def fits_with_more_points(rows: Sequence[Row]) -> Figure | None:
     """Fig. 3: what the fit says after its first points."""
-    longest = max(_campaigns(rows), key=lambda row: len(row["result"]["error_curves"]), default=None)
+    longest = max(campaigns(rows), key=lambda row: len(row["result"]["error_curves"]), default=None)
     if longest is None:
         return None
     sizes, errors, trials, scale = _counts(longest)
@@ -108,11 +104,11 @@ def error_by_batch(rows: Sequence[Row]) -> Figure | None:
 
 def error_by_margin(rows: Sequence[Row]) -> Figure | None:
     """Fig. 5: accuracy of the last classifier along the pool, surest first."""
-    campaigns = _campaigns(rows)
-    if not campaigns:
+    found = campaigns(rows)
+    if not found:
         return None
     figure = blank("True accuracy along the pool, surest first (Fig. 5)", "rank by margin (share of the pool)", "accuracy")
-    for row in campaigns:
+    for row in found:
         bins = row["result"]["true_error_by_margin"]
         where = (np.arange(len(bins)) + 0.5) / max(len(bins), 1)
         figure.add_scatter(x=where, y=[1 - error for error in bins], mode="lines+markers", name=f"seed {row['run']['seed']}")
@@ -122,11 +118,11 @@ def error_by_margin(rows: Sequence[Row]) -> Figure | None:
 def total_cost(rows: Sequence[Row]) -> Figure | None:
     """Fig. 7: the total cost of each strategy."""
     found = [row for row in summary(rows) if row["total_cost"] is not None and row["service"] == "amazon" and row["target_error"] == 0.05]
-    found = [row for row in found if "M =" not in row["strategy"] and "class" not in row["strategy"]]
+    found = [row for row in found if not any(word in row["strategy"] for word in ("M =", "class", "budget"))]
     if not found:
         return None
     figure = blank("Total cost at 0.04 USD per label, ε = 5 % (Fig. 7)", "", "total cost (USD)")
-    human = SERVICES["amazon"] * found[0]["n_items"]
+    human = SERVICE_PRICES["amazon"] * found[0]["n_items"]
     names = ["people alone", *(row["strategy"] for row in found)]
     figure.add_bar(x=names, y=[human, *(row["total_cost"][0] for row in found)], marker={"color": BLUE}, showlegend=False)
     return figure
@@ -142,9 +138,9 @@ def cost_by_batch(rows: Sequence[Row], service: str) -> Figure | None:
     totals = [float(np.mean([row["total_cost"] for row in costs[delta]])) for delta in deltas]
     figure.add_scatter(x=deltas, y=totals, mode="lines+markers", name="active learning (stops by the truth, no T)", line={"color": ORANGE})
     n_items = next(iter(costs.values()))[0]["n_items"]
-    figure.add_hline(SERVICES[service] * n_items, line={"dash": "dot", "color": GRAY}, annotation_text="people alone")
+    figure.add_hline(SERVICE_PRICES[service] * n_items, line={"dash": "dot", "color": GRAY}, annotation_text="people alone")
     for preset, colour in (("default", GREEN), ("paper", BLUE)):
-        ours = _campaigns(rows, service=service, preset=preset)
+        ours = campaigns(rows, service=service, preset=preset)
         if ours:
             mean = float(np.mean([row["result"]["total_cost"] for row in ours]))
             figure.add_hline(mean, line={"dash": "dash", "color": colour}, annotation_text=f"MCAL, {preset} preset")
@@ -154,7 +150,7 @@ def cost_by_batch(rows: Sequence[Row], service: str) -> Figure | None:
 def selection(rows: Sequence[Row]) -> Figure | None:
     """Figs. 6 and 11: cost and machine-labelled share by M."""
     names = ["margin", "entropy", "least_confidence", "k_center", "diverse_margin", "random"]
-    found = [(name, _campaigns(rows, acquisition=name)) for name in names]
+    found = [(name, campaigns(rows, acquisition=name)) for name in names]
     found = [(name, same) for name, same in found if same]
     if len(found) < 2:
         return None
@@ -190,7 +186,7 @@ def per_class(rows: Sequence[Row]) -> Figure | None:
     points: dict[float, list[float]] = {}
     for row in rows:
         share = row["run"]["class_share"]
-        if row in _campaigns(rows, class_share=share):
+        if row in campaigns(rows, class_share=share):
             points.setdefault(row["n_items"] / row["n_classes"], []).append(row["result"]["savings"])
     if len(points) < 2:
         return None
@@ -202,7 +198,9 @@ def per_class(rows: Sequence[Row]) -> Figure | None:
 
 def gain(rows: Sequence[Row]) -> Figure | None:
     """Figs. 14 and 15: what active learning is worth: total cost with margin and with random draws."""
-    pairs = [(service, _campaigns(rows, service=service), _campaigns(rows, service=service, acquisition="random")) for service in SERVICES]
+    pairs = [
+        (service, campaigns(rows, service=service), campaigns(rows, service=service, acquisition="random")) for service in SERVICE_PRICES
+    ]
     pairs = [pair for pair in pairs if pair[1] and pair[2]]
     if not pairs:
         return None

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mcal_engine.cost import money
-from mcal_engine.simulator.bench import SERVICES, Row
+from mcal_engine.simulator.bench import Row
+from mcal_engine.spec import SERVICE_PRICES
 
 # Tables 1 to 3 of the MCAL paper (ICLR 2023): (service, ε) → |B|/|X|, |S|/|X|, overall error, savings; ResNet-18 was chosen in all.
 PAPER: dict[str, dict[tuple[str, float], tuple[float, float, float, float]]] = {
@@ -50,19 +51,27 @@ def summary(rows: Sequence[Row]) -> list[Row]:
     return found + _paper_rows(rows)
 
 
+def campaigns(rows: Sequence[Row], **wanted: object) -> list[Row]:
+    """The engine's runs that differ from the plain certified run at Amazon's price and ε = 5 % in nothing but ``wanted``."""
+    plain: dict[str, object] = {"kind": "campaign", "preset": "default", "service": "amazon", "target_error": 0.05}
+    plain |= {"acquisition": "margin", "class_share": 1.0, "budget_share": 0.0}
+    return [row for row in rows if all(row["run"][name] == value for name, value in (plain | wanted).items())]
+
+
 def _campaign_rows(rows: Sequence[Row]) -> list[Row]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         run = row["run"]
         if run["kind"] == "campaign":
-            key = (run["preset"], run["acquisition"], run["service"], run["target_error"], run["class_share"])
+            key = (run["preset"], run["acquisition"], run["service"], run["target_error"], run["class_share"], run["budget_share"])
             groups.setdefault(key, []).append(row)
     found = []
-    for (preset, acquisition, service, target, share), same in groups.items():
+    for (preset, acquisition, service, target, share, budget), same in groups.items():
         results = [row["result"] for row in same]
         what = {"default": "MCAL, certified", "paper": "MCAL, the paper's preset"}[preset]
         what += "" if acquisition == "margin" else f", M = {acquisition}"
         what += "" if share == 1 else f", {share:.0%} of each class"
+        what = f"MCAL, a budget of {budget:.0%}" if budget else what
         found.append(
             {
                 "strategy": what,
@@ -75,7 +84,7 @@ def _campaign_rows(rows: Sequence[Row]) -> list[Row]:
                 "error": _spread([r["true_overall_error"] for r in results]),
                 "savings": _spread([r["savings"] for r in results]),
                 "total_cost": _spread([r["total_cost"] for r in results]),
-                "broken": sum(r["true_overall_error"] > r["target_error"] for r in results),
+                "broken": None if budget else sum(r["true_overall_error"] > r["target_error"] for r in results),
             }
         )
     return found
@@ -94,14 +103,15 @@ def active_learning_costs(rows: Sequence[Row], service: str, target_error: float
             if met or step is steps[-1]:
                 n_train = step["n_train"] if met else n_items
                 training = float(money(seconds, row["machine_price_per_hour"]))
-                total = SERVICES[service] * n_train + training
+                total = SERVICE_PRICES[service] * n_train + training
                 costs.setdefault(row["run"]["delta"], []).append(
                     {
+                        "seed": row["run"]["seed"],
                         "n_items": n_items,
                         "n_train": n_train,
                         "training_cost": training,
                         "total_cost": total,
-                        "savings": 1 - total / (SERVICES[service] * n_items),
+                        "savings": 1 - total / (SERVICE_PRICES[service] * n_items),
                         "error": step["true_pool_errors"] / n_items if met else 0.0,
                     }
                 )
@@ -142,7 +152,7 @@ def _paper_rows(rows: Sequence[Row]) -> list[Row]:
         _reported("the paper: MCAL, ResNet-18", service, target, train, machine, error, savings)
         for (service, target), (train, machine, error, savings) in PAPER[known].items()
     ]
-    oracle = [(service, *PAPER_ORACLE[known, service]) for service in SERVICES]
+    oracle = [(service, *PAPER_ORACLE[known, service]) for service in SERVICE_PRICES]
     return found + [
         _reported(f"the paper: active learning, oracle δ = {delta:.1%}", service, 0.05, None, None, None, savings)
         for service, delta, savings in oracle
@@ -202,10 +212,10 @@ def cells(row: Row) -> list[str]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The summary as a table for a README, with what was run where below it."""
+    """The summary as a table for a README."""
     lines = ["| " + " | ".join(column.replace("|", "\\|") for column in COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in summary(rows)]
-    return "\n".join(lines) + "\n\n" + made_with(rows) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def made_with(rows: Sequence[Row]) -> str:

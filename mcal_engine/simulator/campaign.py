@@ -35,6 +35,7 @@ class RoundView:
 
 
 Observer = Callable[[RoundView], None]
+Frozen = tuple[IntArray, IntArray, FloatArray]  # ids, classes, sureties; surest first
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,9 @@ class _Play:
     train_labels: IntArray = field(default_factory=_none)
     pool: IntArray = field(default_factory=_none)
     scored: tuple[rounds.Scored, ...] = ()
+    sample: IntArray = field(default_factory=_none)
+    sample_labels: IntArray = field(default_factory=_none)
+    frozen: dict[int, Frozen] = field(default_factory=dict)
     skims: list[rounds.Skim] = field(default_factory=list)
     decision_seconds: float = 0.0
 
@@ -145,7 +149,10 @@ class _Play:
         engine = Engine(self.spec, len(self.ids), self.n_classes)
         decision = engine.ask()
         number = 0
-        while isinstance(decision, Acquire):
+        while isinstance(decision, Acquire | Certify):
+            if isinstance(decision, Certify):
+                decision = self._certify(engine, decision)
+                continue
             self._acquire(decision, number)
             self._train(decision.candidates, number)
             observation = self._observe(number)
@@ -161,6 +168,13 @@ class _Play:
         What tops T up is drawn from the pool that this acquisition leaves, so it needs no score of it to stand for the pool.
         """
         self.pool = self._unlabelled()
+        if len(self.sample):  # the sample of a look that was gone on from: test items now
+            self.test, self.test_labels = (
+                np.concatenate([self.test, self.sample]),
+                np.concatenate([self.test_labels, self.sample_labels]),
+            )
+            self.sample, self.sample_labels = _none(), _none()
+            self.pool = self._unlabelled()
         if decision.classifier is None:
             self._ask_test(decision.n_test, number)
             chosen = rounds.draw_random(self.spec, "train", number, self.pool, decision.n_train)
@@ -234,24 +248,30 @@ class _Play:
         self.decision_seconds += time.perf_counter() - began
         return decision
 
+    def _certify(self, engine: Engine, decision: Certify) -> Decision:
+        """Freeze the pool's predictions and order, then ask people for V."""
+        order = self._freeze(decision.classifier)
+        self.frozen[decision.look] = order
+        self.sample = rounds.draw_random(self.spec, "certificate", decision.look, order[0], decision.n_certificate)
+        self.sample_labels = self.people.ask(self.sample)
+        answers = {int(item): int(label) for item, label in zip(self.sample, self.sample_labels, strict=True)}
+        return self._decide(engine, rounds.outcome(decision.look, order[0], order[1], answers, self.people.n_labels_paid))
+
+    def _freeze(self, classifier: str) -> Frozen:
+        logits = next(one for one in self.scored if one.classifier == classifier).pool_logits
+        return rounds.freeze(self.pool, logits, self.spec.surety)
+
     def _finish(self, engine: Engine, decision: Decision, began: float) -> SimulatedCampaign:
-        """Certify where asked to, give the machine its share, and let people label the rest."""
-        frozen = classes = sample = _none()
-        sureties: FloatArray = np.zeros(0)
-        if isinstance(decision, Certify | MachineLabel):
-            name = decision.classifier
-            logits = next(one for one in self.scored if one.classifier == name).pool_logits
-            frozen, classes, sureties = rounds.freeze(self.pool, logits)
-        while isinstance(decision, Certify):
-            drawn = rounds.draw_random(self.spec, "certificate", decision.look, frozen, decision.n_certificate)
-            answers = {int(item): int(label) for item, label in zip(drawn, self.people.ask(drawn), strict=True)}
-            sample = np.concatenate([sample, drawn])
-            decision = self._decide(engine, rounds.outcome(decision.look, frozen, classes, answers, self.people.n_labels_paid))
+        """Give the machine its share, and let people label the rest."""
         assert isinstance(decision, MachineLabel | HumanLabelAll)
-        n_ranked = decision.n_ranked if isinstance(decision, MachineLabel) else 0
-        by_machine = ~np.isin(frozen[:n_ranked], sample)
-        machine = frozen[:n_ranked][by_machine]
-        residual = np.setdiff1d(self.pool, np.concatenate([machine, sample]), assume_unique=True)
+        by_people = np.concatenate([self.test, self.train, self.sample])
+        machine, classes = _none(), _none()
+        sureties: FloatArray = np.zeros(0)
+        if isinstance(decision, MachineLabel):
+            order = self.frozen[decision.look] if decision.certified else self._freeze(decision.classifier)
+            left = np.flatnonzero(~np.isin(order[0][: decision.n_ranked], by_people))
+            machine, classes, sureties = order[0][left], order[1][left], order[2][left]
+        residual = np.setdiff1d(self.ids, np.concatenate([machine, by_people]), assume_unique=True)
         self.people.ask(residual)
         return SimulatedCampaign(
             spec=self.spec,
@@ -259,11 +279,11 @@ class _Play:
             n_classes=self.n_classes,
             test_ids=self.test,
             train_ids=self.train,
-            certificate_ids=sample,
+            certificate_ids=self.sample,
             residual_ids=residual,
             machine_ids=machine,
-            machine_classes=classes[:n_ranked][by_machine],
-            machine_surety=sureties[:n_ranked][by_machine],
+            machine_classes=classes,
+            machine_surety=sureties,
             history=tuple(engine.history),
             decision=decision,
             n_labels_paid=self.people.n_labels_paid,

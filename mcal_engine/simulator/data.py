@@ -56,6 +56,13 @@ class LabelledImages:
         return replace(self, labels=np.asarray(labels, dtype=np.int64), name=name)
 
 
+def shuffled(data: LabelledImages, seed: int) -> LabelledImages:
+    """The same images, each with another one's label: nothing can be learned, so a campaign should find that out cheaply."""
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(104,)))
+    found = data.with_labels(generator.permutation(data.labels), data.name)
+    return replace(found, notes=(*data.notes, "labels were shuffled among the images"))
+
+
 def read(path: Path | str) -> LabelledImages:
     """Read a data set; the shape is told from the path.
 

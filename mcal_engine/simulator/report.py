@@ -47,6 +47,7 @@ def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
         "savings": campaign.savings,
         "currency": spec.currency,
         "target_error": spec.target_error,
+        "budget": spec.budget,
         "error_estimate": machine.error_estimate if machine else 0.0,
         "error_upper_bound": machine.error_upper_bound if machine else 0.0,
         "confidence_level": spec.confidence_level,

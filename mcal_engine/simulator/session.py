@@ -36,6 +36,17 @@ def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, d
     return [Machine(name, make(name, images, cache_dir=place, device=device), stopwatch) for name in names]
 
 
+def open_quick_machine(data: LabelledImages, cache_dir: Path, device: str = "auto") -> Machine:
+    """Least squares on the frozen encoder's features, reduced once: for benchmarks of hundreds of campaigns. Embedding is not charged."""
+    from mcal_engine.simulator.validity_bench import open_world
+    from mcal_engine.simulator.validity_ridge import RidgeClassifier
+
+    features = np.load(open_world(data, cache_dir, device).features, mmap_mode="r")
+    return Machine(
+        RidgeClassifier.name, RidgeClassifier(features), Stopwatch(cache_dir / f"{data.name}-{data.digest}" / f"seconds-{device}.jsonl")
+    )
+
+
 @dataclass(frozen=True)
 class Played:
     """A finished campaign, what really happened at each round, and the last classifier's mistakes along the frozen order."""
@@ -63,6 +74,6 @@ def play(
     decision = campaign.decision
     name = decision.classifier if isinstance(decision, MachineLabel) else last[0].scored[0].classifier
     logits = next(one for one in last[0].scored if one.classifier == name).pool_logits
-    frozen, classes, _ = freeze(last[0].pool_ids, logits)
+    frozen, classes, _ = freeze(last[0].pool_ids, logits, spec.surety)
     wrong = np.asarray(data.labels[frozen] != classes)
     return Played(campaign, found, trajectory.rows, wrong, decision.n_ranked if isinstance(decision, MachineLabel) else 0)

@@ -26,9 +26,9 @@ def true_machine_error(labels: IntArray, campaign: SimulatedCampaign) -> float:
     return true_machine_errors(labels, campaign) / max(len(campaign.machine_ids), 1)
 
 
-def true_wrong(labels: IntArray, pool_ids: IntArray, logits: FloatArray) -> BoolArray:
+def true_wrong(labels: IntArray, pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> BoolArray:
     """Shape (n_pool,): whether the classifier is wrong, in the frozen order of the pool, surest first."""
-    ids, classes, _ = freeze(pool_ids, logits)
+    ids, classes, _ = freeze(pool_ids, logits, kind)
     return np.asarray(labels[ids] != classes)
 
 

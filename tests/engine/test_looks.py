@@ -57,7 +57,7 @@ def test_a_sample_as_forecast_is_taken_at_its_word() -> None:
     assert decision.look == 1
 
 
-def test_bad_luck_at_the_sure_end_is_answered_by_another_look_with_the_samples_labels_in_training() -> None:
+def test_bad_luck_at_the_sure_end_is_answered_by_another_look_with_the_sample_in_the_test_set() -> None:
     decision = decide(SPEC, [*asked(), unlucky()])
     assert isinstance(decision, Acquire)
     assert (decision.n_test, decision.n_train, decision.classifier) == (0, 0, None)
@@ -74,20 +74,31 @@ def test_no_other_look_where_it_is_not_allowed_or_not_wanted(changes: dict[str, 
 
 
 def second_look() -> tuple[Row, ...]:
-    """The history up to the Certify of look 2: V's labels are in B, nothing else has changed."""
+    """The history up to the Certify of look 2: V has joined T, all of it right; nothing else has changed."""
     outcome = unlucky()
     history: list[Row] = [*asked(), outcome]
     history.append(decide(SPEC, history))
     while not isinstance(history[-1], Certify):
         last = next(row for row in reversed(history) if isinstance(row, Observation))
-        more = len(outcome.ranks) if isinstance(history[-2], CertificateOutcome) else getattr(history[-1], "n_train", 0)
+        after_look = isinstance(history[-2], CertificateOutcome)
+        more = getattr(history[-1], "n_train", 0)
+        n_sample = len(outcome.ranks) if after_look else 0
+        one = last.measurements[0]
+        joined = replace(
+            one,
+            level=np.concatenate([one.level, np.resize(one.level, n_sample)]),
+            correct=np.concatenate([one.correct, np.ones(n_sample, dtype=bool)]),
+        )
         history.append(
             replace(
                 last,
                 round=last.round + 1,
                 n_train=last.n_train + more,
-                n_pool=last.n_pool - more,
-                n_labels_paid=last.n_labels_paid + more,
+                n_pool=last.n_pool - more - n_sample,
+                n_labels_paid=last.n_labels_paid + more + n_sample,
+                test_ids=np.concatenate([last.test_ids, N + np.arange(n_sample)]),
+                survivors=np.concatenate([last.survivors, np.ones(n_sample, dtype=bool)]),
+                measurements=(joined,),
             )
         )
         history.append(decide(SPEC, history))
@@ -112,7 +123,7 @@ def test_what_the_first_look_certified_is_taken_when_the_second_certifies_less()
     history: list[Row] = [*first, half]
     last = next(row for row in reversed(first) if isinstance(row, Observation))
     history.append(Acquire(0, 0, "margin", None, ("frozen",), certify.plan, "going on"))
-    history.append(replace(last, round=last.round + 1, n_train=last.n_train + len(half.ranks), n_pool=n_pool - len(half.ranks)))
+    history.append(replace(last, round=last.round + 1, n_pool=n_pool - len(half.ranks)))
     history.append(replace(certify, look=2, level=0.008))
     ranks = np.arange(0, n_pool - len(half.ranks), 9)
     history.append(CertificateOutcome(2, n_pool - len(half.ranks), ranks, np.ones(len(ranks), dtype=bool), half.n_labels_paid + len(ranks)))

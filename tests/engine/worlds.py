@@ -75,7 +75,7 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
             )
             skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
             train = np.concatenate([train, ranking.ids])
-        train, test = np.concatenate([train, sample]), np.concatenate([test, late])
+        test = np.concatenate([test, late, sample])
     n_ranked = decision.n_ranked if isinstance(decision, MachineLabel) else 0
     is_machine = ~np.isin(frozen[:n_ranked], sample)
     machine = frozen[:n_ranked][is_machine]

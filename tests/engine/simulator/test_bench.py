@@ -14,8 +14,9 @@ from backend.cli.bench import bench
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator import session
 from mcal_engine.simulator.bench import Bench, Run, append_row, paper_runs, read_rows
+from mcal_engine.simulator.bench_claims import claims
 from mcal_engine.simulator.bench_figures import all_figures
-from mcal_engine.simulator.bench_table import PAPER, active_learning_costs, markdown, paper_name, summary
+from mcal_engine.simulator.bench_table import PAPER, active_learning_costs, made_with, markdown, paper_name, summary
 from mcal_engine.simulator.data import LabelledImages
 from mcal_engine.simulator.machines import Machine
 from tests.engine.simulator.toy import RidgeClassifier, toy_data, toy_machines
@@ -28,6 +29,8 @@ RUNS = [
     Run("campaign", 0, acquisition="random"),
     Run("campaign", 0, acquisition="k_center"),
     Run("campaign", 0, class_share=0.5),
+    Run("campaign", 0, budget_share=0.3),
+    Run("campaign", 0, budget_share=0.6),
     Run("active_learning", 0, delta=0.05),
     Run("active_learning", 0, delta=0.2),
 ]
@@ -108,15 +111,31 @@ def test_the_papers_rows_stand_beside_ours_for_its_data_sets(rows: list[dict[str
     text = markdown(named)
     assert "the paper: MCAL, ResNet-18 | amazon | 5% |  |  | 6.1% | 85.0% | 4.00% | 86.0%" in text
     assert "oracle δ = 6.7%" in text
-    assert "seeds 0, 1" in text
+    assert "seeds 0, 1" in made_with(named)
     assert len(PAPER) == 3
+
+
+def test_each_claim_is_judged_by_the_seeds_that_both_sides_have(rows: list[dict[str, Any]]) -> None:
+    found = {claim.statement: claim for claim in claims(rows)}
+    share = {row["run"]["acquisition"]: row["result"]["n_machine"] / 800 for row in rows[:1] + rows[5:6]}
+    selection = next(claim for name, claim in found.items() if name.startswith("M = margin"))
+    assert selection.holds == (share["margin"] >= share["k_center"])
+    assert f"{share['margin']:.1%} against {share['k_center']:.1%} of X" in selection.figures
+    assert "over 1 seeds" in selection.figures
+    budget = next(claim for name, claim in found.items() if name.startswith("budgets"))
+    assert budget.holds
+    assert "30% of human-only: predicted" in budget.figures
+    assert sum("(Table 2)" in name for name in found) == 3
+    worse = [{**row, "result": row["result"] | {"n_machine": 0}} if row["run"]["acquisition"] == "margin" else row for row in rows]
+    assert not next(claim for claim in claims(worse) if claim.statement.startswith("M = margin")).holds
+    assert not any("Fig. 13" in claim.statement for claim in claims([row for row in rows if row["run"]["class_share"] == 1]))
 
 
 def test_every_figure_can_be_drawn_from_the_rows_alone(rows: list[dict[str, Any]]) -> None:
     figures = all_figures(json.loads(json.dumps(rows)))
     assert len(figures) == 12
     assert all(len(figure.data) > 0 for figure in figures.values())
-    assert set(all_figures(rows[7:8])) == {
+    assert set(all_figures(rows[9:10])) == {
         "fig08_active_learning_amazon",
         "fig16_active_learning_satyam",
         "fig19_training_cost_by_batch",
