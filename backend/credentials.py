@@ -1,4 +1,4 @@
-"""Label Studio's tokens, told apart by their form, and the webhook secret that is made once and kept."""
+"""Label Studio's tokens, told apart by their form; secrets that are made once and kept; placeholders that are none."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from pathlib import Path
 
 HOW_TO_LOG_IN = (
     "MCAL_LABEL_STUDIO_TOKEN is not set: log in to Label Studio as a user made for this backend alone, open Account & Settings → "
-    "Personal Access Token, create one and put it there"
+    "Personal Access Token, create one and put it there; or let mcal bootstrap make user and token"
 )
 TOO_SHORT_LIVED = "MCAL_LABEL_STUDIO_TOKEN is an access token, which lives five minutes: use the personal access token it was made from"
+
+_PLACEHOLDER = re.compile(
+    r"change[-_ ]?(me|this)|replace[-_ ]?(me|this|with)|placeholder|your[-_ ]?(password|secret|token)|^<.*>$|^\.{3}$|^…$", re.IGNORECASE
+)
+
+
+def is_placeholder(secret: str) -> bool:
+    """Whether this is what an example file says instead of a secret."""
+    return _PLACEHOLDER.search(secret.strip()) is not None
 
 
 def bare_token(text: str) -> str:
@@ -55,3 +64,19 @@ def keep(path: Path, text: str) -> bool:
     finally:
         draft.unlink()
     return True
+
+
+def keep_token(path: Path, label_studio_url: str, token: str) -> None:
+    """Keep the token of this Label Studio's service user, readable by this user only; an older one is forgotten."""
+    path.unlink(missing_ok=True)
+    keep(path, json.dumps({"label_studio_url": label_studio_url, "token": token}))
+
+
+def kept_token(path: Path, label_studio_url: str) -> str | None:
+    """The token that :func:`keep_token` kept for this Label Studio; ``None`` if there is none, or it is another one's."""
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    token = found.get("token") if isinstance(found, dict) and found.get("label_studio_url") == label_studio_url else None
+    return token if isinstance(token, str) else None

@@ -123,7 +123,8 @@ class ServerSettings(BaseSettings):
     notify_urls: SecretStr | None = Field(
         None,
         repr=False,
-        description="Channels to tell people through (chat, mail, webhook), as Apprise addresses separated by spaces: https://appriseit.com/services/",
+        description="Channels to tell people through (chat, mail, webhook), as Apprise addresses separated by spaces; "
+        "https://appriseit.com/services/ lists them.",
     )
     label_studio_public_url: str | None = Field(
         None, description="Address of Label Studio as browsers reach it, where that differs from label_studio_url."

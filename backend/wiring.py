@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 
 import mcal_engine
 from backend.jobs import JobQueue
@@ -13,19 +16,22 @@ from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
 from backend.protocol import MLProtocol
 from backend.services.image_shelf import CampaignImages
+from backend.services.notify import Notifier
+from backend.services.notify_channels import Channel, open_channels
 from backend.services.ports import Services
 from backend.services.predictions import predictions
 from backend.services.status import status_line
 from backend.services.trainer import ChildTrainer
+from backend.services.webhook import Webhook
 from backend.settings import ServerSettings, parse_campaign_settings
-from backend.store import Store
+from backend.shared_cache import SharedCache
+from backend.store import Campaign, Store
 from backend.web.access import Access
 from backend.web.admin import admin_of
 from backend.web.desk import Desk
 from backend.web.ports import WebDeps
 from backend.web.server import trusted_hosts
 from backend.worker import Worker
-from mcal_engine.errors import InvalidValue
 
 
 def now() -> datetime:
@@ -39,11 +45,11 @@ def label_studio(settings: ServerSettings) -> Iterator[LabelStudioClient]:
     Raises:
         InvalidValue: there is no token, or one of the wrong kind.
     """
-    settings.check()
-    if settings.label_studio_token is None:
-        raise InvalidValue("label_studio_token must be set")
     client = LabelStudioClient(
-        settings.label_studio_url, settings.label_studio_token.get_secret_value(), allowed_private_hosts=settings.allowed_private_hosts
+        settings.label_studio_url,
+        settings.token(),
+        allowed_private_hosts=settings.allowed_private_hosts,
+        public_url=settings.label_studio_public_url,
     )
     try:
         yield client
@@ -51,16 +57,32 @@ def label_studio(settings: ServerSettings) -> Iterator[LabelStudioClient]:
         client.close()
 
 
+def shared_cache(settings: ServerSettings) -> SharedCache | None:
+    """Where several machines keep their caches; ``None`` when that is this machine's own data directory."""
+    if settings.cache_url == f"file://{settings.data_dir}":
+        return None
+    return SharedCache(settings.cache_url)
+
+
+def image_folder(campaign: Campaign) -> str:
+    """A name that no other campaign has, in whatever database: ids are counted from 1 in each."""
+    which = f"{campaign.label_studio_url} {campaign.project_id} {campaign.created_at.isoformat()}"
+    return f"campaign-{campaign.id}-{hashlib.blake2b(which.encode(), digest_size=6).hexdigest()}"
+
+
 @contextmanager
 def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
     """What the steps of a campaign work with. Raises as :func:`label_studio` does."""
     with label_studio(settings) as client:
+        shared = shared_cache(settings)
         images = CampaignImages(
             client,
             settings.data_dir / "images",
             max_bytes=settings.max_image_bytes,
             max_pixels=settings.max_image_pixels,
             threads=settings.fetch_threads,
+            name_of=cache(lambda campaign_id: image_folder(store.campaign(campaign_id))),
+            shared=shared,
         )
         yield Services(
             store=store,
@@ -70,19 +92,32 @@ def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
                 cache_dir=settings.data_dir / "encoders",
                 device=settings.device,
                 time_limit_hours=settings.training_time_limit_hours,
+                shared=shared,
             ),
             images=images,
             now=now,
             label_studio_url=settings.label_studio_url,
             lease_seconds=settings.lease_seconds,
+            webhook=webhook(settings),
         )
+
+
+def webhook(settings: ServerSettings) -> Webhook:
+    """The webhook that Label Studio is to have for each campaign."""
+    return Webhook(settings.public_url, settings.ensure_webhook_secret().get_secret_value())
 
 
 @contextmanager
 def worker(settings: ServerSettings, store: Store, jobs: JobQueue, stop: threading.Event) -> Iterator[Worker]:
-    """The worker; ``run()`` it until ``stop`` is set."""
-    with services(settings, store) as parts:
-        yield Worker(parts, jobs, settings.poll_seconds, stop)
+    """The worker; ``run()`` it until ``stop`` is set. Raises also where ``notify_urls`` holds what is no channel."""
+    with services(settings, store) as parts, Notifier(store, channels(settings), settings.public_url) as notifier:
+        notifier.catch_up()
+        yield Worker(replace(parts, seen=notifier.seen), jobs, settings.poll_seconds, stop, campaigns_at_once=settings.campaigns_at_once)
+
+
+def channels(settings: ServerSettings) -> list[Channel]:
+    """Whom to tell through; none without ``notify_urls``."""
+    return [] if settings.notify_urls is None else open_channels(settings.notify_urls.get_secret_value())
 
 
 def protocol(settings: ServerSettings, store: Store, jobs: JobQueue) -> MLProtocol:

@@ -57,9 +57,7 @@ def count(observation: Observation, measurement: Measurement, n_theta: int, weig
     return Counts(np.cumsum(weights[:, wrong] @ inside, axis=-1), trials)
 
 
-def measured(
-    observation: Observation, counts: Counts, grid: FloatArray, *, allow_unseen: bool = True
-) -> tuple[FloatArray, FloatArray]:
+def measured(observation: Observation, counts: Counts, grid: FloatArray, *, allow_unseen: bool = True) -> tuple[FloatArray, FloatArray]:
     """The error curve of this round as it was measured: shares θ (ascending, from 0 to |U|/|X|) and ε at each, a share of X."""
     top = observation.n_pool / observation.n_items
     usable = grid < top

@@ -1,7 +1,9 @@
 """After a certificate sample is answered: take what it certifies, or go on and look again, whichever the forecast says is cheaper.
 
-Going on means that V's labels join B, the classifiers are trained anew, and a fresh V is drawn from what is then the pool, at the next
-look's share of the level. What an earlier look has certified stays good meanwhile: its predictions and order are frozen.
+Going on means that V joins T, the classifiers are measured anew, and a fresh V is drawn from what is by then the pool, at the next look's
+share of the level. V was drawn from the pool, so its items stand for what is left of it as the surviving test items do, and a forecast that
+was too bright because T was lucky is not made twice. (As training labels V's would serve the classifier, but not the forecast.) What an
+earlier look has certified stays good meanwhile: its predictions and order are frozen.
 """
 
 from __future__ import annotations
@@ -86,7 +88,7 @@ def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
 
 
 def _go_on(now: Round, look: Look, finishing: float) -> Decision | None:
-    """Train again with V's labels in B, if the forecast at the next look's level says that this saves enough."""
+    """Measure again with V in T, if the forecast at the next look's level says that this saves enough."""
     if look.outcome.errors.mean() > search.worst_useful_error(now.spec.target_error, now.now.n_classes):
         return None  # the classifier knows next to nothing, whatever T said: no forecast from T is worth money
     forecasts = {m.classifier: now.forecast(m, _evidence(now, m, look)) for m in now.now.measurements}
@@ -98,7 +100,7 @@ def _go_on(now: Round, look: Look, finishing: float) -> Decision | None:
     spec = now.spec
     sentence = (
         f"Look {look.asked.look} certifies {look.n_machine:,} machine labels, and finishing with them costs {finishing:,.2f} "
-        f"{spec.currency}. With the sample's {len(look.outcome.ranks):,} labels for training and a fresh sample, {total:,.2f} is forecast."
+        f"{spec.currency}. With the sample's {len(look.outcome.ranks):,} items as test items and a fresh sample, {total:,.2f} is forecast."
     )
     return Acquire(0, 0, spec.acquisition, None, racing, forecast.plan, sentence)
 

@@ -61,7 +61,7 @@ class Forecast:
 
 
 class Round:
-    """The decision after one observation; after a certificate sample, V counts as training labels from then on."""
+    """The decision after one observation; after a certificate sample, its items count as test items from then on."""
 
     def __init__(self, spec: CampaignSpec, history: Sequence[Row], cost_law: CostLaw | None = None) -> None:
         self.spec = spec
@@ -73,9 +73,9 @@ class Round:
             seen = history[-1]
             self.now = replace(
                 self.now,
-                n_train=self.now.n_train + len(seen.ranks),
                 n_pool=seen.n_pool - len(seen.ranks),
                 n_labels_paid=seen.n_labels_paid,
+                test_ids=np.concatenate([self.now.test_ids, -1 - np.arange(len(seen.ranks))]),
             )
         self.plans = [row.plan for row in history if isinstance(row, Acquire)]
         self.batch = spec.batch_size or default_batch_size(self.now.n_items, self.now.n_classes)

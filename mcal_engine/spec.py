@@ -29,7 +29,10 @@ class CampaignSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     target_error: float = Field(description="Largest share of wrong labels over all items (ε).", json_schema_extra={"unit": "fraction"})
-    price_per_label: float = Field(description="Price of one human label (C_h), or amazon (0.04) or satyam (0.003), the services of the paper.", json_schema_extra={"unit": "currency"})
+    price_per_label: float = Field(
+        description="Price of one human label (C_h), or amazon (0.04) or satyam (0.003), the services of the paper.",
+        json_schema_extra={"unit": "currency"},
+    )
     currency: str = Field("USD", min_length=1, max_length=8, description="Name of the currency; shown, never converted.")
     machine_price_per_hour: float = Field(
         0.20, ge=0, description="Price of one hour of the training machine.", json_schema_extra={"unit": "currency/h"}

@@ -97,8 +97,8 @@ def served(decision: Acquire, state: State) -> int:
 
 
 def nothing_asked(state: State) -> Queue:
-    """After a look that was gone on from: the sample's labels are B's now, and the next training needs no others."""
-    note = "The certificate sample's labels are training labels now; the classifiers are trained anew."
+    """After a look that was gone on from: the sample's items are test items now, and the next measurement needs no other labels."""
+    note = "The certificate sample's items are test items now; the classifiers are measured anew."
     return Queue("train", len(state.observations), model_version(state, "train"), (), 0, next_sentinel(state, ()), note=note)
 
 

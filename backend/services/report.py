@@ -96,7 +96,7 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         return final
     settings, decision = state.settings, state.decision
     labelled = [item for item in state.live if item.label is not None]
-    n_test = sum(state.roles.get(item.task_id) == "test" for item in labelled)
+    n_test = sum(item.label is not None for item in state.test)
     sample = set(state.sample)
     n_certificate = sum(item.task_id in sample for item in labelled)
     others = len(labelled) - n_test - n_certificate

@@ -135,22 +135,26 @@ class State:
 
     @cached_property
     def test(self) -> tuple[Item, ...]:
-        """T as far as it can be used: live and readable, labelled or not."""
-        return tuple(item for item in self.live if self.roles.get(item.task_id) == "test" and item.unreadable is None)
-
-    @cached_property
-    def train(self) -> tuple[Item, ...]:
-        """B: every readable human label that is not T's or V's, whoever asked for it."""
+        """T as far as it can be used: live and readable, labelled or not. A sample that was gone on from has joined it."""
         sample = set(self.sample)
         return tuple(
             item
             for item in self.live
-            if item.label is not None and item.unreadable is None and self.roles.get(item.task_id) != "test" and item.task_id not in sample
+            if self.roles.get(item.task_id) in ("test", "certificate") and item.task_id not in sample and item.unreadable is None
+        )
+
+    @cached_property
+    def train(self) -> tuple[Item, ...]:
+        """B: every readable human label that is not T's or V's, whoever asked for it."""
+        return tuple(
+            item
+            for item in self.live
+            if item.label is not None and item.unreadable is None and self.roles.get(item.task_id) not in ("test", "certificate")
         )
 
     @cached_property
     def sample(self) -> tuple[int, ...]:
-        """V of the last look. A campaign that went on from a look has none: that sample's labels are B's."""
+        """V of the last look. A campaign that went on from a look has none: that sample is part of T."""
         drawn = next((queue.ids for queue in reversed(self.queues) if queue.kind == "certificate"), ())
         return () if isinstance(self.decision, Acquire) else drawn
 

@@ -1,15 +1,16 @@
-"""A certificate sample that falls short by bad luck: the campaign goes on, its labels train, and a fresh sample decides."""
+"""A certificate sample that falls short by bad luck: the campaign goes on, it joins T, and a fresh sample decides."""
 
 from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backend.services.control import request_stop
 from backend.services.state import Phase
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, MachineLabel
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, MachineLabel, Observation
 from tests.backend.services.world import CHOICES, World
 
 N, SLIPS = 800, 2
@@ -42,13 +43,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return played(tmp_path_factory.mktemp("looks"))
 
 
-def test_a_sample_that_certifies_too_little_becomes_training_labels(world: World) -> None:
+def test_a_sample_that_certifies_too_little_becomes_part_of_the_test_set(world: World) -> None:
     sample, state = set(world.first.sample), world.second
     kinds = [type(row) for row in state.history]
     place = kinds.index(CertificateOutcome)
     assert kinds[place : place + 2] == [CertificateOutcome, Acquire]
-    again = next(request for request in world.trainer.requests if sample <= set(request.train_ids))
-    assert len(again.train_ids) == len(world.first.train) + len(sample)
+    again = world.trainer.requests[place // 2]
+    assert not sample & set(again.train_ids)
+    assert sample <= set(again.score_ids)
+    after = next(row for row in state.history[place + 1 :] if isinstance(row, Observation))
+    assert sample <= set(after.test_ids.tolist())
+    assert np.all(after.survivors[np.isin(after.test_ids, list(sample))])
 
 
 def test_the_fresh_sample_is_disjoint_and_is_judged_at_its_own_share_of_the_level(world: World) -> None:
