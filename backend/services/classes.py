@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 from typing import TypedDict
 
 import numpy as np
-from scipy import special
 
 from backend.services.state import State
 from backend.store import Event
@@ -97,6 +96,8 @@ def share(count: int, n: int) -> Share:
     if not n:
         return Share(n=0, count=0, share=None, low=None, high=None)
     tail = (1 - LEVEL) / 2
+    from scipy import special  # half a second that commands without a number of it need not wait for
+
     low = 0.0 if count == 0 else float(special.betaincinv(count, n - count + 1, tail))
     high = 1.0 if count == n else float(special.betaincinv(count + 1, n - count, 1 - tail))
     return Share(n=n, count=count, share=count / n, low=low, high=high)

@@ -71,6 +71,7 @@ class Log:
         self.sentinel: Sentinel | None = None
         self.approved_by: str | None = None
         self.written_back = False
+        self.devices: dict[str, str] = {}  # by classifier: what the last round was trained on
         self.title = ""
         self.names: dict[int, str] = {}  # of annotators, by id
         self.ending: str | None = None  # the event that ended the campaign
@@ -89,6 +90,7 @@ class Log:
                 self._decided(codec.from_json(payload["decision"]))
             case "observation" | "outcome":
                 self.history.append(codec.from_json(payload[event.kind]))
+                self.devices = payload.get("devices", self.devices)
             case "queue_opened":
                 self.queues.append(Queue.opened(payload, event.created_at))
                 self.last_known_task = max(self.last_known_task, payload.get("last_known_task", 0))

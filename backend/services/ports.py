@@ -39,11 +39,13 @@ class Trained:
     Attributes:
         seconds: by part, such as embed, fit, score; all of them are paid.
         one_off_seconds: the part of them that later rounds do not pay again (filling the embedding cache).
+        device: what it was trained on, in words.
     """
 
     logits: FloatArray
     seconds: Mapping[str, float]
     one_off_seconds: float = 0.0
+    device: str = ""
 
 
 class Trainer(Protocol):

@@ -52,6 +52,7 @@ class Trained:
     test_logits: dict[str, FloatArray]
     pool_logits: dict[str, FloatArray]
     seconds: dict[str, dict[str, float]]
+    devices: dict[str, str]
 
 
 def cannot_train(state: State) -> Decision | str | None:
@@ -75,6 +76,7 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
     test_logits: dict[str, FloatArray] = {}
     pool_logits: dict[str, FloatArray] = {}
     seconds: dict[str, dict[str, float]] = {}
+    devices: dict[str, str] = {}
     scored: list[Scored] = []
     labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
     racing = [name for name in state.decision.candidates if name in state.settings.classifiers] or state.settings.classifiers
@@ -91,11 +93,11 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
         )
         found = services.trainer(request, heartbeat)
         test_logits[name], pool_logits[name] = found.logits[: len(test_ids)], found.logits[len(test_ids) :]
-        seconds[name] = dict(found.seconds)
+        seconds[name], devices[name] = dict(found.seconds), found.device
         paid = sum(found.seconds.values())
         scored.append(Scored(name, test_logits[name][labelled], pool_logits[name], paid, min(found.one_off_seconds, paid)))
     observation = _measure(state, [item for item in state.test if item.label is not None], pool_ids, scored)
-    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds)
+    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds, devices)
 
 
 def decide(trained: Trained, state: State) -> Decision:
@@ -117,6 +119,7 @@ def commit_decision(trained: Trained, decision: Decision, state: State) -> Commi
         train_digest=train_digest(trained.state.train),
         n_train=len(trained.state.train),
         seconds=trained.seconds,
+        devices=trained.devices,
     )
     commit.decision(decision, "observation")
     _follow(commit, trained, decision, state)

@@ -66,6 +66,7 @@ class State:
         queue: the open queue, with its ``progress``.
         items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
         last_known_task: highest task id that took part in the draw of T; tasks beyond it are new.
+        devices: by classifier, what the last round was trained on.
         title: the project's, as last seen; ``names`` are the annotators' by id, as far as Label Studio tells them.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
     """
@@ -91,6 +92,7 @@ class State:
     look: int
     halt: Halt | None
     stop_requested_by: str | None
+    devices: dict[str, str]
     title: str
     names: dict[int, str]
     last_known_task: int
@@ -248,6 +250,7 @@ def derive(facts: Facts, now: datetime) -> State:
         look=log.look,
         halt=log.halt,
         stop_requested_by=log.stop_requested_by,
+        devices=log.devices,
         title=log.title,
         names=log.names,
         last_known_task=log.last_known_task,

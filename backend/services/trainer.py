@@ -72,7 +72,7 @@ class ChildTrainer:
         logger.info(
             "campaign %d: round %d: %s trained on %s: %s", request.campaign_id, request.round, request.classifier, found.device, took
         )
-        return Trained(found.logits, dict(found.seconds), found.one_off_seconds)
+        return Trained(found.logits, dict(found.seconds), found.one_off_seconds, found.device)
 
     @contextmanager
     def _turn(self, campaign_id: int, heartbeat: Heartbeat) -> Iterator[None]:

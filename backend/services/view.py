@@ -84,6 +84,7 @@ class View(TypedDict):
     settings_in_force: dict[str, Any]
     queue: dict[str, Any] | None
     training: Training | None
+    trained_on: list[str]
     money: Money
     bar: list[Part]
     plan: dict[str, Any] | None
@@ -121,6 +122,7 @@ def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now
         settings_in_force=state.settings.model_dump(mode="json"),
         queue=_queue(state),
         training=_training(state),
+        trained_on=sorted({device for device in state.devices.values() if device}),
         money=money(state, report),
         bar=bar(report, plan_in_force(state)),
         plan=plan_values(plan_in_force(state)),

@@ -10,11 +10,16 @@ import pytest
 from backend.services import people
 from backend.services.labour import labour
 from backend.services.names import title_of
+from backend.services.view import View, campaign_view
 from tests.backend.services.world import World
 
 
 def named(world: World) -> list[dict[str, object]]:
     return [event.payload for event in world.store.events(world.campaign.id, kinds=("names",))]
+
+
+def view_of(world: World) -> View:
+    return campaign_view(world.state(), world.campaign, world.store.events(world.campaign.id), world.now())
 
 
 def test_annotators_are_called_by_their_names_and_their_addresses_where_they_have_none(tmp_path: Path) -> None:
@@ -92,3 +97,13 @@ def test_an_ended_campaign_has_nothing_left_and_no_date(tmp_path: Path) -> None:
     state = world.run()
     pace = people.pace(state, labour(state))
     assert (pace["n_left"], pace["finish_at"]) == (0, None)
+
+
+def test_the_view_says_what_the_last_round_was_trained_on(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.advance()
+    assert view_of(world)["trained_on"] == []
+    world.label()
+    world.advance()
+    assert view_of(world)["trained_on"] == ["cpu (2 threads)"]
+    assert world.state().devices == {"frozen": "cpu (2 threads)"}
