@@ -7,15 +7,23 @@ let loading = null;
 let shown = null;
 let data = null;
 
+const FIRST_PAINT = "first-contentful-paint";
+function painted() {
+  return new Promise((done) => {
+    const watch = new PerformanceObserver((seen) => {
+      if (seen.getEntriesByName(FIRST_PAINT).length) { watch.disconnect(); done(); }
+    });
+    watch.observe({ type: "paint", buffered: true });
+  });
+}
+
 // The library is large: it is fetched once something can be drawn, and after the page has been painted.
 function library() {
-  loading ??= new Promise((done, failed) => {
-    requestAnimationFrame(() => requestAnimationFrame(() => {  // the second one comes after the first one's frame
-      const script = document.createElement("script");
-      Object.assign(script, { id: plotlyId, src: plotly, onload: done, onerror: failed });
-      document.head.append(script);
-    }));
-  });
+  loading ??= painted().then(() => new Promise((done, failed) => {
+    const script = document.createElement("script");
+    Object.assign(script, { id: plotlyId, src: plotly, onload: done, onerror: failed });
+    document.head.append(script);
+  }));
   loading.catch(() => { loading = null; });
   return loading;
 }
