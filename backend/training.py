@@ -28,6 +28,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from mcal_engine.acquisition import Features
 from mcal_engine.classifiers import make, parse
 from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, TooFewClasses, check_labels
 from mcal_engine.classifiers.candidates import FAMILIES
@@ -53,6 +54,9 @@ class TrainingFailed(MCALError):
         self.reason = reason
 
 
+FEATURES = "features.npy"
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
     """What to train and score. The same job gives the same logits on the same machine.
@@ -65,6 +69,7 @@ class TrainingJob:
         time_limit_seconds: of the whole job, start of the interpreter included.
         threads: of the CPU; None: all cores, or what OMP_NUM_THREADS says.
         processes: that train together; None: one for each GPU, where the work is large enough for more than one.
+        with_features: also bring what the last layer sees of the scored and of the training items.
     """
 
     image_directory: Path
@@ -80,6 +85,7 @@ class TrainingJob:
     time_limit_seconds: float = 6 * 3600.0
     threads: int | None = None
     processes: int | None = None
+    with_features: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,7 @@ class TrainingResult:
         logits: shape (len(score_ids), n_classes), float64.
         seconds: by part: start (interpreter and libraries), embed, fit, score. All of them are paid.
         one_off_seconds: the part of them that later jobs on the same images do not pay again (embed).
+        features: shape (len(score_ids) + len(train_ids), d), float32, in this order, where they were asked for.
     """
 
     logits: FloatArray
@@ -97,6 +104,7 @@ class TrainingResult:
     one_off_seconds: float
     device: str
     report: FitReport
+    features: Features | None = None
 
 
 def run_training(
@@ -233,14 +241,17 @@ def _read_result(folder: Path, took: float) -> TrainingResult:
     seconds = plain["seconds"]
     seconds["start"] = max(took - sum(seconds.values()), 0.0)
     report = FitReport(**plain["report"] | {"notes": tuple(plain["report"]["notes"])})
-    return TrainingResult(logits, seconds, seconds["embed"], report.device, report)
+    features = np.load(folder / FEATURES) if (folder / FEATURES).exists() else None
+    return TrainingResult(logits, seconds, seconds["embed"], report.device, report, features)
 
 
 # --- in the child -----------------------------------------------------------------------------------------------------------------------
 
 
-def train(job: TrainingJob, progress: ProgressCallback | None = None) -> tuple[FloatArray, dict[str, float], FitReport]:
-    """The job itself, in this process: logits, seconds by part, report of the fit."""
+def train(
+    job: TrainingJob, progress: ProgressCallback | None = None, folder: Path | None = None
+) -> tuple[FloatArray, dict[str, float], FitReport]:
+    """The job itself, in this process: logits, seconds by part, report of the fit. Features, if any, go to a file in ``folder``."""
     images = ImageCache(job.image_directory, job.image_size)
     train_rows, score_rows = images.rows(job.train_ids), images.rows(job.score_ids)
     classifier = make(job.classifier, images, cache_dir=job.cache_directory, device=job.device)
@@ -249,6 +260,10 @@ def train(job: TrainingJob, progress: ProgressCallback | None = None) -> tuple[F
     seconds["fit"] = report.seconds
     began = time.perf_counter()
     logits = classifier.logits(score_rows, progress=progress)
+    if job.with_features and folder is not None:
+        rows = np.concatenate([score_rows, train_rows])
+        pieces = [classifier.features(rows[start : start + 2048]).astype(np.float32) for start in range(0, len(rows), 2048)]
+        np.save(folder / FEATURES, np.concatenate(pieces))
     seconds["score"] = time.perf_counter() - began
     return logits, seconds, report
 
@@ -270,7 +285,7 @@ def main(folder: Path) -> None:
     with parallel.joined(job.device) as device:
         first = parallel.rank_and_size()[0] == 0
         try:
-            logits, seconds, report = train(replace(job, device=device), _Speaker(up) if first else None)
+            logits, seconds, report = train(replace(job, device=device), _Speaker(up) if first else None, folder if first else None)
         except tuple(_REFUSALS.values()) as error:
             if first:
                 _write(folder / "refused.json", {"kind": type(error).__name__, "text": str(error)})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from backend.label_studio.port import LabelStudioPort
 from backend.services.webhook import Webhook
 from backend.store import Store
+from mcal_engine.acquisition import Features
 from mcal_engine.types import FloatArray
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class TrainingRequest:
     train_labels: tuple[int, ...]
     score_ids: tuple[int, ...]
     seed: int
+    with_features: bool = False  # also bring what the last layer sees, for acquisitions that measure distances
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,14 @@ class Trained:
         seconds: by part, such as embed, fit, score; all of them are paid.
         one_off_seconds: the part of them that later rounds do not pay again (filling the embedding cache).
         device: what it was trained on, in words.
+        features: shape (len(score_ids) + len(train_ids), d), in this order, where they were asked for.
     """
 
     logits: FloatArray
     seconds: Mapping[str, float]
     one_off_seconds: float = 0.0
     device: str = ""
+    features: Features | None = None
 
 
 class Trainer(Protocol):

@@ -17,6 +17,7 @@ from backend.services.ports import Heartbeat, Services, TrainingRequest
 from backend.services.state import State
 from backend.store import Item
 from mcal_engine import codec, engine
+from mcal_engine.acquisition import NEEDS_FEATURES, Features
 from mcal_engine.round import Scored, measure, rank_for_people, surviving
 from mcal_engine.types import (
     Acquire,
@@ -43,6 +44,7 @@ class Trained:
     Attributes:
         test_ids: every readable test item, labelled or not: the skims are judged by all of them.
         test_logits, pool_logits: by classifier, shapes (n_test, n_classes) and (n_pool, n_classes).
+        features: by classifier, shape (n_test + n_pool + n_train, d), where the acquisition measures distances.
     """
 
     state: State
@@ -53,6 +55,7 @@ class Trained:
     pool_logits: dict[str, FloatArray]
     seconds: dict[str, dict[str, float]]
     devices: dict[str, str]
+    features: dict[str, Features]
 
 
 def cannot_train(state: State) -> Decision | str | None:
@@ -77,6 +80,7 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
     pool_logits: dict[str, FloatArray] = {}
     seconds: dict[str, dict[str, float]] = {}
     devices: dict[str, str] = {}
+    features: dict[str, Features] = {}
     scored: list[Scored] = []
     labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
     racing = [name for name in state.decision.candidates if name in state.settings.classifiers] or state.settings.classifiers
@@ -90,14 +94,17 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
             train_labels=_labels(state.train),
             score_ids=(*test_ids.tolist(), *pool_ids.tolist()),
             seed=state.settings.seed,
+            with_features=state.settings.acquisition in NEEDS_FEATURES,
         )
         found = services.trainer(request, heartbeat)
         test_logits[name], pool_logits[name] = found.logits[: len(test_ids)], found.logits[len(test_ids) :]
         seconds[name], devices[name] = dict(found.seconds), found.device
+        if found.features is not None:
+            features[name] = found.features
         paid = sum(found.seconds.values())
         scored.append(Scored(name, test_logits[name][labelled], pool_logits[name], paid, min(found.one_off_seconds, paid)))
     observation = _measure(state, [item for item in state.test if item.label is not None], pool_ids, scored)
-    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds, devices)
+    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds, devices, features)
 
 
 def decide(trained: Trained, state: State) -> Decision:
@@ -162,7 +169,14 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
         more_test = draws.more_test(state, decision, pool_ids, round)
         left = ~np.isin(pool_ids, more_test)
         scored = Scored(decision.classifier, trained.test_logits[decision.classifier], pool_logits[left], 0.0)
-        ranking = rank_for_people(state.settings, scored, pool_ids[left], trained.test_ids, draws.served(decision, state), round=round)
+        parts = trained.features.get(decision.classifier)
+        if parts is not None:
+            test, pool, labelled = np.split(parts, np.cumsum([len(trained.test_ids), len(trained.pool_ids)]))
+            scored = replace(scored, features=(test, pool[still][left], labelled))
+        spec = state.settings
+        if spec.acquisition in NEEDS_FEATURES and parts is None:  # changed while the round trained: distances come with the next one
+            spec = spec.model_copy(update={"acquisition": "margin"})
+        ranking = rank_for_people(spec, scored, pool_ids[left], trained.test_ids, draws.served(decision, state), round=round)
         said = predicted(pool_ids, pool_logits)
         commit.open(draws.train_queue(state, decision, ranking, round, more_test, said), draws.as_test(more_test, round))
         return

@@ -63,6 +63,7 @@ class ChildTrainer:
             seed=request.seed,
             device=self._device,
             time_limit_seconds=self._time_limit_hours * 3600,
+            with_features=request.with_features,
         )
         self._pull(request, heartbeat)
         with self._turn(request.campaign_id, heartbeat):
@@ -72,7 +73,7 @@ class ChildTrainer:
         logger.info(
             "campaign %d: round %d: %s trained on %s: %s", request.campaign_id, request.round, request.classifier, found.device, took
         )
-        return Trained(found.logits, dict(found.seconds), found.one_off_seconds, found.device)
+        return Trained(found.logits, dict(found.seconds), found.one_off_seconds, found.device, found.features)
 
     @contextmanager
     def _turn(self, campaign_id: int, heartbeat: Heartbeat) -> Iterator[None]:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from backend import training
 from backend.training import TrainingFailed, TrainingJob, run_training
+from mcal_engine.classifiers import make
 from mcal_engine.classifiers.base import Progress, TooFewClasses
 from mcal_engine.classifiers.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue
@@ -69,6 +70,19 @@ def test_two_children_give_the_same_logits_bit_for_bit_and_embed_nothing_twice(j
     first, second = (run_training(replace(job, classifier=classifier)) for _ in range(2))
     assert np.array_equal(first.logits, second.logits)
     assert second.one_off_seconds == 0
+
+
+@pytest.mark.slow
+def test_the_child_brings_the_features_where_they_are_asked_for_and_only_there(job):
+    result = run_training(replace(job, with_features=True))
+    plain = run_training(job)
+    assert plain.features is None
+    assert np.array_equal(result.logits, plain.logits)
+    images = ImageCache(job.image_directory, job.image_size)
+    classifier = make("frozen", images, cache_dir=job.cache_directory, device="cpu")
+    rows = np.concatenate([images.rows(job.score_ids), images.rows(job.train_ids)])
+    assert result.features is not None and result.features.dtype == np.float32
+    assert np.allclose(result.features, classifier.features(rows), rtol=0, atol=1e-3)
 
 
 def test_what_breaks_a_rule_is_refused_as_in_this_process(job):

@@ -150,3 +150,15 @@ def test_the_same_seed_gives_the_same_campaign_and_another_seed_another(tmp_path
     first, again, other = (world.ledger() for world in worlds)
     assert first == again
     assert first["roles"] != other["roles"]
+
+
+@pytest.mark.parametrize("acquisition", ["k_center", "diverse_margin", "entropy", "least_confidence", "random"])
+def test_every_acquisition_takes_a_campaign_to_its_end(tmp_path: Path, acquisition: str) -> None:
+    world = World(tmp_path, n=200, acquisition=acquisition)
+    report = world.run().report
+    assert report is not None
+    assert report["n_machine"] + report["human_items"] + report["n_set_aside"] == 200
+    asked = [request.with_features for request in world.trainer.requests]
+    assert asked == [acquisition in ("k_center", "diverse_margin")] * len(asked)
+    wrong = sum(row.choice != world.truth(row.task_id) for row in world.state().machine_labels if row.state == "written")
+    assert wrong <= 0.05 * 200
