@@ -75,6 +75,9 @@ bench: setup ## the engine against brute force; with DATA=path also the paper's 
 	@$(BIN)/mcal bench engine
 	@if [ -n "$(DATA)" ]; then exec $(BIN)/mcal bench paper --quick --data "$(DATA)" $(or $(ARGS),--seeds 0); fi
 
+bench-page: setup ## how soon the page of a campaign of 100,000 items is painted, in a real Chromium
+	@exec $(BIN)/python -m tests.browser.first_paint $(ARGS)
+
 lint: setup | $(UV) ## ruff, hadolint
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
