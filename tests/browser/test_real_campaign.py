@@ -65,7 +65,7 @@ def a_wrong_form_starts_nothing(house: House, page: Any) -> None:
 
 
 def a_right_one_starts_a_campaign(house: House, page: Any) -> None:
-    for name, text in {"target_error": "0.1", "price_per_label": "0.04", **SMALL}.items():
+    for name, text in {"target_error": "0.06", "price_per_label": "0.04", **SMALL}.items():
         page.fill(f"#f-{name}", text)
     page.select_option("#f-approve_write_back", "on")
     until(page, "document.querySelector('[data-show=human_only_cost]').textContent === '12.00 USD'", 30)
