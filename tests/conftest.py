@@ -13,12 +13,19 @@ from dataclasses import dataclass
 import pytest
 
 from backend.demo.label_studio_server import LabelStudioServer, ServerError
+from backend.store import database
 from tests.databases import POSTGRESQL_LACKS, REDIS_LACKS, fresh_database, own_postgresql, own_redis
 from tests.object_storage import ObjectStorage, own_object_storage
 
 if threading.current_thread() is threading.main_thread():
     # A run in the background of a shell ignores SIGINT, and so would every process that a test starts and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where no promise about disks is tested, nobody waits for one: a third of the time of a test that plays a campaign."""
+    database.SYNCHRONOUS = "FULL" if item.path.parent.name == "contracts" else "OFF"
 
 
 @dataclass(frozen=True)

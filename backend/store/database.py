@@ -126,10 +126,13 @@ def _parse(url: str) -> URL:
     return parsed
 
 
+SYNCHRONOUS = "FULL"  # a decision that was told is durable
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver must not open transactions of its own; see _begin_sqlite
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")  # a decision that was told is durable
+    connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     _use_wal(connection)
 
 
