@@ -25,7 +25,7 @@ if threading.current_thread() is threading.main_thread():
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Where no promise about disks is tested, nobody waits for one: a third of the time of a test that plays a campaign."""
-    database.SYNCHRONOUS = "FULL" if item.path.parent.name == "contracts" else "OFF"
+    database.SYNCHRONOUS = "FULL" if "contracts" in item.path.parts else "OFF"
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,10 @@ skip_without_postgresql = _skip("PostgreSQL", POSTGRESQL_LACKS)
 skip_without_redis = _skip("Redis", REDIS_LACKS)
 
 
+NEEDS_POSTGRESQL = (pytest.mark.contract, skip_without_postgresql)
+"""Marks of a contract test's parameter that stands for PostgreSQL."""
+
+
 def needs_postgresql(test: Any) -> Any:
     """Mark a contract test of PostgreSQL."""
     return pytest.mark.contract(skip_without_postgresql(test))

@@ -19,7 +19,7 @@ from backend.cli import app
 from backend.store import Assignment, Duplicate, Frozen, MachineLabel, NewEvent, Store, StoreUnavailable, backup
 from backend.store.schema import metadata
 from mcal_engine.errors import InvalidValue
-from tests.contracts.test_store_contract import LS, NOON, item
+from tests.contracts.store.rows import LS, NOON, item
 from tests.databases import needs_postgresql
 
 Make = Callable[[], Store]
