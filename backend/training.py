@@ -275,8 +275,9 @@ def main(folder: Path) -> None:
     os.dup2(2, 1)  # what libraries print must not be taken for progress
     threading.Thread(target=_die_with_parent, args=(os.getppid(), folder), daemon=True, name="parent-watch").start()
     job = _read_job(folder)
-    from mcal_engine.classifiers import parallel  # brings torch
+    from mcal_engine.classifiers import devices, parallel  # brings torch
 
+    devices.keep_memory()
     processes = 1 if parallel.launched() else _processes(job)
     if processes > 1:
         os.dup2(up.fileno(), 1)

@@ -8,6 +8,7 @@ left of the pool: for any rule that treats items alike, an item added to the poo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,10 @@ from mcal_engine.errors import InvalidValue
 from mcal_engine.types import FloatArray, IntArray
 
 Features = npt.NDArray[Any]  # floating point, shape (n, d)
+Closest = Callable[[Features], FloatArray]
+"""Centres (k, d) to shape (n,): each point's squared distance to the closest of them."""
+Distances = Callable[[Features, FloatArray], Closest]
+"""Points (n, d) in single precision, with their squared norms, to what measures distances from them; it may keep them on a device."""
 NEEDS_FEATURES = frozenset({"k_center", "diverse_margin"})
 BAND = 2  # diverse margin picks among this many times as many items of lowest margin
 _GRID = 1e-5  # squared distances are compared on a grid of this share of the largest squared norm, far above float32's rounding
@@ -52,13 +57,38 @@ def acquisition_scores(logits: FloatArray, acquisition: str) -> FloatArray:
     raise InvalidValue(f"acquisition {acquisition!r} does not score items one by one")
 
 
-def k_center(pool: Features, test: Features, train: Features, pool_ids: IntArray, test_ids: IntArray, n: int) -> Picks:
+def by_numpy(points: Features, norms: FloatArray) -> Closest:
+    """:data:`Distances` on the CPU."""
+
+    def closest(centres: Features) -> FloatArray:
+        squared = norms[:, None] + np.einsum("ij,ij->i", centres, centres, dtype=np.float64) - 2.0 * (points @ centres.T)
+        return np.asarray(squared.min(axis=1))
+
+    return closest
+
+
+def k_center(
+    pool: Features,
+    test: Features,
+    train: Features,
+    pool_ids: IntArray,
+    test_ids: IntArray,
+    n: int,
+    distances: Distances = by_numpy,
+) -> Picks:
     """Greedy core-set (Sener and Savarese 2018): each pick is the item farthest from all labelled and picked ones; ties by id."""
-    return _farthest_first(pool, test, train, np.asarray(pool_ids), np.asarray(test_ids), n)
+    return _farthest_first(pool, test, train, np.asarray(pool_ids), np.asarray(test_ids), n, distances)
 
 
 def diverse_margin(
-    pool: Features, test: Features, pool_scores: FloatArray, test_scores: FloatArray, pool_ids: IntArray, test_ids: IntArray, n: int
+    pool: Features,
+    test: Features,
+    pool_scores: FloatArray,
+    test_scores: FloatArray,
+    pool_ids: IntArray,
+    test_ids: IntArray,
+    n: int,
+    distances: Distances = by_numpy,
 ) -> Picks:
     """Spread inside a margin band: of the ``BAND``·n items of lowest margin, the lowest first, then each the farthest from the picks.
 
@@ -70,16 +100,18 @@ def diverse_margin(
     pool_keys, test_keys = keys[: len(pool)], keys[len(pool) :]
     surest_last = np.argsort(pool_keys, kind="stable")
     band, without_last = surest_last[: BAND * n], surest_last[: max(BAND * n - 1, 0)]
-    picks = _farthest_first(pool[band], test[:0], pool[:0], pool_keys[band], test_keys[:0], n)
+    picks = _farthest_first(pool[band], test[:0], pool[:0], pool_keys[band], test_keys[:0], n, distances)
     # A test item in the band would push the band's last item out, so it looks on at the picks from the others.
     in_band = np.flatnonzero(test_keys < (pool_keys[band[-1]] if len(pool) >= BAND * n > 0 else len(keys)))
-    onlookers = _farthest_first(pool[without_last], test[in_band], pool[:0], pool_keys[without_last], test_keys[in_band], n)
+    onlookers = _farthest_first(pool[without_last], test[in_band], pool[:0], pool_keys[without_last], test_keys[in_band], n, distances)
     entry = np.full(len(test), len(picks.positions), dtype=np.int64)
     entry[in_band] = np.where(onlookers.entry < len(onlookers.positions), onlookers.entry, entry[in_band])
     return Picks(band[picks.positions], entry)
 
 
-def _farthest_first(pool: Features, test: Features, centres: Features, pool_keys: IntArray, test_keys: IntArray, n: int) -> Picks:
+def _farthest_first(
+    pool: Features, test: Features, centres: Features, pool_keys: IntArray, test_keys: IntArray, n: int, distances: Distances
+) -> Picks:
     """Gonzalez' greedy k-centre, with the test items looking on; of equally far items, the one with the lowest key."""
     n = min(n, len(pool))
     order = np.argsort(pool_keys, kind="stable")  # argmax takes the first of equals: the lowest key
@@ -87,10 +119,10 @@ def _farthest_first(pool: Features, test: Features, centres: Features, pool_keys
     norms = np.einsum("ij,ij->i", points, points, dtype=np.float64)
     unit = max(float(norms.max(initial=0.0)), 1e-300) * _GRID
     nearest = np.full(len(points), np.inf)
+    closest = distances(points, norms)
 
     def approach(some: Features) -> None:
-        squared = norms[:, None] + np.einsum("ij,ij->i", some, some, dtype=np.float64) - 2.0 * (points @ some.T)
-        np.minimum(nearest, np.round(np.maximum(squared, 0.0) / unit).min(axis=1), out=nearest)
+        np.minimum(nearest, np.round(np.maximum(closest(some), 0.0) / unit), out=nearest)
 
     for start in range(0, len(centres), _CENTRES_AT_ONCE):
         approach(np.asarray(centres[start : start + _CENTRES_AT_ONCE], dtype=np.float32))

@@ -56,8 +56,14 @@ class TrainingCost:
 
 
 def training_cost(observations: Sequence[Observation], classifier: str, power: int = 1) -> TrainingCost:
-    """Non-negative least squares over the measured rounds of one classifier; one-off parts (embedding once) are left out."""
-    rows = [(o.n_train, m.training_seconds - m.one_off_seconds) for o in observations for m in o.measurements if m.classifier == classifier]
+    """Non-negative least squares over the measured rounds of one classifier; one-off parts (embedding once) are left out.
+
+    So are rounds on the same B as the one before: their net was there already.
+    """
+    measured = [
+        (o.n_train, m.training_seconds - m.one_off_seconds) for o in observations for m in o.measurements if m.classifier == classifier
+    ]
+    rows = [row for place, row in enumerate(measured) if place == 0 or row[0] != measured[place - 1][0]]
     sizes, seconds = np.array([r[0] for r in rows], dtype=np.float64), np.array([r[1] for r in rows])
     if len(np.unique(sizes)) < 2:
         return TrainingCost(float(seconds.mean()), 0.0, power)

@@ -13,10 +13,11 @@ from typing import IO
 
 import numpy as np
 
+from backend.services import kept_answers
 from backend.services.image_shelf import CampaignImages
 from backend.services.ports import Heartbeat, Trained, TrainingRequest
 from backend.shared_cache import SharedCache
-from backend.training import TrainingJob, run_training
+from backend.training import TrainingJob, TrainingResult, run_training
 from mcal_engine.classifiers.base import Progress
 from mcal_engine.errors import InvalidValue
 
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0  # how soon a stop or a lost lease ends a training
 TELL_SECONDS = 10.0  # between two progress lines
 TURN_SECONDS = 0.2  # between two looks whether the device is free
+ANSWERS = "answers"
 PLACE, CHECKPOINTS = "embeddings", "checkpoints"  # in the shared cache
 CHECKPOINT_FILES = "*.pt"
 SHARE_SECONDS = 15.0  # between two looks for new checkpoints while a training runs
@@ -65,15 +67,22 @@ class ChildTrainer:
             time_limit_seconds=self._time_limit_hours * 3600,
             with_features=request.with_features,
         )
+        known = kept_answers.find(self._cache_dir / ANSWERS, job)
+        if known is not None:
+            logger.info(
+                "campaign %d: round %d: %s has been trained on these labels already", request.campaign_id, request.round, job.classifier
+            )
+            return _said(known)
         self._pull(request, heartbeat)
         with self._turn(request.campaign_id, heartbeat):
             found = run_training(job, progress=_Teller(request), heartbeat=self._sharing(heartbeat), heartbeat_seconds=BEAT_SECONDS)
+        kept_answers.keep(self._cache_dir / ANSWERS, job, found)
         self._push(heartbeat)
         took = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in found.seconds.items())
         logger.info(
             "campaign %d: round %d: %s trained on %s: %s", request.campaign_id, request.round, request.classifier, found.device, took
         )
-        return Trained(found.logits, dict(found.seconds), found.one_off_seconds, found.device, found.features)
+        return _said(found)
 
     @contextmanager
     def _turn(self, campaign_id: int, heartbeat: Heartbeat) -> Iterator[None]:
@@ -119,6 +128,10 @@ class ChildTrainer:
             for index in sorted(self._cache_dir.glob("*/index.bin")):
                 self._shared.push(f"{PLACE}/{index.parent.name}", index.parent, heartbeat)
             self._shared.push_files(CHECKPOINTS, self._cache_dir, CHECKPOINT_FILES)
+
+
+def _said(found: TrainingResult) -> Trained:
+    return Trained(found.logits, dict(found.seconds), found.one_off_seconds, found.device, found.features)
 
 
 def _locked(file: IO[str]) -> bool:

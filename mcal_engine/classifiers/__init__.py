@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+from mcal_engine.acquisition import Closest, Distances, Features
 from mcal_engine.classifiers.base import Classifier, ImageSource
-from mcal_engine.classifiers.candidates import FAMILIES, default_candidates, names, parse
+from mcal_engine.classifiers.candidates import FAMILIES, check_race, default_candidates, names, parse, race_of
+from mcal_engine.types import FloatArray
 
-__all__ = ["default_candidates", "make", "names", "parse"]
+__all__ = ["check_race", "default_candidates", "distances_on", "make", "names", "parse", "race_of"]
 
 
 def make(name: str, images: ImageSource, *, cache_dir: Path, device: str = "auto") -> Classifier:
@@ -23,3 +25,12 @@ def make(name: str, images: ImageSource, *, cache_dir: Path, device: str = "auto
     made: Classifier = kind(images, cache_dir=cache_dir, device=device, **candidate.arguments)
     made.name = name
     return made
+
+
+def distances_on(device: str) -> Distances:
+    """How acquisitions measure distances: on the GPU where ``device`` is or finds one. torch is brought by the first distance only."""
+
+    def distances(points: Features, norms: FloatArray) -> Closest:
+        return importlib.import_module("mcal_engine.classifiers.distances").on(device)(points, norms)  # type: ignore[no-any-return]
+
+    return distances

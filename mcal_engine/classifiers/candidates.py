@@ -7,12 +7,13 @@ Label Studio's extra params all hand their text to :func:`parse`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from mcal_engine.errors import InvalidValue
+from mcal_engine.spec import AUTO
 
 
 class Rule(Protocol):
@@ -176,21 +177,35 @@ def _options(family: Family) -> str:
     return "".join(f"[:{key}=…]" for key in family.options)
 
 
-MANY = 3000  # items of a project, from which on a net from scratch may win
+MANY = 10_000  # items, from which on minutes of fine-tuning in each round are little beside the labels that they can save
+TOO_MANY = 200_000  # items, beyond which a CPU takes hours for what fine-tuning computes of each image
 
 
-def default_candidates(image_size: int, device: str, n_items: int) -> tuple[str, ...]:
-    """The race to run where nobody chose one: 2 or 3 candidates that can win at this image size on this device.
+def default_candidates(n_items: int, device: str) -> tuple[str, ...]:
+    """The race to run where nobody chose one.
+
+    A frozen encoder forecasts in seconds, wins where pictures look like nothing in ImageNet, and drops out cheaply. Fine-tuning saves far
+    more on photos, for minutes of a CPU per round. On a GPU both are cheap, and so is a small net from scratch.
 
     Args:
-        image_size: side of the images, px.
-        device: ``cpu``, ``cuda`` or ``mps``; ``auto`` counts as ``cpu``, the slowest it may turn out to be.
         n_items: |X|.
+        device: ``cpu``, ``cuda`` or ``mps``; ``auto`` counts as ``cpu``, the slowest it may turn out to be.
     """
-    race = ["frozen"]  # first forecasts in seconds
-    if image_size <= 32 and n_items >= MANY:
-        race.append("cnn")  # pictures that look like nothing in ImageNet, and labels enough to learn from
-    race.append("finetune")
-    if len(race) < 3 and n_items >= MANY and device.partition(":")[0] in ("cuda", "mps"):
-        race.append("resnet18")  # 200 passes are for GPUs
-    return tuple(race)
+    if device.partition(":")[0] in ("cuda", "mps"):
+        return ("frozen", "finetune", "cnn")
+    return ("frozen", "finetune") if MANY <= n_items <= TOO_MANY else ("frozen",)
+
+
+def check_race(race: Sequence[str]) -> None:
+    """Raise :class:`InvalidValue` with one sentence where a setting of candidates holds something else than names."""
+    if AUTO in race:
+        if len(race) > 1:
+            raise InvalidValue(f"{AUTO} chooses the classifiers and stands alone, got {', '.join(race)}")
+        return
+    for name in race:
+        parse(name)
+
+
+def race_of(race: Sequence[str], n_items: int, device: str) -> tuple[str, ...]:
+    """The candidates that a setting stands for."""
+    return default_candidates(n_items, device) if tuple(race) == (AUTO,) else tuple(race)

@@ -16,20 +16,25 @@ import copy
 import functools
 import math
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional
 
-from mcal_engine.classifiers import augment, devices, encoders
-from mcal_engine.classifiers.base import FitReport, ImageSource, Progress, ProgressCallback, UInt8Array, check_labels, fitted_first, spread
-from mcal_engine.classifiers.checkpoints import NetShelf
+from mcal_engine.classifiers import devices, encoders
+from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallback, UInt8Array, check_labels, fitted_first, spread
+from mcal_engine.classifiers.checkpoints import Checkpoint, NetShelf, digest
 from mcal_engine.classifiers.computed_rows import ComputedRows, HalfArray
 from mcal_engine.classifiers.encoder import filled_up
+from mcal_engine.classifiers.fitting import Fitting, Recipe
 from mcal_engine.classifiers.mirroring import mirror_helps
+from mcal_engine.classifiers.nets import Headed
+from mcal_engine.classifiers.scoring import scored
 from mcal_engine.types import FloatArray, IntArray
 
 EXAMPLES, FEWEST_EPOCHS, MOST_EPOCHS = 16_000, 5, 30  # an epoch is one pass; small sets get more of them, up to so many examples
@@ -37,7 +42,6 @@ WARM_EPOCHS = 0.5  # share of the epochs that a warm start needs
 BATCH, FEWEST_STEPS, SMALLEST_BATCH = 64, 16, 8  # small sets are shown in smaller batches, so many steps per epoch
 WEIGHT_DECAY, LABEL_SMOOTHING, DROPOUT = 0.05, 0.1, 0.2
 HEAD_RATE = 5  # times the rate of the pretrained layers
-WARM_UP = 0.2  # share of the steps with a rising learning rate
 COMPUTED_AT_ONCE, SCORED_AT_ONCE = 64, 256
 
 
@@ -72,7 +76,7 @@ class FinetuneClassifier:
         self._device = devices.pick(device)
         self._pretrained = encoders.load(encoder, images.shape[0], weights)
         self._maps: dict[bool, ComputedRows] = {}
-        self._net: nn.Sequential | None = None
+        self._net: _Tuned | None = None
         self._mirrored = bool(flip)
         self._seen: IntArray = np.empty(0, dtype=np.int64)
         self._n_classes = 0
@@ -92,15 +96,26 @@ class FinetuneClassifier:
         self._mirrored = mirror_helps(self._images, rows, classes) if self._flip is None else self._flip
         self.prepare(rows, progress=progress)
         began = time.perf_counter()
-        shelf = NetShelf(self._cache_dir, f"{self.name}-{self._pretrained.name}-{self._pretrained.side}px")
+        n, encoder = len(rows), f"{self._pretrained.name}-{self._pretrained.side}px"
+        shelf = NetShelf(self._cache_dir, f"{self.name}-{encoder}")
         keys = self._images.keys(rows)
         earlier = shelf.best(keys, seen[classes]) if self._warm else None
         with devices.repeatable(self._device, seed):
-            epochs, loss = self._train(rows, classes, len(seen), seed, earlier, progress)
+            net = self._net = _Tuned(copy.deepcopy(self._pretrained.upper), self._shapes[1], len(seen), earlier)
+            net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            recipe = self._recipe(n, warm=earlier is not None)
+            point = Checkpoint(self._cache_dir, digest(self.name, encoder, seed, n_classes, keys, seen[classes], recipe, self._balanced))
+            balance = torch.from_numpy(n / (len(seen) * np.bincount(classes))).float().to(self._device) if self._balanced else None
+            truth = torch.from_numpy(classes).to(self._device)
+            fitting = Fitting(
+                net, _Shown(self, rows), truth, recipe, self._descent(net), seed=seed, class_weights=balance, checkpoint=point
+            )
+            loss, before = fitting.run(progress)
         self._seen, self._n_classes = seen, n_classes
-        if self._warm and self._net is not None:
-            shelf.keep(keys, seen[classes], {"upper": self._net[0].state_dict()})
-        return FitReport(time.perf_counter() - began, len(rows), epochs, devices.label(self._device), loss)
+        if self._warm:
+            shelf.keep(keys, seen[classes], {"upper": net.body.state_dict()})
+        took = time.perf_counter() - began + before
+        return FitReport(took, n, recipe.epochs, devices.label(self._device), loss, tuple(fitting.notes))
 
     def logits(self, rows: IntArray, *, progress: ProgressCallback | None = None) -> FloatArray:
         return spread(self._run(rows, head=True, progress=progress), self._seen, self._n_classes)
@@ -108,53 +123,17 @@ class FinetuneClassifier:
     def features(self, rows: IntArray) -> FloatArray:
         return self._run(rows, head=False, progress=None)
 
-    def _train(
-        self,
-        rows: IntArray,
-        classes: IntArray,
-        n_seen: int,
-        seed: int,
-        earlier: dict[str, Any] | None,
-        progress: ProgressCallback | None,
-    ) -> tuple[int, float]:
-        """Returns the epochs and the mean loss of the last one."""
-        n = len(rows)
+    def _recipe(self, n: int, *, warm: bool) -> Recipe:
         epochs = self._epochs or min(max(math.ceil(EXAMPLES / n), FEWEST_EPOCHS), MOST_EPOCHS)
-        upper = copy.deepcopy(self._pretrained.upper)
-        if earlier is not None:
-            upper.load_state_dict(earlier["upper"])
-            epochs = max(1, round(epochs * WARM_EPOCHS))
-        net = self._net = _with_head(upper, self._shapes[1], n_seen).to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        steps = math.ceil(n / (self._batch or min(max(n // FEWEST_STEPS, SMALLEST_BATCH), BATCH)))
-        rates = [self._pretrained.rate, HEAD_RATE * self._pretrained.rate]
-        trained = [one for one in net[0].parameters() if one.requires_grad]
-        groups = [{"params": part, "lr": rate} for part, rate in zip((trained, list(net[1].parameters())), rates, strict=True)]
-        optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, rates, total_steps=max(epochs * steps, 2), pct_start=WARM_UP, cycle_momentum=False
-        )
-        scaler = torch.amp.GradScaler("cuda", enabled=devices.needs_loss_scaling(self._device))
-        truth = torch.from_numpy(classes)
-        weight = torch.from_numpy(n / (n_seen * np.bincount(classes))).float().to(self._device) if self._balanced else None
-        draw = torch.Generator().manual_seed(seed)
-        total = 0.0
-        for epoch in range(epochs):
-            total = 0.0
-            for part in torch.tensor_split(torch.randperm(n, generator=draw), steps):
-                maps = self._read(rows[part.numpy()], torch.rand(len(part), generator=draw) < 0.5 if self._mirrored else None)
-                shown = augment.draw_changes(len(part), maps.shape[-1], draw, mirror=False).apply(maps)
-                with devices.mixed_precision(self._device):
-                    features = functional.dropout(net[0](shown), DROPOUT)
-                    loss = functional.cross_entropy(net[1](features), truth[part].to(self._device), weight, label_smoothing=LABEL_SMOOTHING)
-                optimizer.zero_grad(set_to_none=True)
-                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                scaler.step(optimizer)
-                scaler.update()
-                schedule.step()
-                total += float(loss.detach()) * len(part)
-            if progress is not None:
-                progress(Progress("fit", epoch + 1, epochs, total / n))
-        return epochs, total / n
+        epochs = max(1, round(epochs * WARM_EPOCHS)) if warm else epochs
+        batch = self._batch or min(max(n // FEWEST_STEPS, SMALLEST_BATCH), BATCH)
+        return Recipe(epochs, batch, LABEL_SMOOTHING, "one-cycle", mirror=self._mirrored)
+
+    def _descent(self, net: _Tuned) -> torch.optim.Optimizer:
+        trained = [weights for weights in net.body.parameters() if weights.requires_grad]
+        rates = (self._pretrained.rate, HEAD_RATE * self._pretrained.rate)
+        groups = [{"params": part, "lr": rate} for part, rate in zip((trained, list(net.head.parameters())), rates, strict=True)]
+        return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
 
     @torch.inference_mode()
     def _run(self, rows: IntArray, *, head: bool, progress: ProgressCallback | None) -> FloatArray:
@@ -162,23 +141,21 @@ class FinetuneClassifier:
         if self._net is None:
             raise fitted_first(self.name)
         self.prepare(rows, progress=progress)
-        upper, linear = self._net[0], self._net[1] if head else nn.Identity()
-        parts: list[FloatArray] = []
-        for start in range(0, len(rows), SCORED_AT_ONCE):
-            some = rows[start : start + SCORED_AT_ONCE]
+        upper, linear = self._net.body, self._net.head if head else nn.Identity()
+
+        def piece(some: IntArray, at_once: int) -> torch.Tensor:
             outs = []
             for mirrored in (False, True) if self._mirrored else (False,):
-                maps = self._read(some, torch.full((len(some),), mirrored))
+                maps = self.read(some, np.full(len(some), mirrored))
                 # One shape for all batches: the same kernels run, and an item's logits do not depend on what else is scored.
-                maps = functional.pad(maps, (0, 0, 0, 0, 0, 0, 0, SCORED_AT_ONCE - len(some)))
+                maps = functional.pad(maps, (0, 0, 0, 0, 0, 0, 0, at_once - len(some)))
                 with devices.scoring_precision(self._device):
                     features = upper(maps.contiguous(memory_format=torch.channels_last))
                 # In full precision: logits of 8 bits would tie, and ties rank nothing.
-                outs.append(linear(features.float())[: len(some)].double())
-            parts.append(torch.stack(outs).mean(0).cpu().numpy())
-            if progress is not None:
-                progress(Progress("score", start + len(some), len(rows)))
-        return np.concatenate(parts) if parts else np.empty((0, len(self._seen) if head else self._shapes[1]))
+                outs.append(linear(features.float())[: len(some)].cpu().double())
+            return torch.stack(outs).mean(0)
+
+        return scored(rows, piece, len(self._seen) if head else self._shapes[1], SCORED_AT_ONCE, self._device, progress)
 
     @functools.cached_property
     def _shapes(self) -> tuple[tuple[int, ...], int]:
@@ -201,9 +178,13 @@ class FinetuneClassifier:
     def _lower(self, mirrored: bool) -> _Lower:
         return _Lower(self._pretrained, self._device, mirrored)
 
-    def _read(self, rows: IntArray, mirrored: torch.Tensor | None) -> torch.Tensor:
-        """Maps (n, C, s, s) as float, channels last; ``mirrored``: which of the images are meant as mirror images, shape (n,)."""
-        turned = np.zeros(len(rows), dtype=np.bool_) if mirrored is None else mirrored.numpy()
+    @property
+    def side(self) -> int:
+        """Of the maps, px."""
+        return self._shapes[0][-1]
+
+    def read(self, rows: IntArray, turned: npt.NDArray[np.bool_]) -> torch.Tensor:
+        """Maps (n, C, s, s) as float, channels last; ``turned``: which of the images are meant as mirror images, shape (n,)."""
         if not self._pretrained.is_cut:
             images = self._images.batch(rows)
             images[turned] = images[turned, :, ::-1]
@@ -215,6 +196,24 @@ class FinetuneClassifier:
                 kept = self._kept(which)
                 maps[turned == which] = kept.at(kept.places(rows[turned == which]))
         return torch.from_numpy(maps).to(self._device).permute(0, 3, 1, 2).float()
+
+
+class _Shown:
+    """The :class:`~mcal_engine.classifiers.fitting.Examples` of a fit on some rows."""
+
+    mirrors = True
+
+    def __init__(self, classifier: FinetuneClassifier, rows: IntArray) -> None:
+        self._classifier, self._rows = classifier, rows
+        self.side = classifier.side
+
+    def batches(self, parts: Sequence[torch.Tensor], mirrored: torch.Tensor | None) -> Iterator[torch.Tensor]:
+        for part in parts:
+            turned = np.zeros(len(part), dtype=np.bool_) if mirrored is None else mirrored[part].numpy()
+            yield self._classifier.read(self._rows[part.numpy()], turned)
+
+    def shown(self, examples: torch.Tensor) -> torch.Tensor:
+        return examples
 
 
 class _Lower:
@@ -232,15 +231,25 @@ class _Lower:
         return np.asarray(maps.float().clamp(-6e4, 6e4).permute(0, 2, 3, 1).to(torch.float16).cpu().numpy())
 
 
-def _with_head(upper: nn.Module, width: int, n_classes: int) -> nn.Sequential:
-    """The upper part and a linear layer that starts at 0; depthwise filters stay as they are.
+class _Tuned(Headed):
+    """The upper part and a linear layer that starts at 0; depthwise filters and batch norms stay as they are.
 
-    Their gradients are a third of a CPU's time per step (202 images/s without, 139 with, on one core at 96 px).
+    The filters' gradients are a third of a CPU's time per step (202 images/s without, 139 with, on one core at 96 px).
     """
-    for module in upper.modules():
-        if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
-            module.requires_grad_(False)
-    head = nn.Linear(width, n_classes)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
-    return nn.Sequential(upper, head)
+
+    def __init__(self, upper: nn.Module, width: int, n_classes: int, earlier: dict[str, Any] | None) -> None:
+        """``earlier``: what a warm start goes on from."""
+        super().__init__(upper, width, n_classes, DROPOUT)
+        if earlier is not None:
+            upper.load_state_dict(earlier["upper"])
+        for module in upper.modules():
+            if isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1:
+                module.requires_grad_(False)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        self.eval()
+
+    def train(self, mode: bool = True) -> _Tuned:
+        super().train(mode)
+        self.body.eval()
+        return self

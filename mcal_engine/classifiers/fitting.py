@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import nn
@@ -15,7 +15,6 @@ from mcal_engine.classifiers import devices, parallel
 from mcal_engine.classifiers.augment import Changes, draw_changes
 from mcal_engine.classifiers.base import Progress, ProgressCallback
 from mcal_engine.classifiers.checkpoints import Checkpoint
-from mcal_engine.classifiers.pixels import Pixels, standardised
 
 WARM_UP = 0.2  # share of a one-cycle schedule with a rising rate
 STEPS_DOWN = (0.4, 0.6, 0.8, 0.9)  # of the epochs, where the paper's rate is divided by 10: 80, 120, 160, 180 of 200
@@ -23,22 +22,40 @@ STEPS_DOWN = (0.4, 0.6, 0.8, 0.9)  # of the epochs, where the paper's rate is di
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a net is trained: stochastic gradient descent with Nesterov's momentum of 0.9.
+    """How a net is trained, as far as its optimizer does not say.
 
     Attributes:
         batch: images of one step, over all processes.
-        rate: the highest learning rate.
         smoothing: share of a label that is spread over all classes; bounds what a wrong label can teach.
         schedule: ``one-cycle`` (up, then down to nothing) or ``steps`` (the paper's).
     """
 
     epochs: int
     batch: int
-    rate: float
-    weight_decay: float
     smoothing: float
     schedule: Literal["one-cycle", "steps"]
     mirror: bool
+
+
+class Examples(Protocol):
+    """What a net is shown: images, or what a fixed lower part has made of them.
+
+    Attributes:
+        side: of what is shown, px.
+        mirrors: whether mirror images are examples of their own; otherwise showing an example's mirror image is turning it around.
+    """
+
+    @property
+    def side(self) -> int: ...
+
+    @property
+    def mirrors(self) -> bool: ...
+
+    def batches(self, parts: Sequence[torch.Tensor], mirrored: torch.Tensor | None) -> Iterator[torch.Tensor]:
+        """For each part, positions on the CPU: its examples (len(part), C, s, s). ``mirrored``: by position, which as mirror images."""
+
+    def shown(self, examples: torch.Tensor) -> torch.Tensor:
+        """Float, with 0 where nothing is to be seen."""
 
 
 @dataclass(slots=True)
@@ -51,25 +68,27 @@ class _Course:
 
 
 class Fitting:
-    """One fit of ``net`` on ``pixels`` with class indices ``truth`` (n,) on the net's device."""
+    """One fit of ``net`` on ``examples`` with class indices ``truth`` (n,) on the net's device."""
 
     def __init__(
         self,
         net: nn.Module,
-        pixels: Pixels,
+        examples: Examples,
         truth: torch.Tensor,
         recipe: Recipe,
+        optimizer: torch.optim.Optimizer,
         *,
         seed: int,
         class_weights: torch.Tensor | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
-        self._net, self._pixels, self._truth, self._recipe, self._checkpoint = net, pixels, truth, recipe, checkpoint
+        """``optimizer``: of the net's weights, each group with its highest learning rate."""
+        self._net, self._examples, self._truth, self._recipe, self._checkpoint = net, examples, truth, recipe, checkpoint
         self._class_weights = class_weights
         self._device = truth.device
         self._steps = -(-len(truth) // min(recipe.batch, len(truth)))
-        self._optimizer = torch.optim.SGD(net.parameters(), lr=recipe.rate, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True)
-        self._schedule = _schedule(self._optimizer, recipe, recipe.epochs * self._steps)
+        self._optimizer = optimizer
+        self._schedule = _schedule(optimizer, recipe, recipe.epochs * self._steps)
         self._scaler = torch.amp.GradScaler("cuda", enabled=devices.needs_loss_scaling(self._device))
         self._draw = torch.Generator().manual_seed(seed)
         self._pieces = 1
@@ -92,8 +111,10 @@ class Fitting:
             parts = torch.tensor_split(torch.randperm(n, generator=self._draw), self._steps)
             mine = [part[parallel.my_part(len(part))] for part in parts]
             lost = torch.zeros((), device=self._device)
-            for part, own, images in zip(parts, mine, self._pixels.batches(mine), strict=True):
-                changes = draw_changes(len(part), self._pixels.side, self._draw, mirror=self._recipe.mirror)
+            apart = self._recipe.mirror and self._examples.mirrors
+            mirrored = torch.rand(n, generator=self._draw) < 0.5 if apart else None
+            for part, own, images in zip(parts, mine, self._examples.batches(mine, mirrored), strict=True):
+                changes = draw_changes(len(part), self._examples.side, self._draw, mirror=self._recipe.mirror and not apart)
                 lost += len(part) * self._step(own, images, changes.part(parallel.my_part(len(part))), len(part), progress)
             parallel.mean_statistics(self._net)
             course.epoch, course.loss = epoch + 1, parallel.total(float(lost), self._device) / n
@@ -141,7 +162,7 @@ class Fitting:
         total = torch.zeros((), device=self._device)
         for piece in range(self._pieces):
             some = slice(len(own) * piece // self._pieces, len(own) * (piece + 1) // self._pieces)
-            shown = changes.part(some).apply(standardised(images[some], self._pixels.mean, self._pixels.spread))
+            shown = changes.part(some).apply(self._examples.shown(images[some]))
             with devices.mixed_precision(self._device):
                 each = functional.cross_entropy(net(shown).float(), truth[some], label_smoothing=self._recipe.smoothing, reduction="none")
                 loss = (each if self._class_weights is None else each * self._class_weights[truth[some]]).sum() / whole
@@ -176,7 +197,14 @@ class Fitting:
         return ((self._net, "net"), (self._optimizer, "optimizer"), (self._schedule, "schedule"), (self._scaler, "scaler"))
 
 
+def descent(net: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with Nesterov's momentum of 0.9."""
+    return torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=weight_decay, nesterov=True)
+
+
 def _schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
     if recipe.schedule == "one-cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.rate, total_steps=max(steps, 2), pct_start=WARM_UP)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        cycles = isinstance(optimizer, torch.optim.SGD)  # the momentum, against the rate
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=max(steps, 2), pct_start=WARM_UP, cycle_momentum=cycles)
     return torch.optim.lr_scheduler.MultiStepLR(optimizer, [round(share * steps) for share in STEPS_DOWN], gamma=0.1)

@@ -1,4 +1,4 @@
-"""``frozen[:ENCODER]``: a pretrained encoder that is never trained, each image embedded once, and a linear head that fits in seconds."""
+"""``frozen[:ENCODER]``: a pretrained encoder that is never trained, each image embedded once, and a head that fits in seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SCORED_AT_ONCE = 2048  # rows; bounds the memory of a large pool
 
 
 class FrozenClassifier:
-    """Head over embeddings: one view of the middle features, one of all, blended as held-out examples say.
+    """Head over embeddings: one view of the middle features, one of all, and neighbours in all, blended as held-out examples say.
 
     The default encoder is :mod:`mcal_engine.classifiers.encoder`; another one, see :mod:`mcal_engine.classifiers.encoders`, gives one view.
     """

@@ -30,9 +30,12 @@ class Pixels:
 
     Attributes:
         resident: whether all are on the device.
+        mirrors: see :class:`mcal_engine.classifiers.fitting.Examples`.
         side: their side, px.
         mean, spread: per channel, shape (3,), on the device.
     """
+
+    mirrors = False
 
     def __init__(self, source: ImageSource, rows: IntArray, device: torch.device, *, largest_side: int, room: int) -> None:
         """``room``: bytes that resident images may take."""
@@ -53,8 +56,9 @@ class Pixels:
         spread = (total[1] / (len(rows) * self.side**2) - mean**2).clamp(min=0).sqrt() + 1.0
         self.mean, self.spread = mean.float().to(device), spread.float().to(device)
 
-    def batches(self, parts: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def batches(self, parts: Sequence[torch.Tensor], mirrored: torch.Tensor | None = None) -> Iterator[torch.Tensor]:
         """uint8 (len(part), 3, s, s) for each part, positions on the CPU."""
+        del mirrored
         if self._images is not None:
             for part in parts:
                 yield self._images[part.to(self._device)]
@@ -67,6 +71,10 @@ class Pixels:
                 if number + 1 < len(parts):
                     ahead = reader.submit(self._read, parts[number + 1])
                 yield images
+
+    def shown(self, examples: torch.Tensor) -> torch.Tensor:
+        """uint8 (n, 3, s, s) to float with mean 0 and spread 1 per channel."""
+        return standardised(examples, self.mean, self.spread)
 
     def _read(self, part: torch.Tensor) -> torch.Tensor:
         return to_device(self._source.batch(self._rows[part.numpy()]), self._device, self._largest_side)

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from mcal_engine.classifiers import devices, parallel
-from mcal_engine.classifiers.base import FitReport, ImageSource, Progress, ProgressCallback, check_labels, fitted_first, spread
+from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallback, check_labels, fitted_first, spread
 from mcal_engine.classifiers.checkpoints import Checkpoint, NetShelf, digest
-from mcal_engine.classifiers.fitting import Fitting, Recipe
+from mcal_engine.classifiers.fitting import Fitting, Recipe, descent
 from mcal_engine.classifiers.mirroring import mirror_helps
 from mcal_engine.classifiers.nets import Headed, build
 from mcal_engine.classifiers.pixels import Pixels, standardised, to_device
+from mcal_engine.classifiers.scoring import scored
 from mcal_engine.types import FloatArray, IntArray
 
 CNN_LARGEST_SIDE = 64  # px; our own net is for small images, larger ones are averaged down to it
@@ -30,13 +31,11 @@ SCORED_AT_ONCE = 512
 def cnn_recipe(n: int) -> Recipe:
     """Our own: one cycle, smoothed labels."""
     epochs = min(max(math.ceil(EXAMPLES / n), FEWEST_EPOCHS), MOST_EPOCHS)
-    return Recipe(epochs, 128 if n >= 2000 else 64, 0.05, 1e-3, 0.1, "one-cycle", mirror=False)
+    return Recipe(epochs, 128 if n >= 2000 else 64, 0.1, "one-cycle", mirror=False)
 
 
-def paper_recipe(n: int) -> Recipe:
-    """The paper's schedule; what it leaves open (first rate, weight decay) as is usual for these nets."""
-    del n
-    return Recipe(PAPER_EPOCHS, PAPER_BATCH, 0.1, 5e-4, 0.0, "steps", mirror=False)
+PAPER_RECIPE = Recipe(PAPER_EPOCHS, PAPER_BATCH, 0.0, "steps", mirror=False)
+CNN_RATES, PAPER_RATES = (0.05, 1e-3), (0.1, 5e-4)  # highest learning rate and weight decay; the paper leaves them open
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,8 @@ class ScratchClassifier:
                 point = Checkpoint(
                     self._cache_dir, digest(self.name, number, seed, n_classes, pixels.side, keys, seen[classes], plan), writes=_first()
                 )
-                fitting = Fitting(net, pixels, truth, plan, seed=seed + number, class_weights=weights, checkpoint=point)
+                rates = descent(net, *(CNN_RATES if self._kind == "cnn" else PAPER_RATES))
+                fitting = Fitting(net, pixels, truth, plan, rates, seed=seed + number, class_weights=weights, checkpoint=point)
                 loss, earlier = fitting.run(progress, tell=_several(number, self._n_nets, plan.epochs))
                 if shelf is not None:
                     shelf.keep(keys, seen[classes], {"net": net.state_dict(), "n_seen": len(seen)})
@@ -139,7 +139,7 @@ class ScratchClassifier:
         return self._run(rows, run, net.width, None)
 
     def _recipe(self, rows: IntArray, classes: IntArray) -> Recipe:
-        usual = cnn_recipe(len(rows)) if self._kind == "cnn" else paper_recipe(len(rows))
+        usual = cnn_recipe(len(rows)) if self._kind == "cnn" else PAPER_RECIPE
         mirror = mirror_helps(self._images, rows, classes) if self._flip is None else self._flip
         return replace(usual, epochs=self._epochs or usual.epochs, batch=self._batch or usual.batch, mirror=mirror)
 
@@ -173,26 +173,12 @@ class ScratchClassifier:
     ) -> FloatArray:
         """What ``run`` makes of each image, shape (n, width), float64; this process's part of the rows, then everybody's."""
         trained = self._after_fit()
-        mine = np.asarray(rows)[parallel.my_part(len(rows))]
-        found, at_once, start = np.empty((len(mine), width)), SCORED_AT_ONCE, 0
-        while start < len(mine):
-            some = mine[start : start + at_once]
-            try:
-                x = standardised(to_device(self._images.batch(some), self._device, self._largest_side), trained.mean, trained.spread)
-                found[start : start + len(some)] = run(x).cpu().numpy()
-            except torch.OutOfMemoryError:
-                if at_once == 1:
-                    raise
-                at_once //= 2
-            else:
-                start += len(some)
-                if progress is not None:
-                    progress(Progress("score", len(rows) * start // len(mine), len(rows)))
-                continue
-            devices.release(self._device)
-            if progress is not None:
-                progress(Progress("score", start, len(rows), note=f"memory ran out: {at_once} images are scored at a time from here on"))
-        return parallel.all_rows(found)
+
+        def piece(some: IntArray, at_once: int) -> torch.Tensor:
+            del at_once
+            return run(standardised(to_device(self._images.batch(some), self._device, self._largest_side), trained.mean, trained.spread))
+
+        return scored(rows, piece, width, SCORED_AT_ONCE, self._device, progress)
 
 
 def _first() -> bool:

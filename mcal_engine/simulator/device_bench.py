@@ -40,6 +40,7 @@ def measure(
     """
     from mcal_engine.classifiers import devices
 
+    devices.keep_memory()  # the plain loop has it too: the ratios are about loops
     rows = np.random.default_rng(seed).permutation(len(data))[:images]
     found = []
     with tempfile.TemporaryDirectory(prefix="mcal-device-") as folder:

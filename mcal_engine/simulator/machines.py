@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcal_engine.acquisition import Features
+from mcal_engine.acquisition import Distances, Features, by_numpy
+from mcal_engine.classifiers.answers import Answers, trained_on
 from mcal_engine.round import Scored
 from mcal_engine.types import FloatArray, IntArray
 
@@ -64,6 +65,8 @@ class Machine:
     classifier: Classifier
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     on_progress: ProgressCallback | None = None
+    distances: Distances = by_numpy
+    _answers: Answers | None = None  # of the last fit
 
     def prepare(self, ids: IntArray) -> float:
         """Seconds of what is done once per item (embedding it), at the rate that was measured when it was really done."""
@@ -85,18 +88,27 @@ class Machine:
         once: float,
         with_features: bool,
     ) -> Scored:
-        """Train on B and score T and the pool; ``once`` is charged to this round on top."""
+        """Train on B and score T and the pool; ``once`` is charged to this round on top.
+
+        The same B as last time, where T was topped up or V has joined it, keeps its net: its items were all scored then.
+        """
         key = _digest(train_ids, train_labels, test_ids, pool_ids)
         features: list[Features] = []
         logits: list[FloatArray] = []
+        asked, training = np.concatenate([test_ids, pool_ids]), trained_on(train_ids, train_labels, n_classes)
+        known = self._answers.to(training, asked) if self._answers is not None and not with_features else None
 
         def work() -> None:
+            if known is not None:
+                logits.append(known)
+                return
             self.classifier.fit(train_ids, train_labels, n_classes, seed=seed, progress=self.on_progress)
-            logits.append(self.classifier.logits(np.concatenate([test_ids, pool_ids]), progress=self.on_progress))
+            logits.append(self.classifier.logits(asked, progress=self.on_progress))
             if with_features:
                 features.extend(self._features(ids) for ids in (test_ids, pool_ids, train_ids))
 
         seconds = self.stopwatch.time(f"{self.name} round {seed} {key}", work)
+        self._answers = Answers.of(training, asked, logits[0])
         return Scored(
             self.name,
             logits[0][: len(test_ids)],

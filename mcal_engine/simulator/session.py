@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mcal_engine import harvest
 from mcal_engine.certificate import allowance
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import Observer, RoundView, SimulatedCampaign, simulate
@@ -27,13 +28,15 @@ def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, d
     Raises:
         InvalidValue: a name that does not exist; the text lists those that do.
     """
-    from mcal_engine.classifiers import make
+    from mcal_engine.classifiers import devices, distances_on, make
     from mcal_engine.classifiers.image_cache import ArrayImages
 
+    devices.keep_memory()
     place = cache_dir / f"{data.name}-{data.digest}"
     images = ArrayImages(data.images)
     stopwatch = Stopwatch(place / f"seconds-{device}.jsonl")
-    return [Machine(name, make(name, images, cache_dir=place, device=device), stopwatch) for name in names]
+    distances = distances_on(device)
+    return [Machine(name, make(name, images, cache_dir=place, device=device), stopwatch, distances=distances) for name in names]
 
 
 def open_quick_machine(data: LabelledImages, cache_dir: Path, device: str = "auto") -> Machine:
@@ -76,4 +79,7 @@ def play(
     logits = next(one for one in last[0].scored if one.classifier == name).pool_logits
     frozen, classes, _ = freeze(last[0].pool_ids, logits, spec.surety)
     wrong = np.asarray(data.labels[frozen] != classes)
-    return Played(campaign, found, trajectory.rows, wrong, decision.n_ranked if isinstance(decision, MachineLabel) else 0)
+    first, n_ranked = harvest.first_of(campaign.history), 0
+    if isinstance(decision, MachineLabel) and (first is None or first.look != decision.look):
+        n_ranked = decision.n_ranked  # else its pool is an earlier one: nothing more was taken from the last
+    return Played(campaign, found, trajectory.rows, wrong, n_ranked)

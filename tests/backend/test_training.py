@@ -85,6 +85,7 @@ def test_the_child_brings_the_features_where_they_are_asked_for_and_only_there(j
     assert np.allclose(result.features, classifier.features(rows), rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_what_breaks_a_rule_is_refused_as_in_this_process(job):
     with pytest.raises(TooFewClasses, match="at least 2 classes"):
         run_training(replace(job, train_labels=np.zeros_like(job.train_labels)))
@@ -160,6 +161,7 @@ def is_training(path: Path) -> bool:
     return b"backend.training" in command and f"PYTEST_CURRENT_TEST={os.environ['PYTEST_CURRENT_TEST']}".encode() in environment
 
 
+@pytest.mark.slow
 def test_a_child_that_fails_is_reported_with_its_last_lines(job, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TrainingFailed, match=r"exit code 1.*\n(.*\n)*.*(NotADirectoryError|FileExistsError)") as raised:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from backend.services import trainer
+from backend.services import kept_answers, trainer
 from backend.services.image_shelf import CampaignImages
 from backend.services.ports import Trained, TrainingRequest
 from backend.services.trainer import ChildTrainer
@@ -108,6 +109,85 @@ def test_embeddings_of_one_machine_are_there_on_another(tmp_path: Path, running:
         kept = images(tmp_path / machine, shared)
         child_trainer(kept, tmp_path / machine, shared)(REQUEST, beat)
     assert computed == [4, 0]
+
+
+def said_of(job: TrainingJob) -> TrainingResult:
+    """Logits that tell which item they are of."""
+    logits = np.stack([job.score_ids, -job.score_ids], axis=1) / 7.0
+    return TrainingResult(logits, {"start": 1.0, "fit": 5.0}, 0.5, "cpu", FitReport(5.0, 2, 3, "cpu", 0.1, ("a note",)))
+
+
+def test_the_same_b_is_not_trained_on_twice_and_is_paid_for_once(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    kept, trained = images(tmp_path), []
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        trained.append(job.train_ids.tolist())
+        return said_of(job)
+
+    running(run)
+    train = child_trainer(kept, tmp_path)
+    first = train(REQUEST, beat)
+    lost = child_trainer(kept, tmp_path)(REQUEST, beat)  # the worker died before it could decide; another one goes on
+    assert (dict(lost.seconds), lost.one_off_seconds, lost.device) == (dict(first.seconds), 0.5, "cpu")
+    assert np.array_equal(lost.logits, first.logits)
+    topped_up = train(replace(REQUEST, round=1, score_ids=(4, 3), train_ids=(2, 1), train_labels=(1, 0)), beat)
+    assert sum(topped_up.seconds.values()) == topped_up.one_off_seconds == 0.0
+    assert np.array_equal(topped_up.logits, first.logits[::-1])
+    assert trained == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train_labels": (1, 0)},  # a label was corrected
+        {"train_ids": (1, 4), "score_ids": (3, 2)},
+        {"score_ids": (3, 4, 2)},  # an item that was not scored
+        {"seed": 1},
+        {"classifier": "cnn"},
+        {"n_classes": 3},
+        {"campaign_id": 2},
+        {"with_features": True},
+    ],
+    ids=", ".join,
+)
+def test_anything_else_is_trained_on_anew(change: dict[str, Any], tmp_path: Path, running: Callable[[Run], None]) -> None:
+    kept, trained = images(tmp_path), []
+    kept.fetch(2, filled(4)[1], beat)
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        trained.append(job)
+        return said_of(job)
+
+    running(run)
+    for request in (REQUEST, replace(REQUEST, **change)):
+        child_trainer(kept, tmp_path)(request, beat)
+    assert len(trained) == 2
+
+
+def test_answers_that_were_cut_short_are_not_used_and_few_are_kept(
+    tmp_path: Path, running: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, trained = images(tmp_path), []
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        trained.append(job)
+        return said_of(job)
+
+    running(run)
+    train = child_trainer(kept, tmp_path)
+    train(REQUEST, beat)
+    (file,) = (tmp_path / "encoders" / trainer.ANSWERS).iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    train(REQUEST, beat)
+    assert len(trained) == 2
+    monkeypatch.setattr(kept_answers, "FILES", 2)
+    for seed in range(4):
+        train(replace(REQUEST, seed=seed), beat)
+    assert len(list((tmp_path / "encoders" / trainer.ANSWERS).iterdir())) == 2
+    monkeypatch.setattr(kept_answers, "LARGEST", 0)
+    train(replace(REQUEST, seed=9), beat)
+    train(replace(REQUEST, seed=9), beat)
+    assert len(trained) == 2 + 3 + 2  # seed 0 was known
 
 
 def test_without_images_there_is_no_training(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mcal_engine.classifiers import default_candidates, names, parse
+from mcal_engine.classifiers import check_race, default_candidates, names, parse, race_of
 from mcal_engine.errors import InvalidValue
 
 
@@ -50,11 +50,25 @@ def test_a_wrong_name_is_refused_with_what_it_could_be(name, said):
 
 
 @pytest.mark.parametrize("device", ["cpu", "auto", "cuda", "cuda:1", "mps"])
-@pytest.mark.parametrize("size", [32, 64, 128])
-@pytest.mark.parametrize("n_items", [500, 70_000])
-def test_the_default_race_has_two_or_three_candidates_that_exist(device, size, n_items):
-    race = default_candidates(size, device, n_items)
-    assert 2 <= len(race) <= 3
-    assert len(set(race)) == len(race)
-    for name in race:
-        parse(name)
+@pytest.mark.parametrize("n_items", [500, 70_000, 1_200_000])
+def test_the_default_race_has_few_candidates_that_exist_the_quickest_first(device, n_items):
+    race = default_candidates(n_items, device)
+    assert race[0] == "frozen"
+    assert len(set(race)) == len(race) <= 3
+    check_race(race)
+
+
+def test_fine_tuning_races_where_its_minutes_are_little_beside_the_labels():
+    races = {n_items: default_candidates(n_items, "auto") for n_items in (500, 9_999, 10_000, 200_000, 200_001)}
+    assert [n_items for n_items, race in races.items() if "finetune" in race] == [10_000, 200_000]
+    assert "finetune" in default_candidates(500, "cuda:1")
+
+
+def test_auto_stands_alone_and_for_the_default_race():
+    check_race(["auto"])
+    assert race_of(("auto",), 70_000, "cpu") == ("frozen", "finetune")
+    assert race_of(["cnn", "frozen"], 70_000, "cpu") == ("cnn", "frozen")
+    with pytest.raises(InvalidValue, match="auto chooses the classifiers and stands alone, got auto, cnn"):
+        check_race(["auto", "cnn"])
+    with pytest.raises(InvalidValue, match="unknown classifier 'vgg'"):
+        check_race(["frozen", "vgg"])

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mcal_engine.classifiers import finetune, make
+from mcal_engine.classifiers import checkpoints, finetune, make
 from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
 from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.classifiers.nets import Headed
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 
@@ -129,6 +130,67 @@ def test_a_warm_start_goes_on_from_the_net_of_fewer_labels_with_half_the_epochs(
     assert after_restart.fit(TRAIN, labels[TRAIN], 3, seed=0).epochs == 1
     stranger = make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu")
     assert stranger.fit(TRAIN[4:], labels[4:12], 3, seed=0).epochs == 2  # the kept nets know labels that this one must not
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_fit_that_was_killed_goes_on_from_its_last_state_to_the_same_net(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SAVED_EVERY", 0.0)
+    name = "finetune:epochs=3"
+    whole = tuned(kept, name).logits(REST)
+    images, labels = shapes(20, side=SIDE)
+    epochs: list[int] = []
+
+    def stop(progress: Progress) -> None:
+        if progress.phase == "fit" and progress.done == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu").fit(TRAIN, labels[TRAIN], 3, seed=7, progress=stop)
+    again = make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu")
+    again.fit(TRAIN, labels[TRAIN], 3, seed=7, progress=lambda told: epochs.append(told.done) if told.phase == "fit" else None)
+    assert epochs == [2, 3]  # the state after the first epoch was the last one kept
+    assert np.array_equal(again.logits(REST), whole)
+    assert not list((tmp_path / "fits").iterdir())
+
+
+def test_memory_that_runs_out_halves_the_batch_while_training_and_while_scoring_and_that_is_said(kept, monkeypatch):
+    expected = tuned(kept, "finetune:epochs=1:batch=12")
+    images, labels = shapes(20, side=SIDE)
+    classifier = make("finetune:epochs=1:batch=12", ArrayImages(images), cache_dir=kept, device="cpu")
+    trained_at_once: list[int] = []
+    real = Headed.forward
+
+    def small(self, x):
+        trained_at_once.append(len(x))
+        if len(x) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, x)
+
+    monkeypatch.setattr(Headed, "forward", small)
+    told: list[Progress] = []
+    report = classifier.fit(TRAIN, labels[TRAIN], 3, seed=7, progress=told.append)
+    assert trained_at_once == [12, 6, 3, 3, 3, 3]
+    assert [progress.note for progress in told if progress.note] == list(report.notes)
+    assert report.notes[-1].endswith("the batch was halved, 3 images at a time from here on")
+    assert classifier._net is not None
+    scored_at_once: list[int] = []
+
+    def watch(module, arguments):
+        scored_at_once.append(len(arguments[0]))
+        if scored_at_once[-1] > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(finetune, "SCORED_AT_ONCE", 8)
+    classifier._net.body.register_forward_pre_hook(watch)
+    logits = classifier.logits(REST, progress=told.append)
+    assert scored_at_once[:2] == [8, 4]
+    assert told[-1].done == len(REST)
+    assert any("4 images are scored at a time" in (progress.note or "") for progress in told)
+    # One step from zero: where dropout fell differs, what was learnt points the same way.
+    assert np.corrcoef(logits.ravel(), expected.logits(REST).ravel())[0, 1] > 0.9
 
 
 def test_balanced_loss_lifts_the_rare_class(kept):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mcal_engine.classifiers import checkpoints, devices, fitting, make, nets, paper_nets
+from mcal_engine.classifiers import checkpoints, devices, fitting, make, nets, paper_nets, scratch
 from mcal_engine.classifiers.base import Progress
 from mcal_engine.classifiers.image_cache import ArrayImages
 from mcal_engine.classifiers.mirroring import mirror_helps
@@ -214,9 +214,8 @@ def test_cnn18_is_resnet18_without_its_shortcuts():
 
 
 def test_the_paper_s_rate_falls_at_its_four_epochs():
-    recipe = fitting.Recipe(200, 256, 0.1, 5e-4, 0.0, "steps", mirror=False)
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=recipe.rate)
-    schedule = fitting._schedule(optimizer, recipe, 200)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=scratch.PAPER_RATES[0])
+    schedule = fitting._schedule(optimizer, scratch.PAPER_RECIPE, 200)
     rates = []
     for _ in range(200):
         rates.append(optimizer.param_groups[0]["lr"])
