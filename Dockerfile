@@ -7,29 +7,35 @@ COPY pyproject.toml requirements.lock /requirements/
 # Without the settings of linters and tests, whose changes must not install everything anew.
 RUN sed --in-place '/^\[tool\.ruff\]/,$d' /requirements/pyproject.toml
 
-FROM ${BASE_IMAGE} AS build
+FROM ${BASE_IMAGE} AS uv
 # The machine's own certificates count too, where a proxy has put one there.
-ENV UV_SYSTEM_CERTS=true UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
+ENV UV_SYSTEM_CERTS=true UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir uv==0.13.9
+
+FROM uv AS build
 WORKDIR /src
-COPY --from=requirements /requirements ./
-# Which packages: pyproject.toml's, with the extras that a server needs. Which versions, and with which hashes: requirements.lock's.
-RUN --mount=type=cache,target=/root/.cache/uv \
-    uv venv /opt/venv \
- && uv pip install --python /opt/venv/bin/python --require-hashes --constraint requirements.lock --requirement pyproject.toml \
-      --extra label-studio-ml --extra parquet --extra postgresql --extra redis --extra s3 --extra timm
 COPY pyproject.toml README.md LICENSE ./
 COPY mcal_engine mcal_engine
 COPY backend backend
 RUN --mount=type=cache,target=/root/.cache/uv uv build --wheel --out-dir /dist
 
 FROM ${BASE_IMAGE}
+ARG UV_SYSTEM_CERTS=true UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin mcal \
  && install --directory --owner=mcal --group=mcal /data
-COPY --from=build /opt/venv /opt/venv
+# Which packages: pyproject.toml's, with the extras that a server needs. Which versions, and with which hashes: requirements.lock's.
+# Installed where they stay, since copying gigabytes from another stage would write them twice.
+RUN --mount=type=cache,target=/root/.cache/uv \
+    --mount=type=bind,from=uv,source=/usr/local/bin/uv,target=/tmp/uv \
+    --mount=type=bind,from=requirements,source=/requirements,target=/tmp/requirements \
+    /tmp/uv venv /opt/venv \
+ && /tmp/uv pip install --directory /tmp/requirements --python /opt/venv/bin/python \
+      --require-hashes --constraint requirements.lock --requirement pyproject.toml \
+      --extra label-studio-ml --extra postgresql --extra redis --extra s3 --extra timm
 # In a layer of its own: a new version of the backend does not move the gigabytes below it.
-RUN --mount=type=bind,from=build,source=/dist,target=/dist \
-    pip --python /opt/venv/bin/python install --no-cache-dir --no-index --no-deps /dist/*.whl
+RUN --mount=type=bind,from=uv,source=/usr/local/bin/uv,target=/tmp/uv \
+    --mount=type=bind,from=build,source=/dist,target=/tmp/dist \
+    /tmp/uv pip install --python /opt/venv/bin/python --no-cache --no-index --no-deps /tmp/dist/*.whl
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     MCAL_DATA_DIR=/data \

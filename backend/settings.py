@@ -202,7 +202,7 @@ class ServerSettings(BaseSettings):
             value = getattr(self, name)
             secret = value.get_secret_value() if isinstance(value, SecretStr) else _password_in(value) if name.endswith("_url") else ""
             if secret and is_placeholder(secret):
-                raise ValueError(f"{name} still holds a placeholder: put a secret of your own there")
+                raise ValueError(f"{name} still holds a placeholder: put a secret of your own into {_variables(name)}")
         return self
 
     @property
@@ -290,6 +290,12 @@ def plain_address(name: str, value: str) -> str:
     if page and name == "label_studio_url":
         raise ValueError(f"{name} must be the address of Label Studio itself, without /{page}…, got {value!r}")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+
+def _variables(name: str) -> str:
+    """What a setting is called in the environment."""
+    alias = ServerSettings.model_fields[name].validation_alias
+    return " or ".join(map(str, alias.choices)) if isinstance(alias, AliasChoices) else (ENV_PREFIX + name).upper()
 
 
 def _password_in(url: Any) -> str:

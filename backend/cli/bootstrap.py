@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from backend.campaign_settings import read_environment
+from backend.cli.preflight import preflight
 from backend.cli.setting_options import campaign_options, given, server_options
 from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings, server_settings
 from mcal_engine.errors import InvalidValue
@@ -15,7 +17,7 @@ Say = Callable[[str], object]
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Only look at the settings: placeholders and slips are refused.")
+@click.option("--check", is_flag=True, help="Only look at the settings: placeholders, weak passwords and slips are refused.")
 @click.option("--project", "project_ids", type=click.IntRange(min=1), multiple=True, help="Connect this backend to the project.")
 @server_options("label_studio_url", "label_studio_admin_email", "service_email", "public_url", "data_dir", "log_format")
 @campaign_options(defaults={})
@@ -38,7 +40,9 @@ def bootstrap(check: bool, project_ids: tuple[int, ...], **options: Any) -> None
     start_logging(settings)
     say = announcing(settings)
     if check:
-        say("the settings hold no placeholders")
+        for slip in preflight(read_environment(None)):
+            say(slip)
+        say("the settings are in order")
         return
     _ensure_token(settings, say)
     for project_id in project_ids:

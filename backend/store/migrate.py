@@ -7,6 +7,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
@@ -38,7 +39,14 @@ def migrate(database: Database) -> tuple[str | None, str]:
         try:
             upgrade(connection, "head")
         except CommandError as error:
-            raise StoreUnavailable(f"database {database.shown_url} cannot be migrated by this version of the program: {error}") from None
+            known = ScriptDirectory.from_config(config())
+            why = str(error)
+            if before not in {each.revision for each in known.walk_revisions()}:
+                why = (
+                    f"its tables are of revision {before!r}, which only a newer version can have made, and this one knows "
+                    f"{known.get_current_head()!r} at most; start that version again, or restore a backup from before it elsewhere"
+                )
+            raise StoreUnavailable(f"database {database.shown_url} cannot be migrated by this version of the program: {why}") from None
         after = revision(connection)
         assert after is not None
         return before, after

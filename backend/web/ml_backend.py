@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, redirect, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
 
 from backend.web.access import Access
 from backend.web.answers import Answer, json_view, read_object
@@ -67,7 +68,14 @@ def blueprint(protocol: MLHandler, access: Access) -> Blueprint:
     made = Blueprint("ml_backend", __name__)
     for route in routes(protocol, access):
         made.add_url_rule(route.path, route.name, route.view, methods=[route.method])
+    made.before_request(_show_people_the_pages)
     return made
+
+
+def _show_people_the_pages() -> AnyResponse | None:
+    """Whoever opens the server's bare address in a browser wants to see the campaigns, not that the model is up."""
+    asked_by_person = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    return redirect(url_for("pages.campaigns")) if request.path == "/" and asked_by_person else None
 
 
 def override_routes(app: Flask, protocol: MLHandler, access: Access) -> Flask:

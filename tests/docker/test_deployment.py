@@ -112,8 +112,15 @@ def test_containers_run_without_rights_and_tell_what_they_do_in_json(deploy: Dep
     assert "new" not in second
 
 
-def test_nothing_starts_with_a_placeholder(deploy: Deploy) -> None:
-    deployment = deploy("embedded", up=False, LABEL_STUDIO_PASSWORD="change-me")
-    with pytest.raises(AssertionError, match="label_studio_admin_password still holds a placeholder"):
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("LABEL_STUDIO_PASSWORD", "change-me", "placeholder.* LABEL_STUDIO_PASSWORD"),
+        ("POSTGRES_PASSWORD", "p@ss/word", "POSTGRES_PASSWORD must be letters and digits only"),
+    ],
+)
+def test_nothing_starts_with_a_secret_that_breaks_a_rule(deploy: Deploy, name: str, value: str, told: str) -> None:
+    deployment = deploy("embedded", up=False, **{name: value})
+    with pytest.raises(AssertionError, match=told):
         deployment.up()
     assert not deployment.compose("ps", "--quiet")

@@ -33,6 +33,13 @@ def test_health_names_the_model_class(client: FlaskClient) -> None:
     assert client.get("/health").get_json() == client.get("/").get_json() == {"status": "UP", "model_class": "MCALBackend"}
 
 
+def test_a_browser_at_the_bare_address_is_shown_the_campaigns_and_a_program_the_models_health(client: FlaskClient) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    assert client.get("/", headers=browser).headers["Location"] == "/campaigns"
+    assert client.get("/", headers={"Accept": "*/*"}).is_json  # Label Studio's
+    assert client.get("/health", headers=browser).is_json
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_versions_are_listed_with_and_without_a_body(client: FlaskClient, method: str) -> None:
     assert client.open("/versions", method=method).get_json() == {"versions": ["mcal 0.1.0"]}

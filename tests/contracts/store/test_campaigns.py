@@ -47,7 +47,7 @@ def test_a_database_that_was_never_migrated_says_what_to_do(url: str) -> None:
 def test_a_database_of_a_newer_version_is_refused(store: Store, database: Database) -> None:
     with database.writing() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StoreUnavailable, match="cannot be migrated by this version"):
+    with pytest.raises(StoreUnavailable, match=r"cannot be migrated by this version .* revision '9999', .* knows '0001' at most"):
         store.migrate()
 
 
@@ -110,6 +110,19 @@ def test_ends_makes_room_whatever_the_event_is_called(store: Store, campaign: Ca
     assert store.live_campaigns() == [campaign]
     store.append(campaign.id, [note()], ends=True)
     assert store.live_campaigns() == []
+
+
+def test_an_ended_campaign_is_taken_up_again_unless_another_one_is_live_on_its_project(store: Store, campaign: Campaign) -> None:
+    store.append(campaign.id, [NewEvent("finished", {})])
+    store.append(campaign.id, [note()], reopens=True)
+    assert store.live_campaigns() == [campaign]
+    store.append(campaign.id, [NewEvent("finished", {})])
+    following = store.create_campaign(7, LS, [])
+    before = store.events(campaign.id)
+    with pytest.raises(InvalidValue, match=rf"campaign {campaign.id} cannot be taken up again: campaign {following.id} is running"):
+        store.append(campaign.id, [note()], reopens=True)
+    assert store.events(campaign.id) == before
+    assert store.live_campaigns() == [following]
 
 
 def test_of_many_that_open_a_campaign_at_once_one_succeeds(store: Store) -> None:
