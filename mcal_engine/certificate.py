@@ -16,7 +16,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray
@@ -40,7 +39,7 @@ def allowance(target_error: float, n_items: int) -> int:
 
 def miss_probability(c: int | IntArray, *, n_pool: int, n_sample: int, allowed: int) -> FloatArray:
     """f(c): the chance that V holds at most ``c`` of the first ``allowed + 1 + c`` errors; 0 where the pool cannot hold so many."""
-    from scipy import stats  # its import takes more than a second, which servers that only show campaigns need not wait for
+    from scipy import stats  # here: importing scipy takes seconds, which commands and servers that only show campaigns need not wait for
 
     count = np.asarray(c, dtype=np.int64)
     errors = allowed + 1 + count
@@ -70,6 +69,8 @@ def sample_share(c: int | IntArray, *, allowed: int, level: float) -> FloatArray
     Each of the first E + 1 + c errors falls into V with chance q; the binomial tail at c equals ``level`` where the regularised
     incomplete beta function I_q(c + 1, E + 1) is 1 − level. The hypergeometric tail is thinner, so q errs on the safe side.
     """
+    from scipy import special
+
     count = np.asarray(c, dtype=np.float64)
     return np.asarray(special.betaincinv(count + 1, allowed + 1.0, 1 - level), dtype=np.float64)
 
@@ -140,6 +141,48 @@ def certify_inside(outcome: CertificateOutcome, *, target_error: float, level: f
         if miss_probability(seen, n_pool=n_ranked, n_sample=n_sampled, allowed=allowed) <= level / THRESHOLDS and n_ranked > n_sampled:
             return Certified(n_ranked, n_ranked - n_sampled, seen, seen, allowed)
     return Certified(0, 0, None, 0, 0)
+
+
+def most_errors(seen: int, *, n_pool: int, n_sample: int, level: float) -> int:
+    """The largest number of errors in a pool that is compatible, at ``level``, with ``seen`` errors in a uniform sample of it.
+
+    The exact upper bound that inverts the hypergeometric test: P[Hyp(n_pool, K, n_sample) ≤ seen] > level for every K up to it and for none
+    beyond, so the true number lies above it with probability ``level`` at most. By symmetry ``n_pool − most_errors(n_sample − seen)`` is
+    the exact lower bound.
+    """
+    if not 0 <= seen <= n_sample <= n_pool:
+        raise InvalidValue(f"seen ≤ n_sample ≤ n_pool must hold, got {seen}, {n_sample}, {n_pool}")
+    low, high = seen, n_pool - (n_sample - seen) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        refuted = miss_probability(seen, n_pool=n_pool, n_sample=n_sample, allowed=middle - seen - 1) <= level
+        low, high = (low, middle) if refuted else (middle, high)
+    return low
+
+
+def audit_size(expected: int, *, n_pool: int, allowed: int, level: float, power: float = 0.8) -> int | None:
+    """A sample just large enough to show "at most ``allowed`` errors in the pool" with chance ``power`` if there are ``expected``.
+
+    ``None`` where no sample of up to half the pool does: with so many errors nothing can be shown cheaply.
+    """
+    from scipy import stats
+
+    def shows(n_sample: int) -> bool:
+        # "At most E" is shown by c errors or fewer where P[Hyp(n_pool, E + 1, n_sample) ≤ c] ≤ level.
+        tolerated = int(stats.hypergeom.ppf(level, n_pool, allowed + 1, n_sample))
+        if stats.hypergeom.cdf(tolerated, n_pool, allowed + 1, n_sample) > level:
+            tolerated -= 1
+        return tolerated >= 0 and bool(stats.hypergeom.cdf(tolerated, n_pool, expected, n_sample) >= power)
+
+    if allowed >= n_pool or expected > allowed:
+        return 1 if allowed >= n_pool else None
+    low, high = 0, max(n_pool // 2, 1)
+    if not shows(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return high
 
 
 def _whole_pool_bound(seen: int, n_pool: int, n_sample: int, allowed: int, level: float) -> int:

@@ -1,7 +1,8 @@
 """Algorithm 1 of MCAL as a pure function of (spec, history), and its ask/tell face.
 
 A history is the rows in the order they happened: ``Acquire, Observation, Acquire, Observation, … Certify, CertificateOutcome,
-MachineLabel``. The same prefix always gives the same decision; nothing is kept between calls.
+MachineLabel``; where a second harvest is looked for, ``Acquire, Observation, …`` follow once more. The same prefix always gives the same
+decision; nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mcal_engine import certificate, harvest
 from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import after_certificate
 from mcal_engine.policy import Round, default_batch_size
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, Row
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, MachineLabel, Observation, Row
 
 
 def default_test_size(n_items: int, *, certifies: bool = True) -> int:
@@ -45,11 +47,28 @@ def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int) -
             f"got {spec.budget:g}"
         )
     sentence = f"To begin with: {n_test:,} random test items and {n_train:,} random training items."
+    sentence += _what_certainty_costs(spec, n_items, n_items - n_test - n_train)
     return Acquire(n_test, n_train, "random", None, spec.classifiers, None, sentence)
 
 
+def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
+    """The least that a certificate takes, however good the classifier; in a small project that is much of what could be saved."""
+    if not spec.certifies or spec.error_scope != "all":
+        return ""
+    allowed = certificate.allowance(spec.target_error, n_items)
+    n_sample = certificate.sample_size(
+        0, n_pool=n_pool, allowed=allowed, level=certificate.level_of_look(spec.confidence_level, 1, spec.max_looks)
+    )
+    errors = f"{allowed:,} error{'' if allowed == 1 else 's'} among {n_items:,} items"
+    if n_sample is None:
+        return f" At most {errors} can only be certified by labelling everything: a certificate saves nothing here."
+    price = f"{n_sample * spec.price_per_label:,.2f} {spec.currency}"
+    best = f"with a perfect classifier {max(n_pool - n_sample, 0) / n_items:.0%} of the items could be machine-labelled"
+    return f" To certify at most {errors}, a blind sample of {n_sample:,} or more ({price}) is needed: {best}."
+
+
 def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool = False, cost_law: CostLaw | None = None) -> Decision:
-    """The decision after the last row of ``history``, which must be an observation or a certificate outcome.
+    """The decision after the last row of ``history``: an observation, a certificate outcome, or machine labels that are not the last.
 
     Args:
         spec: the settings in force.
@@ -57,6 +76,10 @@ def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool =
         stop_requested: the admin wants no further batch: certify with what is in hand.
         cost_law: what training costs, instead of the measured law of :func:`mcal_engine.cost.training_cost`.
     """
+    if history and isinstance(history[-1], MachineLabel) and not history[-1].last:
+        now = Round(spec, history[:-1])
+        batch = min(now.batch, now.now.n_pool - history[-1].n_machine)
+        return harvest.opening(spec, history, batch, now.finishing(history[-1].n_machine))
     if not history or not isinstance(history[-1], Observation | CertificateOutcome):
         raise HistoryError("a decision follows an observation or a certificate outcome")
     if isinstance(history[-1], CertificateOutcome):
@@ -81,6 +104,11 @@ class Engine:
         last = self.history[-1]
         assert not isinstance(last, Observation | CertificateOutcome)
         return last
+
+    def written(self) -> Decision:
+        """The machine labels of the last decision are in, and another harvest is looked for: what people are asked next."""
+        self.history.append(decide(self.spec, self.history, cost_law=self.cost_law))
+        return self.ask()
 
     def tell(self, row: Observation | CertificateOutcome) -> Engine:
         """Record what came of the last decision."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcal_engine import budget, certificate, error_curve, search
+from mcal_engine import budget, certificate, class_certificate, error_curve, harvest, search
+from mcal_engine.class_forecast import kept_by_classes
 from mcal_engine.cost import CostLaw, CostModel, money, training_cost
 from mcal_engine.learning_curve import FitFailed
 from mcal_engine.spec import CampaignSpec
@@ -37,14 +38,6 @@ MIN_MORE_TEST = 20  # items; fewer are not worth another round
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What an answered certificate sample adds to the test items: how far off their error was, and how many errors say so."""
-
-    factor: float = 1.0
-    n_errors: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Forecast:
     """One candidate's best plan; ``fitted`` tells whether it rests on learning curves or on this round's counts alone.
 
@@ -66,28 +59,35 @@ class Round:
     def __init__(self, spec: CampaignSpec, history: Sequence[Row], cost_law: CostLaw | None = None) -> None:
         self.spec = spec
         self.cost_law = cost_law
-        self.observations = [row for row in history if isinstance(row, Observation)]
+        self.first = harvest.first_of(history)
+        since = harvest.under_way(history)  # what is left after a harvest is another pool: its errors have curves of their own
+        self.observations = [row for row in since if isinstance(row, Observation)]
+        self.trained = [row for row in history if isinstance(row, Observation)]
         outcomes = [row for row in history if isinstance(row, CertificateOutcome)]
         self.now = self.observations[-1]
-        if history and isinstance(history[-1], CertificateOutcome):
+        if isinstance(history[-1], CertificateOutcome) and isinstance(history[-2], Certify):
             seen = history[-1]
-            self.now = replace(
-                self.now,
-                n_pool=seen.n_pool - len(seen.ranks),
-                n_labels_paid=seen.n_labels_paid,
-                test_ids=np.concatenate([self.now.test_ids, -1 - np.arange(len(seen.ranks))]),
-            )
-        self.plans = [row.plan for row in history if isinstance(row, Acquire)]
+            self.observations[-1] = _with_sample(self.now, history[-2].classifier, seen, spec.theta_step)
+            self.now = replace(self.observations[-1], n_pool=seen.n_pool - len(seen.ranks), n_labels_paid=seen.n_labels_paid)
+        self.left = self.now.n_pool / max(self.observations[-1].n_pool, 1)  # of the pool that was measured: V has left it
+        self.plans = [row.plan for row in since if isinstance(row, Acquire)]
         self.batch = spec.batch_size or default_batch_size(self.now.n_items, self.now.n_classes)
         self.look = len(outcomes) + 1
-        self.level = certificate.level_of_look(spec.confidence_level, self.look, spec.max_looks)
-        self.spent = float(money(sum(o.training_seconds for o in self.observations), spec.machine_price_per_hour))
+        self.level = harvest.level(spec, history)
+        self.allowed = harvest.allowed(spec, self.now.n_items, history)
+        self.used = harvest.used(history)
+        self.estimated = 0.0 if self.first is None else self.first.error_estimate  # of all items, by the first harvest
+        self.spent = float(money(sum(o.training_seconds for o in self.trained), spec.machine_price_per_hour))
         self.human_only = spec.price_per_label * self.now.n_items
         self.step = max(min(self.batch, self.now.n_pool), 1)
 
     def decide(self, *, stop_requested: bool) -> Decision:
+        if self.first is not None and not self.spec.can_share:
+            unshared = Verdict(StopReason.STOPPED_BY_ADMIN, "The settings in force have no certificate that it could share.")
+            return self.by_hand(None, unshared)
         if self.now.n_pool == 0:
-            return HumanLabelAll(None, Verdict(StopReason.POOL_EMPTY, "People have labelled every item that could be machine-labelled."))
+            empty = Verdict(StopReason.POOL_EMPTY, "People have labelled every item that could be machine-labelled.")
+            return self.by_hand(None, empty)
         forecasts = {m.classifier: self.forecast(m) for m in self.now.measurements}
         racing = self.race(forecasts)
         leader = self.leader(forecasts, racing)
@@ -115,11 +115,11 @@ class Round:
 
         return min(racing, key=rank)
 
-    def forecast(self, measurement: Measurement, evidence: Evidence | None = None) -> Forecast:
+    def forecast(self, measurement: Measurement) -> Forecast:
         """The best plan with one candidate, over every size of B, θ and V."""
         name, now = measurement.classifier, self.now
         cost_model = self.cost_model(name)
-        price_list = search.terms(self.spec, now.n_items, now.n_pool, self.level)
+        price_list = self._price_list(measurement)
         errors_model = error_curve.model(self.observations, name, self.spec.theta_step, self.spec.seed)
         if isinstance(errors_model, FitFailed):
             sizes = np.array([float(now.n_train)])
@@ -127,10 +127,9 @@ class Round:
             shares, errors = shares[None], errors[None, None]
         else:
             sizes = search.candidate_sizes(now.n_train, now.n_pool, self.step)
-            shares, errors = errors_model.at(sizes, now.n_pool - (sizes - now.n_train), now.n_items)
-        doubt = self.doubt(measurement, evidence)
-        if evidence is not None:
-            errors = errors * evidence.factor
+            shares, errors = errors_model.at(sizes, (now.n_pool - (sizes - now.n_train)) / self.left, now.n_items)
+            shares, errors = shares * self.left, errors * self.left
+        doubt = self.doubt(measurement)
         # The way to each size in one jump: δ is chosen afterwards, so that smaller steps add no more than the slack β (line 20).
         jump = np.maximum(sizes - now.n_train, float(self.step))
         training = self.spent + money(cost_model.path(now.n_train, sizes, jump), self.spec.machine_price_per_hour)
@@ -158,25 +157,33 @@ class Round:
             total_cost_now=float(priced.cost[0, 0]),
             low=float(np.quantile(replicates, 0.05)) if len(replicates) else None,
             high=float(np.quantile(replicates, 0.95)) if len(replicates) else None,
-            predicted_error=float(np.interp(theta, shares[best], errors[0, best])) if priced.n_machine[best] else 0.0,
+            predicted_error=self.estimated + (float(np.interp(theta, shares[best], errors[0, best])) if priced.n_machine[best] else 0.0),
         )
         future = float(priced.cost[0, 1:].min()) if len(sizes) > 1 else np.inf
         gains = priced.cost[1:, 0] - priced.cost[1:, 1:].min(axis=1) if len(sizes) > 1 else np.zeros(0)
         hope = float(np.quantile(gains, 0.9)) if len(gains) else np.inf
         return Forecast(plan, len(replicates) > 0, future, self._floor(cost_model, price_list), hope, cost_model)
 
+    def _price_list(self, measurement: Measurement) -> search.Terms:
+        """What a V of each size buys of today's pool, by the overall certificate and by what a bound per class would leave of that."""
+        level = class_certificate.level_of_each(self.spec, self.level)
+        price_list = search.terms(self.spec, self.now.n_items, self.now.n_pool, level, self.allowed)
+        shares, errors = self.measured(measurement)
+        kept = kept_by_classes(self.spec, self.now, measurement, (shares / self.left, errors / self.left), level)
+        return replace(price_list, kept=kept)
+
     def cost_model(self, classifier: str) -> CostModel:
         """The user's law where one was given, else the measured one."""
         if self.cost_law is not None:
-            return self.cost_law(self.observations, classifier)
-        return training_cost(self.observations, classifier, power=2 if self.spec.training_law == "epochs_grow" else 1)
+            return self.cost_law(self.trained, classifier)
+        return training_cost(self.trained, classifier, power=2 if self.spec.training_law == "epochs_grow" else 1)
 
     def _floor(self, cost_model: CostModel, price_list: search.Terms) -> float:
         """The least that buying one more batch can lead to: every later label from the machine, the cheapest certificate."""
         now = self.now
         left = max(now.n_pool - self.step, 0)
         machine = left * (1 - float(price_list.share.min(initial=1.0))) if len(price_list.share) else 0.0
-        by_hand = now.n_items - now.n_preexisting - machine
+        by_hand = now.n_items - now.n_machine - now.n_preexisting - machine
         return self.spec.price_per_label * by_hand + self.spent + self._next_training(cost_model)
 
     def _next_training(self, cost_model: CostModel) -> float:
@@ -248,7 +255,7 @@ class Round:
         """End the search with the best plan for the training set in hand."""
         spec, now = self.spec, self.now
         measurement = next(m for m in now.measurements if m.classifier == forecast.plan.classifier)
-        plan = self._plan_now(measurement, forecast)
+        plan = self.plan_now(measurement, forecast)
         evidence = {
             "total_cost_now": plan.total_cost,
             "best_future_cost": forecast.future,
@@ -257,11 +264,11 @@ class Round:
         }
         verdict = Verdict(reason, sentence, {name: value for name, value in evidence.items() if np.isfinite(value)})
         if plan.n_machine == 0:
-            return HumanLabelAll(plan, verdict)
+            return self.by_hand(plan, verdict)
         if spec.certifies:
             n_certificate = self._exact_certificate_size(plan)
             if n_certificate is None:
-                return HumanLabelAll(plan, verdict)
+                return self.by_hand(plan, verdict)
             return Certify(plan.classifier, n_certificate, self.look, self.level, plan, verdict)
         n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * now.n_items), now.n_pool)
         estimate = float(np.interp(n_ranked / now.n_items, *self.measured(measurement, allow_unseen=False)))
@@ -271,16 +278,16 @@ class Round:
         """How many more test items pay: 0 where none do.
 
         With the error known exactly, V would be sized for it; the expected saving is the value of perfect information. n further items
-        on top of n_T resolve about n/(n + n_T) of the doubt. They cost a label each where the machine would have given one. The net gain
-        is largest at n = √(value·n_T/cost) − n_T.
+        on top of n_T resolve about n/(n + n_T) of the doubt. They cost a label each where the machine would have given one, and another
+        one where two people are asked. The net gain is largest at n = √(value·n_T/cost) − n_T.
         """
         spec, now = self.spec, self.now
         if spec.test_size is not None or spec.certificate_size is not None or not spec.certifies:
             return 0
         measurement = next(m for m in now.measurements if m.classifier == forecast.plan.classifier)
-        plan = self._plan_now(measurement, forecast)
+        plan = self.plan_now(measurement, forecast)
         shares, errors = self.measured(measurement)
-        price_list = search.terms(spec, now.n_items, now.n_pool, self.level)
+        price_list = self._price_list(measurement)
         sizes, training = np.array([float(now.n_train)]), np.array([self.spent])
         doubt = self.doubt(measurement)
         known = [
@@ -289,15 +296,15 @@ class Round:
         ]
         value = (plan.total_cost - float(np.mean(known))) / spec.price_per_label
         n_test = max(int(now.survivors.sum()), 1)
-        wanted = int(np.sqrt(max(value, 0.0) * n_test / max(plan.theta, 1e-9))) - n_test
+        wanted = int(np.sqrt(max(value, 0.0) * n_test / max(plan.theta + spec.overlap_share, 1e-9))) - n_test
         wanted = min(wanted, (now.n_pool - n_train) // 20)
         return wanted if wanted >= max(MIN_MORE_TEST, n_test // 4) else 0
 
-    def _plan_now(self, measurement: Measurement, forecast: Forecast) -> Plan:
+    def plan_now(self, measurement: Measurement, forecast: Forecast) -> Plan:
         """The plan for exactly today's B, from this round's counts: what is machine-labelled now is measured, not extrapolated."""
         spec, now = self.spec, self.now
         shares, errors = self.measured(measurement)
-        price_list = search.terms(spec, now.n_items, now.n_pool, self.level)
+        price_list = self._price_list(measurement)
         sizes, training = np.array([float(now.n_train)]), np.array([self.spent])
         if spec.budget is not None:
             return budget.plan(spec, now, measurement.classifier, shares[None], errors[None, None], sizes, training)[0]
@@ -313,23 +320,36 @@ class Round:
             training_cost=self.spent,
             total_cost=float(priced.cost[0, 0]),
             total_cost_now=float(priced.cost[0, 0]),
-            predicted_error=float(np.interp(theta, shares, errors)) if priced.n_machine[0] else 0.0,
+            predicted_error=self.estimated + (float(np.interp(theta, shares, errors)) if priced.n_machine[0] else 0.0),
         )
+
+    @property
+    def share_allowed(self) -> float:
+        """ε, or the part of it that this harvest may use."""
+        return self.spec.target_error if self.spec.second_harvest == 0 and self.first is None else self.allowed / self.now.n_items
+
+    def finishing(self, n_machine: int) -> float:
+        """The bill if the machine labels ``n_machine`` items more, people all the rest, and nothing is trained any more."""
+        by_hand = self.now.n_items - self.now.n_machine - self.now.n_preexisting + search.repeats(self.now)
+        return self.spec.price_per_label * (by_hand - n_machine) + self.spent
+
+    def by_hand(self, plan: Plan | None, verdict: Verdict) -> HumanLabelAll | MachineLabel:
+        """The machine labels nothing, or nothing more than the first harvest gave it."""
+        return HumanLabelAll(plan, verdict) if self.first is None else harvest.kept(self.first, plan, verdict)
 
     def measured(self, measurement: Measurement, *, allow_unseen: bool = True) -> tuple[FloatArray, FloatArray]:
         """This round's error curve: θ and ε, ascending; as counted, or with an error more that T may not have shown."""
         grid = error_curve.theta_grid(self.spec.theta_step)
         last = self.observations[-1]
-        return error_curve.measured(last, error_curve.count(last, measurement, len(grid)), grid, allow_unseen=allow_unseen)
+        shares, errors = error_curve.measured(last, error_curve.count(last, measurement, len(grid)), grid, allow_unseen=allow_unseen)
+        return shares * self.left, errors * self.left
 
-    def doubt(self, measurement: Measurement, evidence: Evidence | None = None) -> FloatArray:
+    def doubt(self, measurement: Measurement) -> FloatArray:
         """Factors by which the true error may differ from the counted one; see :func:`mcal_engine.search.doubt_about`."""
         if not self.spec.certifies:
             return np.ones(1)
-        if evidence is not None:
-            return search.doubt_about(evidence.n_errors)
         wrong = int((self.now.survivors & ~measurement.correct).sum())
-        return search.doubt_about(min(wrong, self.spec.target_error * int(self.now.survivors.sum())))
+        return search.doubt_about(min(wrong, self.share_allowed * int(self.now.survivors.sum())))
 
     def _exact_certificate_size(self, plan: Plan) -> int | None:
         """The planned V, shrunk or grown by a few items to where the exact rule tolerates as many errors as planned."""
@@ -338,13 +358,11 @@ class Round:
             return min(spec.certificate_size, now.n_pool)
         if spec.error_scope == "machine":
             return min(plan.n_certificate, now.n_pool)
-        allowed = certificate.allowance(spec.target_error, now.n_items)
         share = plan.n_certificate / now.n_pool
-        planned = np.arange(3000)
-        tolerated = (
-            int(np.searchsorted(certificate.sample_share(planned, allowed=allowed, level=self.level), share + 1e-12, side="right")) - 1
-        )
-        return certificate.sample_size(max(tolerated, 0), n_pool=now.n_pool, allowed=allowed, level=self.level)
+        level = class_certificate.level_of_each(spec, self.level)
+        shares = certificate.sample_share(np.arange(3000), allowed=self.allowed, level=level)
+        tolerated = int(np.searchsorted(shares, share + 1e-12, side="right")) - 1
+        return certificate.sample_size(max(tolerated, 0), n_pool=now.n_pool, allowed=self.allowed, level=level)
 
     def _why_go_on(self, forecast: Forecast, n_train: int) -> str:
         plan, spec = forecast.plan, self.spec
@@ -359,3 +377,31 @@ class Round:
             f"Round {self.now.round}: {n_train:,} more labels. Finishing now would cost {plan.total_cost_now:,.2f} {spec.currency}, the "
             f"forecast with {plan.n_train:,} training labels is {plan.total_cost:,.2f} (90 % band {plan.low:,.2f} to {plan.high:,.2f})."
         )
+
+
+def _with_sample(observation: Observation, classifier: str, seen: CertificateOutcome, theta_step: float) -> Observation:
+    """The measurement as if V's items had been test items: both stand for the pool that V was drawn from. Others than ``classifier`` have
+    not been measured on V, so nothing is forecast for them.
+    """
+    grid = error_curve.theta_grid(theta_step)
+    sizes = np.floor(grid * observation.n_items + 1e-9).astype(np.int64)
+    reachable = sizes < seen.n_pool
+    level = np.append(np.flatnonzero(reachable), len(grid))[np.searchsorted(sizes[reachable], seen.ranks, side="right")]
+    n_sample = len(seen.ranks)
+    measurements = tuple(
+        replace(
+            one,
+            level=np.concatenate([one.level, level]),
+            correct=np.concatenate([one.correct, ~seen.errors]),
+            predicted=np.concatenate([one.predicted, seen.classes]) if len(seen.classes) else seen.classes,
+        )
+        for one in observation.measurements
+        if one.classifier == classifier
+    )
+    return replace(
+        observation,
+        n_pool=seen.n_pool,
+        test_ids=np.concatenate([observation.test_ids, -1 - np.arange(n_sample)]),
+        survivors=np.concatenate([observation.survivors, np.ones(n_sample, dtype=np.bool_)]),
+        measurements=measurements,
+    )

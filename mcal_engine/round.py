@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine.acquisition import NEEDS_FEATURES, Features, Picks, acquisition_scores, diverse_margin, k_center
+from mcal_engine import class_certificate
+from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features, Picks, acquisition_scores, by_numpy, diverse_margin, k_center
 from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.surety import surety
-from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, Measurement, Observation
+from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, MachineLabel, Measurement, Observation
 
 __all__ = [
     "Ranking",
@@ -20,16 +22,22 @@ __all__ = [
     "Skim",
     "acquisition_scores",
     "draw_random",
+    "draw_twice",
     "freeze",
+    "frozen_surety_of",
+    "harvested",
+    "in_machine_set",
     "measure",
+    "n_twice",
     "order_pool",
     "outcome",
     "rank_for_people",
+    "rank_rest",
     "surety",
     "surviving",
 ]
 
-_PURPOSES = {"test": 1, "train": 2, "certificate": 3, "mix": 4, "join": 5}
+_PURPOSES = {"test": 1, "train": 2, "certificate": 3, "mix": 4, "join": 5, "overlap": 6, "audit": 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +96,37 @@ def draw_random(spec: CampaignSpec, purpose: str, round: int, ids: IntArray, n: 
     return generator.permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
 
 
-def rank_for_people(spec: CampaignSpec, scored: Scored, pool_ids: IntArray, test_ids: IntArray, n: int, *, round: int = 0) -> Ranking:
-    """The first ``n`` pool items in the order people should label them."""
+def draw_twice(spec: CampaignSpec, number: int, ids: IntArray) -> IntArray:
+    """Which of the items of T or V that were just drawn two people label: a random ``overlap_share`` of them (ALGORITHM 4.6).
+
+    ``number`` sets this draw apart from all others of the campaign.
+    """
+    return draw_random(spec, "overlap", number, ids, n_twice(spec, len(ids)))
+
+
+def n_twice(spec: CampaignSpec, n: int) -> int:
+    """How many of ``n`` items of T or V two people label."""
+    return math.floor(spec.overlap_share * n + 0.5)
+
+
+def rank_for_people(
+    spec: CampaignSpec,
+    scored: Scored,
+    pool_ids: IntArray,
+    test_ids: IntArray,
+    n: int,
+    *,
+    round: int = 0,
+    distances: Distances = by_numpy,
+) -> Ranking:
+    """The first ``n`` pool items in the order people should label them; ``distances`` measures them where features are needed."""
     pool_ids = np.asarray(pool_ids, dtype=np.int64)
     if spec.acquisition == "random":
         drawn = draw_random(spec, "train", round, pool_ids, min(n, len(pool_ids)))
         return Ranking(drawn, np.zeros(len(drawn)), np.asarray(test_ids, dtype=np.int64), np.full(len(test_ids), np.inf))
     test_ids = np.asarray(test_ids, dtype=np.int64)
     if spec.acquisition in NEEDS_FEATURES:
-        picks = _pick(spec.acquisition, scored, pool_ids, test_ids, n)
+        picks = _pick(spec.acquisition, scored, pool_ids, test_ids, n, distances)
         # Pick j has the score j; a test item that would have been pick j stands just before it, one that never would behind them all.
         test_scores = np.where(picks.entry < len(picks.positions), picks.entry - 0.5, np.inf)
         return Ranking(pool_ids[picks.positions], np.arange(len(picks.positions), dtype=np.float64), test_ids, test_scores)
@@ -105,14 +135,45 @@ def rank_for_people(spec: CampaignSpec, scored: Scored, pool_ids: IntArray, test
     return Ranking(pool_ids[first], scores[first], test_ids, acquisition_scores(scored.test_logits, spec.acquisition))
 
 
-def _pick(acquisition: str, scored: Scored, pool_ids: IntArray, test_ids: IntArray, n: int) -> Picks:
+def rank_rest(
+    frozen_ids: IntArray, frozen_surety: FloatArray, left_ids: IntArray, test_ids: IntArray, test_surety: FloatArray, n: int
+) -> Ranking:
+    """After a harvest, before anything is trained anew: the ``n`` of ``left_ids`` that the frozen classifier is least sure of.
+
+    ``test_surety``: shape (n_test,), of ``test_ids``; see :func:`frozen_surety_of`.
+    """
+    left = np.isin(frozen_ids, left_ids)
+    ids, scores = frozen_ids[left], frozen_surety[left]
+    first = np.lexsort((ids, scores))[:n]
+    return Ranking(ids[first], scores[first], np.asarray(test_ids, dtype=np.int64), np.asarray(test_surety, dtype=np.float64))
+
+
+def harvested(frozen_ids: IntArray, frozen_surety: FloatArray, n_ranked: int, test_ids: IntArray, test_surety: FloatArray) -> Skim:
+    """A machine set as a skim of the pool from its sure end: test items that stand in front of its cut stand for nothing that is left."""
+    test_ids = np.asarray(test_ids, dtype=np.int64)
+    last = frozen_ids[n_ranked - 1 : n_ranked]
+    scores = np.where(np.isin(test_ids, last), -np.inf, -np.asarray(test_surety, dtype=np.float64))
+    return Skim(last, -frozen_surety[n_ranked - 1 : n_ranked], len(last), test_ids, scores)
+
+
+def frozen_surety_of(test_ids: IntArray, frozen_ids: IntArray, frozen_surety: FloatArray, known: Mapping[int, float]) -> FloatArray:
+    """How sure the frozen classifier was of each test item.
+
+    Items that were in the pool then, as those of V were, have their place in the frozen order; ``known`` has the others'. An item that
+    neither knows is taken for one of the surest, so that it stands for nothing that is left.
+    """
+    sureties = dict(known) | dict(zip(frozen_ids.tolist(), frozen_surety.tolist(), strict=True))
+    return np.array([sureties.get(int(item), np.inf) for item in test_ids], dtype=np.float64)
+
+
+def _pick(acquisition: str, scored: Scored, pool_ids: IntArray, test_ids: IntArray, n: int, distances: Distances) -> Picks:
     if scored.features is None:
         raise InvalidValue(f"acquisition {acquisition!r} needs the classifier's features of T, the pool and B")
     test, pool, train = scored.features
     if acquisition == "k_center":
-        return k_center(pool, test, train, pool_ids, test_ids, n)
+        return k_center(pool, test, train, pool_ids, test_ids, n, distances)
     margins, test_margins = acquisition_scores(scored.pool_logits, "margin"), acquisition_scores(scored.test_logits, "margin")
-    return diverse_margin(pool, test, margins, test_margins, pool_ids, test_ids, n)
+    return diverse_margin(pool, test, margins, test_margins, pool_ids, test_ids, n, distances)
 
 
 def surviving(test_ids: IntArray, skims: Sequence[Skim], not_in_pool: Collection[int]) -> BoolArray:
@@ -148,6 +209,7 @@ def measure(
     survivors: BoolArray,
     pool_ids: IntArray,
     scored: Sequence[Scored],
+    n_machine: int = 0,
 ) -> Observation:
     """Turn the candidates' scores into the observation a decision is made from."""
     order = np.argsort(np.asarray(test_ids, dtype=np.int64), kind="stable")
@@ -162,8 +224,11 @@ def measure(
         level_of = np.append(np.flatnonzero(reachable), len(grid))
         test_surety = surety(one.test_logits, spec.surety)[order]
         level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")]
-        correct = np.asarray(one.test_logits).argmax(axis=1)[order] == np.asarray(test_labels)[order]
-        measurements.append(Measurement(one.classifier, level.astype(np.int64), correct, one.training_seconds, one.one_off_seconds))
+        predicted = np.asarray(one.test_logits).argmax(axis=1)[order].astype(np.int64)
+        correct = predicted == np.asarray(test_labels)[order]
+        measurements.append(
+            Measurement(one.classifier, level.astype(np.int64), correct, one.training_seconds, one.one_off_seconds, predicted)
+        )
     return Observation(
         round=round,
         n_items=n_items,
@@ -176,6 +241,7 @@ def measure(
         test_ids=np.asarray(test_ids, dtype=np.int64)[order],
         survivors=np.asarray(survivors, dtype=np.bool_)[order],
         measurements=tuple(measurements),
+        n_machine=n_machine,
     )
 
 
@@ -186,14 +252,34 @@ def freeze(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> tupl
     return np.asarray(pool_ids, dtype=np.int64)[order], classes, surety(logits, kind)[order]
 
 
+def in_machine_set(decision: MachineLabel, frozen_classes: IntArray) -> BoolArray:
+    """Shape (n_pool,). Which places of the frozen order the decision gives to the machine, those of V included."""
+    if not decision.class_cuts:
+        return np.asarray(np.arange(len(frozen_classes)) < decision.n_ranked)
+    cuts = np.array(decision.class_cuts, dtype=np.int64)
+    return np.asarray(np.arange(len(frozen_classes)) < cuts[frozen_classes])
+
+
 def outcome(
-    look: int, frozen_ids: IntArray, frozen_classes: IntArray, sample: Mapping[int, int | None], n_labels_paid: int
+    look: int,
+    frozen_ids: IntArray,
+    frozen_classes: IntArray,
+    sample: Mapping[int, int | None],
+    n_labels_paid: int,
+    *,
+    cuts: IntArray | None = None,
 ) -> CertificateOutcome:
-    """Read V in the frozen order. An item without a usable label (``None``) counts as an error: dropping it would break ε."""
+    """Read V in the frozen order. An item without a usable label (``None``) counts as an error: dropping it would break ε.
+
+    ``cuts``: where a bound per class is tested (:func:`mcal_engine.class_certificate.cuts_planned`), if there is one.
+    """
     rank_of = {int(item): rank for rank, item in enumerate(frozen_ids)}
     strangers = [item for item in sample if item not in rank_of]
     if strangers:
         raise InvalidValue(f"item {strangers[0]} of the certificate sample is not in the frozen pool")
     ranks = np.array(sorted(rank_of[item] for item in sample), dtype=np.int64)
     errors = np.array([sample[int(frozen_ids[rank])] != int(frozen_classes[rank]) for rank in ranks], dtype=np.bool_)
-    return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid)
+    if cuts is None:
+        return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid)
+    fronts = class_certificate.fronts(frozen_classes, cuts)
+    return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid, frozen_classes[ranks], cuts, fronts)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from mcal_engine import certificate
+from mcal_engine.class_forecast import Kept
 from mcal_engine.cost import CostModel, money
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import FloatArray, Observation
@@ -24,24 +25,30 @@ class Terms:
             about (c + 1)/q like a negative binomial, here as its gamma limit. The mean would not do: few errors more buy less than few
             errors less cost, and for small c the spread is wide.
         fine: shape (n_fine,). The θ of the last axis of ``errors``; ``None`` where there is none.
+        kept: what a bound per class leaves of the machine's set; ``None`` without such a bound.
     """
 
     share: FloatArray
     errors: FloatArray
     fine: FloatArray | None = None
+    kept: Kept | None = None
 
 
 QUANTILES = (np.arange(7) + 0.5) / 7
 _FEW_QUANTILES, _FINE = (np.arange(3) + 0.5) / 3, np.arange(1, 61) / 60  # where ε is a share of S*, for the sake of time
 
 
-def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
-    """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors."""
+def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float, allowed: int | None = None) -> Terms:
+    """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors.
+
+    ``allowed``: the errors that this harvest may make, where they are not all that ε allows.
+    """
     if spec.error_scope == "machine":
         return _terms_inside(spec, n_items, n_pool, level)
-    allowed = certificate.allowance(spec.target_error, n_items)
     if not spec.certifies:
         return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))
+    if allowed is None:
+        allowed = certificate.allowance(spec.target_error, n_items)
     tolerated = np.unique(np.round(np.geomspace(1, 3000, 60))).astype(np.int64) - 1
     share = certificate.sample_share(tolerated, allowed=allowed, level=level)
     if spec.certificate_size is not None:
@@ -49,6 +56,8 @@ def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
         tolerated, share = tolerated[share <= wanted][-1:], np.full(int(np.any(share <= wanted)), wanted)
     else:
         tolerated, share = tolerated[share < 0.95], share[share < 0.95]
+    if not len(share):  # no sample that leaves something over certifies anything
+        return Terms(np.ones(1), np.zeros((1, len(QUANTILES))))
     return Terms(share, special.gammaincinv(tolerated[:, None] + 1.0, QUANTILES[None, :]) / share[:, None])
 
 
@@ -115,12 +124,19 @@ def surface(
         caps = (price_list.errors[:, :, None, :] / doubt[:, None]).reshape(len(price_list.share), -1, len(price_list.fine)) / n_items
         for replicate, size in np.ndindex(n_replicates, n_sizes):
             theta[replicate, size] = _largest_share_below(price_list.fine, shares[size], errors[replicate, size], caps, worst).mean(axis=-1)
-    machine = np.floor(theta * n_items * (1 - price_list.share))
-    best = np.argmax(machine, axis=2)
-    n_machine = np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0]
-    by_hand = n_items - observation.n_preexisting + repeats(observation)
-    cost = spec.price_per_label * (by_hand - n_machine) + training
+    inside: FloatArray = theta * n_items
+    if price_list.kept is not None:
+        wrong = np.array([[np.interp(theta[r, s], shares[s], errors[r, s]) for s in range(n_sizes)] for r in range(n_replicates)])
+        inside = inside * price_list.kept.at(inside * price_list.share, wrong / np.maximum(theta, 1e-9))
+    machine = np.floor(inside * (1 - price_list.share))
     pool = observation.n_pool - (sizes - observation.n_train)
+    # What the machine saves is less the labels of V's second people.
+    saved = machine - spec.overlap_share * np.ceil(price_list.share * pool[:, None])
+    best = np.argmax(saved, axis=2)
+    most = np.take_along_axis(saved, best[:, :, None], axis=2)[:, :, 0]
+    n_machine = np.where(most > 0, np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0], 0.0)
+    by_hand = n_items - observation.n_machine - observation.n_preexisting + repeats(observation)
+    cost = spec.price_per_label * (by_hand - np.maximum(most, 0.0)) + training
     return Surface(
         sizes,
         cost,

@@ -19,6 +19,9 @@ ErrorScope = Literal["all", "machine"]
 TrainingLaw = Literal["epochs_fixed", "epochs_grow"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
+AUTO = "auto"
+"""As the only classifier: chosen when a campaign begins, by who knows the images and the device. The engine itself takes names."""
+
 SERVICE_PRICES = {"amazon": 0.04, "satyam": 0.003}
 """USD per label of the two services that the paper compares: Amazon SageMaker and Satyam."""
 
@@ -39,6 +42,11 @@ class CampaignSpec(BaseModel):
     )
     guarantee: Guarantee = Field("certified", description="certified: ε holds at confidence_level; estimate: the paper's plug-in rule.")
     error_scope: ErrorScope = Field("all", description="What ε is a share of: all items, or only those that the machine labels.")
+    min_class_precision: float | None = Field(
+        None,
+        description="Least share of right ones among the machine's labels of each class; empty: no bound per class.",
+        json_schema_extra={"unit": "fraction"},
+    )
     budget: float | None = Field(
         None,
         gt=0,
@@ -62,12 +70,24 @@ class CampaignSpec(BaseModel):
     certificate_size: int | None = Field(
         None, ge=1, description="Items of the certificate sample V; empty: sized by money.", json_schema_extra={"unit": "items"}
     )
+    overlap_share: Fraction = Field(
+        0.0,
+        description="Share of T's and V's items that two people label: how often they disagree is reported beside ε.",
+        json_schema_extra={"unit": "fraction"},
+    )
     max_looks: int = Field(
         3,
         ge=1,
         le=10,
         description="Certificate samples that may be drawn, one after the other; they share the confidence.",
         json_schema_extra={"unit": "looks"},
+    )
+    second_harvest: float = Field(
+        0.0,
+        ge=0,
+        le=0.9,
+        description="Share of ε's errors and of the doubt that is kept for a second harvest from the rest; 0: there is none.",
+        json_schema_extra={"unit": "fraction"},
     )
     theta_step: float = Field(
         0.05, gt=0, le=0.5, description="Step of the grid of machine-labelled shares θ.", json_schema_extra={"unit": "fraction"}
@@ -119,6 +139,17 @@ class CampaignSpec(BaseModel):
             raise ValueError(f"price_per_label must be above 0, got {value}")
         return number
 
+    @field_validator("min_class_precision", mode="before")
+    @classmethod
+    def _min_class_precision(cls, value: Any) -> Any:
+        if value is None or value == "":
+            return None
+        number = _number("min_class_precision", value)
+        if not 0 < number < 1:
+            hint = f" (did you mean {number / 100:g}?)" if 1 < number < 100 else ""
+            raise ValueError(f"min_class_precision must be in (0, 1), got {value}{hint}")
+        return number
+
     @field_validator("classifiers", mode="before")
     @classmethod
     def _classifiers(cls, value: Any) -> Any:
@@ -130,10 +161,45 @@ class CampaignSpec(BaseModel):
             raise ValueError(f"classifiers must differ from each other, got {', '.join(self.classifiers)}")
         return self
 
+    @model_validator(mode="after")
+    def _two_harvests(self) -> Self:
+        if self.second_harvest > 0 and not self.can_share:
+            raise ValueError(
+                f"second_harvest must be 0 without a certificate over all items (guarantee certified, error_scope all, no budget): "
+                f"only its errors can be shared by two harvests, got {self.second_harvest:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _bound_per_class(self) -> Self:
+        if self.min_class_precision is None:
+            return self
+        if not self.certifies:
+            raise ValueError(
+                "min_class_precision is shown on a certificate sample, which guarantee = certified without a budget draws: "
+                f"leave it empty with guarantee = {self.guarantee}{'' if self.budget is None else ' and a budget'}"
+            )
+        if self.error_scope == "machine":
+            raise ValueError(
+                "min_class_precision needs error_scope = all: leaving a class to people may raise the share of wrong labels among the "
+                f"others'. With min_class_precision = {1 - self.target_error:g} it is at most target_error in each, so in all together"
+            )
+        if self.second_harvest > 0:
+            raise ValueError(
+                "min_class_precision needs second_harvest = 0: where each class has a cut of its own, the test set does not stand for "
+                f"what a first harvest leaves, got {self.second_harvest:g}"
+            )
+        return self
+
     @property
     def certifies(self) -> bool:
         """Whether a certificate sample V is drawn; a budget is spent on labels, and the error is then an estimate."""
         return self.guarantee == "certified" and self.budget is None
+
+    @property
+    def can_share(self) -> bool:
+        """Whether two harvests can keep one promise: it must be a number of errors among all items."""
+        return self.certifies and self.error_scope == "all"
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

@@ -16,6 +16,10 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 
+def _nothing() -> IntArray:
+    return np.zeros(0, dtype=np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """One classifier, trained on B, scored on the test set T and the pool U.
@@ -27,6 +31,7 @@ class Measurement:
         correct: shape (n_test,). Whether the predicted class is the people's label.
         training_seconds: training, embedding and scoring of this candidate in this round.
         one_off_seconds: the part of it that later rounds do not pay again (filling the embedding cache).
+        predicted: shape (n_test,). Predicted classes; empty in histories from before they were kept.
     """
 
     classifier: str
@@ -34,6 +39,7 @@ class Measurement:
     correct: BoolArray
     training_seconds: float
     one_off_seconds: float = 0.0
+    predicted: IntArray = field(default_factory=_nothing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Observation:
         test_ids: shape (n_test,). The labelled test items, ascending.
         survivors: shape (n_test,). Test items that every acquisition so far would have left in the pool (ALGORITHM 4.1).
         measurements: one per candidate still in the race.
+        n_machine: items that an earlier harvest has given to the machine; they are in no other count but ``n_items``.
     """
 
     round: int
@@ -65,6 +72,7 @@ class Observation:
     test_ids: IntArray
     survivors: BoolArray
     measurements: tuple[Measurement, ...]
+    n_machine: int = 0
 
     @property
     def training_seconds(self) -> float:
@@ -81,6 +89,9 @@ class CertificateOutcome:
         ranks: shape (n,). Position of each item of V in the frozen order of U, 0 = surest; ascending.
         errors: shape (n,). Whether the frozen prediction differs from the label; skipped and unreadable items are errors.
         n_labels_paid: human labels bought so far, repeats included.
+        classes: shape (n,). Predicted classes; this and the next two are empty without a bound per class.
+        cuts: shape (n_cuts,). Ranks at which classes are tested, ascending, fixed before V was drawn.
+        fronts: shape (n_cuts, n_classes). Items of U of each predicted class in front of each cut.
     """
 
     look: int
@@ -88,6 +99,9 @@ class CertificateOutcome:
     ranks: IntArray
     errors: BoolArray
     n_labels_paid: int
+    classes: IntArray = field(default_factory=_nothing)
+    cuts: IntArray = field(default_factory=_nothing)
+    fronts: IntArray = field(default_factory=_nothing)
 
 
 class StopReason(StrEnum):
@@ -167,7 +181,12 @@ class Certify:
 
 @dataclass(frozen=True, slots=True)
 class MachineLabel:
-    """Machine-label the ``n_ranked`` surest items of the frozen order of U, without those of V; the rest is people's."""
+    """Machine-label the ``n_ranked`` surest items of the frozen order of U, without those of V; the rest is people's.
+
+    ``n_machine`` counts this harvest's items; the error's estimate and bound are over all items and both harvests. With a bound per
+    predicted class, class c's items in front of rank ``class_cuts[c]`` are the machine's; no cuts: those of all classes in front of
+    ``n_ranked`` are.
+    """
 
     classifier: str
     n_ranked: int
@@ -178,6 +197,8 @@ class MachineLabel:
     plan: Plan
     verdict: Verdict
     look: int = 1  # whose frozen order is meant: an earlier look's certificate stays good when a later one fails
+    last: bool = True  # else a second harvest is looked for in what is left
+    class_cuts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

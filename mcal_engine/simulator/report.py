@@ -15,7 +15,7 @@ import numpy as np
 
 from mcal_engine import __version__
 from mcal_engine.simulator.campaign import SimulatedCampaign
-from mcal_engine.simulator.truth import true_machine_error, true_overall_error
+from mcal_engine.simulator.truth import true_class_errors, true_machine_error, true_overall_error
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, IntArray, MachineLabel, Observation
 
 
@@ -37,7 +37,8 @@ def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
         "n_preexisting": 0,
         "human_items": n_human,
         "human_labels": campaign.n_labels_paid,
-        "duplicates": campaign.n_labels_paid - n_human,
+        "duplicates": 0,
+        "second_labels": campaign.n_labels_paid - n_human,
         "price_per_label": spec.price_per_label,
         "human_cost": campaign.human_cost,
         "machine_price_per_hour": spec.machine_price_per_hour,
@@ -47,6 +48,7 @@ def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
         "savings": campaign.savings,
         "currency": spec.currency,
         "target_error": spec.target_error,
+        "min_class_precision": spec.min_class_precision,
         "budget": spec.budget,
         "error_estimate": machine.error_estimate if machine else 0.0,
         "error_upper_bound": machine.error_upper_bound if machine else 0.0,
@@ -65,6 +67,7 @@ def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
         "versions": versions(),
         "true_overall_error": true_overall_error(labels, campaign),
         "true_machine_error": true_machine_error(labels, campaign),
+        "true_class_precision": {str(place): 1 - wrong / n for place, (n, wrong) in true_class_errors(labels, campaign).items()},
     }
 
 
@@ -97,7 +100,7 @@ def _looks(campaign: SimulatedCampaign) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for asked, outcome, then in zip(campaign.history, campaign.history[1:], campaign.history[2:], strict=False):
         if isinstance(asked, Certify) and isinstance(outcome, CertificateOutcome):
-            certified = isinstance(then, MachineLabel)
+            taken = then.n_machine if isinstance(then, MachineLabel) and then.look == asked.look else 0
             rows.append(
                 {
                     "look": asked.look,
@@ -105,8 +108,8 @@ def _looks(campaign: SimulatedCampaign) -> list[dict[str, Any]]:
                     "n_certificate": len(outcome.ranks),
                     "n_pool": outcome.n_pool,
                     "errors_in_sample": int(outcome.errors.sum()),
-                    "n_machine": then.n_machine if isinstance(then, MachineLabel) else 0,
-                    "certified": certified,
+                    "n_machine": taken,
+                    "certified": taken > 0,
                 }
             )
     return rows

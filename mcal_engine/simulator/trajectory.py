@@ -68,5 +68,5 @@ def true_steps(
         )
         if enough(steps[-1]):
             return steps
-        ranking = rounds.rank_for_people(spec, scored, pool, none, step, round=len(steps))
+        ranking = rounds.rank_for_people(spec, scored, pool, none, step, round=len(steps), distances=machine.distances)
         train = np.concatenate([train, ranking.ids])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy import special
 
+from mcal_engine.certificate import sample_share
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import RoundView, SimulatedCampaign
 from mcal_engine.types import BoolArray, FloatArray, IntArray
@@ -26,6 +28,14 @@ def true_machine_error(labels: IntArray, campaign: SimulatedCampaign) -> float:
     return true_machine_errors(labels, campaign) / max(len(campaign.machine_ids), 1)
 
 
+def true_class_errors(labels: IntArray, campaign: SimulatedCampaign) -> dict[int, tuple[int, int]]:
+    """For each class that the machine gave: how many of its labels say so, and how many of these are wrong."""
+    wrong = labels[campaign.machine_ids] != campaign.machine_classes
+    given = np.bincount(campaign.machine_classes, minlength=campaign.n_classes)
+    errors = np.bincount(campaign.machine_classes[wrong], minlength=campaign.n_classes)
+    return {place: (int(given[place]), int(errors[place])) for place in np.flatnonzero(given).tolist()}
+
+
 def true_wrong(labels: IntArray, pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> BoolArray:
     """Shape (n_pool,): whether the classifier is wrong, in the frozen order of the pool, surest first."""
     ids, classes, _ = freeze(pool_ids, logits, kind)
@@ -35,6 +45,23 @@ def true_wrong(labels: IntArray, pool_ids: IntArray, logits: FloatArray, kind: s
 def true_largest_machine_set(wrong: BoolArray, allowed: int) -> int:
     """The longest surest-first prefix of the pool with at most ``allowed`` errors: the S* of an oracle."""
     return int(np.searchsorted(np.cumsum(wrong), allowed, side="right"))
+
+
+def true_certified_machine_set(wrong: BoolArray, allowed: int, level: float) -> float:
+    """The S* that a certificate allows in the mean, with the V that is best for this order: what even an oracle has to pay for the proof.
+
+    With c errors of V tolerated the cut stands at the (c + 1)-th error that is drawn, so the items between the j-th error and the next are
+    in front of it with the chance that at most c of the first j were drawn: binomial, as V is a small share of the pool.
+    """
+    if len(wrong) <= allowed:
+        return float(len(wrong))
+    stretches = np.diff(np.concatenate([[0], np.flatnonzero(wrong), [len(wrong)]]))
+    tolerated = np.unique(np.round(np.geomspace(1, 1000, 40))).astype(np.int64) - 1
+    share = sample_share(tolerated, allowed=allowed, level=level)
+    before = special.bdtr(tolerated[:, None].astype(np.float64), np.arange(len(stretches)), share[:, None])
+    # No more than c errors in all of a stretch's predecessors: surely none is behind the cut; bdtr has no value there.
+    before = np.where(np.arange(len(stretches)) <= tolerated[:, None], 1.0, before)
+    return float(((before @ stretches) * (1 - share)).max())
 
 
 def true_error_curve(wrong: BoolArray, n_items: int, grid: FloatArray) -> FloatArray:

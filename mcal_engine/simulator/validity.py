@@ -25,7 +25,7 @@ from mcal_engine.simulator.validity_rules import places_in
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import IntArray, Observation
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TARGETS = (0.02, 0.05, 0.10)
 PRICE_PER_LABEL = 0.04
 SECONDS_PER_ROUND = 2.0  # charged for every fit: about what the frozen classifier takes, and the same on every machine

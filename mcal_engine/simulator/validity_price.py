@@ -7,12 +7,12 @@ import time
 import numpy as np
 
 from mcal_engine import round as rounds
-from mcal_engine.certificate import allowance
+from mcal_engine.certificate import allowance, level_of_look
 from mcal_engine.simulator import validity_rules as rules
 from mcal_engine.simulator.campaign import RoundView, simulate
 from mcal_engine.simulator.machines import seed_of
 from mcal_engine.simulator.people import Annotators
-from mcal_engine.simulator.truth import true_largest_machine_set, true_machine_errors, true_wrong
+from mcal_engine.simulator.truth import true_certified_machine_set, true_largest_machine_set, true_machine_errors, true_wrong
 from mcal_engine.simulator.validity import Row, Task, World, spec_for
 from mcal_engine.spec import CampaignSpec, preset_values
 from mcal_engine.types import IntArray
@@ -25,10 +25,11 @@ def true_price_campaign(world: World, task: Task) -> Row:
     """Play one campaign of kind ``price``: both presets and the oracle at every target."""
     began = time.perf_counter()
     ids = world.items(task.items, task.seed)
-    oracle = true_oracle_labels(world, ids, task)
+    oracle, proven = true_oracle_labels(world, ids, task)
     readings: list[Row] = []
     for number, target in enumerate(task.targets):
         reading: Row = {"target_error": target, "allowed": allowance(target, len(ids)), "oracle": oracle[number]}
+        reading["certified_oracle"] = proven[number]
         for preset in PRESETS:
             reading[preset] = _true_outcome(world, ids, _spec(preset, len(ids), target, task.seed))
         readings.append(reading)
@@ -69,21 +70,29 @@ def _true_outcome(world: World, ids: IntArray, spec: CampaignSpec) -> Row:
     return found
 
 
-def true_oracle_labels(world: World, ids: IntArray, task: Task) -> list[int]:
-    """Fewest human labels, per target, of somebody who knows every pool label: no T, no V, the best B and S* in steps of 2 % of X."""
+def true_oracle_labels(world: World, ids: IntArray, task: Task) -> tuple[list[int], list[int]]:
+    """Fewest human labels, per target, of somebody who knows every pool label: no T, the best B and S* in steps of 2 % of X.
+
+    Returns:
+        Without any certificate; and with one, as it comes out in the mean, V being of the best size. The second is what no engine that
+        certifies by a uniform V can go below.
+    """
     spec = spec_for(task.targets[0], task.seed)
     step = max(round(ORACLE_STEP * len(ids)), 1)
     allowed = [allowance(target, len(ids)) for target in task.targets]
-    best = [len(ids)] * len(allowed)
+    level = level_of_look(spec.confidence_level, 1, spec.max_looks)
+    plain, proven = [len(ids)] * len(allowed), [len(ids)] * len(allowed)
     train = rounds.draw_random(spec, "train", 0, ids, step)
     number = 0
-    while len(train) < max(best):
+    while len(train) < max(proven):
         pool = np.setdiff1d(ids, train, assume_unique=True)
         scored = world.machine.fit_and_score(
             train, world.labels[train], ids[:0], pool, world.n_classes, seed_of(spec.seed, number), once=0.0, with_features=False
         )
         wrong = true_wrong(world.labels, pool, scored.pool_logits)
-        best = [min(least, len(ids) - true_largest_machine_set(wrong, errors)) for least, errors in zip(best, allowed, strict=True)]
+        plain = [min(least, len(ids) - true_largest_machine_set(wrong, errors)) for least, errors in zip(plain, allowed, strict=True)]
+        certified = [round(len(ids) - true_certified_machine_set(wrong, errors, level)) for errors in allowed]
+        proven = [min(pair) for pair in zip(proven, certified, strict=True)]
         number += 1
         train = np.concatenate([train, rounds.rank_for_people(spec, scored, pool, ids[:0], step, round=number).ids])
-    return best
+    return plain, proven

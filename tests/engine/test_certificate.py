@@ -213,3 +213,59 @@ def test_a_bound_inside_the_machine_set_is_broken_no_more_often_than_its_level()
 def test_the_last_look_allowed_gets_all_that_is_left_of_the_level() -> None:
     assert certificate.level_of_look(0.95, 1, 1) == pytest.approx(0.05)
     assert sum(certificate.level_of_look(0.95, look, 3) for look in (1, 2, 3)) == pytest.approx(0.05)
+
+
+def exact_tail(errors: int, n_pool: int, n_sample: int, seen: int) -> Fraction:
+    """P[Hyp(n_pool, errors, n_sample) ≤ seen]."""
+    ways = sum(comb(errors, k) * comb(n_pool - errors, n_sample - k) for k in range(seen + 1))
+    return Fraction(ways, comb(n_pool, n_sample))
+
+
+@pytest.mark.parametrize(("n_pool", "n_sample"), [(1, 1), (12, 5), (60, 20), (60, 60), (300, 45)])
+def test_an_audit_s_bound_is_the_largest_number_of_errors_that_exact_fractions_do_not_refute(n_pool: int, n_sample: int) -> None:
+    for seen in range(n_sample + 1):
+        possible = range(seen, n_pool - (n_sample - seen) + 1)
+        expected = max(k for k in possible if exact_tail(k, n_pool, n_sample, seen) > Fraction(5, 100))
+        assert certificate.most_errors(seen, n_pool=n_pool, n_sample=n_sample, level=0.05) == expected
+
+
+def test_an_audit_s_bound_is_broken_as_rarely_as_it_says_and_not_far_from_as_often() -> None:
+    n_pool, n_sample, draws = 4000, 200, 100_000
+    for errors in (0, 20, 160, 1000):
+        seen = np.random.default_rng(5).hypergeometric(errors, n_pool - errors, n_sample, draws)
+        bounds = {k: certificate.most_errors(k, n_pool=n_pool, n_sample=n_sample, level=0.05) for k in set(seen.tolist())}
+        broken = float(np.mean([bounds[k] < errors for k in seen.tolist()]))
+        assert broken <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+        assert errors < 100 or broken > 0.02
+
+
+def test_an_audit_and_a_certificate_on_the_same_sample_agree_on_what_is_left() -> None:
+    """What the scan allows outside the sample, when it takes the whole pool, is the audit's bound without the errors that were found."""
+    ranks = np.arange(0, 3000, 10)
+    for seen in (0, 1, 4):
+        errors = np.arange(len(ranks)) < seen
+        found = certificate.certify(CertificateOutcome(1, 3000, ranks, errors, 0), allowed=150, level=0.05)
+        assert found.n_ranked == 3000
+        assert found.max_errors == certificate.most_errors(seen, n_pool=3000, n_sample=len(ranks), level=0.05) - seen
+
+
+def test_an_audit_of_the_default_size_shows_what_holds_with_the_chance_it_names() -> None:
+    size = certificate.audit_size(20, n_pool=5000, allowed=100, level=0.05)
+    assert size is not None
+    shown = {
+        n: [k for k in range(n + 1) if certificate.most_errors(k, n_pool=5000, n_sample=n, level=0.05) <= 100] for n in (size - 1, size)
+    }
+    chance = {n: sum(exact_mass(20, 5000, n, k) for k in counts) for n, counts in shown.items()}
+    assert chance[size] >= 0.8 > chance[size - 1]
+    assert certificate.audit_size(200, n_pool=5000, allowed=100, level=0.05) is None
+    assert certificate.audit_size(95, n_pool=5000, allowed=100, level=0.05) is None
+    assert certificate.audit_size(3, n_pool=50, allowed=50, level=0.05) == 1
+
+
+def exact_mass(errors: int, n_pool: int, n_sample: int, seen: int) -> Fraction:
+    return Fraction(comb(errors, seen) * comb(n_pool - errors, n_sample - seen), comb(n_pool, n_sample))
+
+
+def test_a_bound_needs_a_sample_that_is_one() -> None:
+    with pytest.raises(InvalidValue, match="got 3, 2, 10"):
+        certificate.most_errors(3, n_pool=10, n_sample=2, level=0.05)

@@ -185,3 +185,21 @@ def test_a_label_config_with_one_choice_is_refused() -> None:
 def test_a_bad_setting_is_named_with_its_rule(values: dict[str, object], text: str) -> None:
     with pytest.raises(InvalidValue, match=text):
         CampaignSpec.parse(values)
+
+
+@pytest.mark.parametrize(
+    ("n_items", "target_error", "says"),
+    [
+        # f(0) = (1 − q)^(E + 1) or less must be within the first look's level .04: q ≈ 1 − .04^(1/11) = .254 of 162.
+        (200, 0.05, "at most 10 errors among 200 items, a blind sample of 40 or more (1.60 USD) is needed: with a perfect classifier 61%"),
+        (200, 0.004, "at most 0 errors among 200 items, a blind sample of 156 or more (6.24 USD)"),
+        (20, 0.01, "at most 0 errors among 20 items can only be certified by labelling everything"),
+    ],
+)
+def test_a_campaign_begins_with_what_certainty_costs(n_items: int, target_error: float, says: str) -> None:
+    spec = SPEC.model_copy(update={"target_error": target_error})
+    assert says in engine.start(spec, n_items, 10, n_items).sentence.replace("At", "at")
+
+
+def test_where_nothing_is_certified_certainty_has_no_price() -> None:
+    assert "certify" not in engine.start(SPEC.model_copy(update={"guarantee": "estimate"}), 200, 10, 200).sentence

@@ -9,11 +9,24 @@ import numpy as np
 import pytest
 
 from mcal_engine import certificate, codec
+from mcal_engine import round as rounds
 from mcal_engine.cost import TrainingCost
 from mcal_engine.engine import Engine, decide
 from mcal_engine.errors import HistoryError
+from mcal_engine.policy import Round
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, FloatArray, HumanLabelAll, MachineLabel, Observation, Row
+from mcal_engine.types import (
+    Acquire,
+    CertificateOutcome,
+    Certify,
+    Decision,
+    FloatArray,
+    HumanLabelAll,
+    IntArray,
+    MachineLabel,
+    Observation,
+    Row,
+)
 from tests.engine.worlds import World, run
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04)
@@ -175,3 +188,55 @@ def test_a_users_own_cost_law_takes_the_place_of_the_measured_one() -> None:
             campaign.ask()
             break
     assert isinstance(campaign.ask(), Acquire)
+
+
+def test_the_sample_counts_like_test_items_at_its_ranks() -> None:
+    """V read by its ranks is what :func:`measure` would have made of its items, had they been test items."""
+    generator = np.random.default_rng(5)
+    n_items, n_pool, n_sample = 1000, 873, 120
+    logits, labels = generator.normal(size=(n_items, 4)), generator.integers(0, 4, n_items)
+    test, pool = np.arange(n_pool, n_items - 27), np.arange(n_pool)
+
+    def measured(test_ids: IntArray) -> Observation:
+        return rounds.measure(
+            SPEC,
+            round=0,
+            n_items=n_items,
+            n_classes=4,
+            n_train=27,
+            n_set_aside=0,
+            n_preexisting=0,
+            n_labels_paid=127,
+            test_ids=test_ids,
+            test_labels=labels[test_ids],
+            survivors=np.ones(len(test_ids), dtype=bool),
+            pool_ids=pool,
+            scored=[rounds.Scored("frozen", logits[test_ids], logits[pool], 1.0)],
+        )
+
+    frozen, classes, _ = rounds.freeze(pool, logits[pool])
+    sample = np.sort(generator.permutation(pool)[:n_sample])
+    outcome = rounds.outcome(1, frozen, classes, {int(item): int(labels[item]) for item in sample}, 127 + n_sample)
+    certify = next(row for row in asked() if isinstance(row, Certify))
+    after = Round(SPEC, [measured(test), certify, outcome])
+    in_order_of_rank = frozen[outcome.ranks]
+    by_id = measured(sample).measurements[0]
+    place = np.searchsorted(sample, in_order_of_rank)
+    joined = after.now.measurements[0]
+    assert np.array_equal(joined.level[len(test) :], by_id.level[place])
+    assert np.array_equal(joined.correct[len(test) :], by_id.correct[place])
+    assert np.array_equal(joined.level[: len(test)], measured(test).measurements[0].level)
+    shares, errors = after.measured(joined, allow_unseen=False)
+    assert shares[-1] == pytest.approx((n_pool - n_sample) / n_items)  # what V took out of the pool is nobody's S* any more
+    wrong = int((~joined.correct).sum())
+    assert errors[-1] == pytest.approx(wrong / len(joined.correct) * (n_pool - n_sample) / n_items)
+
+
+def test_another_look_pays_for_the_sample_that_it_leaves_behind() -> None:
+    """Where V certifies a little less than was planned, a fresh V can win back less than the labels of the first one have cost."""
+    certify = asked()[-1]
+    assert isinstance(certify, Certify)
+    n_pool = next(row for row in reversed(asked()) if isinstance(row, Observation)).n_pool
+    taken = [decide(SPEC, [*asked(), answered([round(share * n_pool) + 2 * place for place in range(6)])]) for share in (0.3, 0.7)]
+    assert isinstance(taken[0], Acquire)  # far below the plan: looking again is worth its price
+    assert isinstance(taken[1], MachineLabel)

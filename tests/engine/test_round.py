@@ -57,6 +57,15 @@ def test_a_draw_depends_on_the_set_of_items_and_not_on_their_order(ids: list[int
     assert len(set(drawn.tolist())) == n
 
 
+@pytest.mark.parametrize(("share", "n", "expected"), [(0, 40, 0), (0.1, 44, 4), (0.1, 45, 5), (0.5, 3, 2), (1, 7, 7), (0.3, 0, 0)])
+def test_two_people_are_asked_about_the_share_of_items_that_was_set(share: float, n: int, expected: int) -> None:
+    spec = SPEC.model_copy(update={"overlap_share": share})
+    ids = np.arange(100, 100 + n)
+    drawn = rounds.draw_twice(spec, 1, ids)
+    assert len(set(drawn.tolist())) == len(drawn) == expected and set(drawn.tolist()) <= set(ids.tolist())
+    assert drawn.tolist() == rounds.draw_twice(spec, 1, ids[::-1]).tolist()
+
+
 def test_different_purposes_rounds_and_seeds_draw_differently() -> None:
     ids = np.arange(1000)
     other = SPEC.model_copy(update={"seed": 1})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import special
 
 from mcal_engine import certificate, search
-from mcal_engine.cost import TrainingCost
+from mcal_engine.cost import TrainingCost, training_cost
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Observation
+from mcal_engine.types import Measurement, Observation
 
 
 def observation(n_items: int, n_train: int, n_test: int) -> Observation:
@@ -132,3 +134,33 @@ def test_small_batches_are_taken_when_training_is_cheap_and_large_ones_when_it_i
     assert search.batch_for(spec, cheap, 100, 1100, 100.0, 0.0, 10) == 10
     assert search.batch_for(spec, dear, 100, 1100, 100.0, 50.0, 10) == 91  # eleven rounds of 5.0 are within 55 + slack 5
     assert search.batch_for(spec, dear, 100, 105, 100.0, 5.0, 10) == 5
+
+
+def test_a_round_on_the_same_b_says_nothing_about_what_training_costs() -> None:
+    def after(n_train: int, seconds: float) -> Observation:
+        right = np.ones(20, dtype=bool)
+        return replace(observation(1000, n_train, 20), measurements=(Measurement("frozen", right.astype(np.int64), right, seconds),))
+
+    trained = [after(100, 12.0), after(200, 14.0), after(300, 16.0)]
+    kept = [trained[0], after(100, 0.0), trained[1], trained[2], after(300, 0.01)]  # T was topped up, V joined T
+    assert training_cost(kept, "frozen") == training_cost(trained, "frozen")
+    assert training_cost(kept, "frozen").fixed == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("size", [None, 800])
+def test_second_labels_of_the_sample_are_in_the_bill_and_make_it_smaller(size: int | None) -> None:
+    n_items, n_train = 20_000, 400
+    now = observation(n_items, n_train, n_test=150)
+    shares = np.linspace(0, now.n_pool / n_items, 400)
+    errors = law(400.0, 1.0) * shares**4
+
+    def priced(overlap_share: float) -> search.Surface:
+        spec = CampaignSpec(target_error=0.05, price_per_label=0.5, overlap_share=overlap_share, certificate_size=size)
+        prices = search.terms(spec, n_items, now.n_pool, 0.04)
+        return search.surface(spec, now, shares[None], errors[None, None], np.array([400.0]), prices, np.zeros(1), np.ones(1))
+
+    plain, twice = priced(0.0), priced(0.5)
+    assert plain.n_machine[0] > 1000
+    assert twice.cost[0, 0] == pytest.approx(0.5 * (n_items - twice.n_machine[0] + 0.5 * twice.n_certificate[0]))
+    assert twice.n_certificate[0] == 800 if size else twice.n_certificate[0] < plain.n_certificate[0]
+    assert plain.cost[0, 0] < twice.cost[0, 0] <= plain.cost[0, 0] + 0.5 * 0.5 * plain.n_certificate[0]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mcal_engine import round as rounds
+from mcal_engine.class_certificate import cuts_planned
 from mcal_engine.engine import Engine
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, Certify, Decision, MachineLabel
@@ -64,7 +65,8 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
             sample = rounds.draw_random(spec, "certificate", decision.look, frozen, decision.n_certificate)
             answers = {int(item): int(world.labels[item]) for item in sample}
             n_paid = len(test) + len(train) + len(sample)
-            decision = engine.tell(rounds.outcome(decision.look, frozen, classes, answers, n_paid)).ask()
+            cuts = cuts_planned(spec, decision, world.n, len(frozen))
+            decision = engine.tell(rounds.outcome(decision.look, frozen, classes, answers, n_paid, cuts=cuts)).ask()
         if not isinstance(decision, Acquire):
             break
         late = rounds.draw_random(spec, "test", number + 1, np.setdiff1d(pool, sample), decision.n_test)
@@ -76,8 +78,8 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
             skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
             train = np.concatenate([train, ranking.ids])
         test = np.concatenate([test, late, sample])
-    n_ranked = decision.n_ranked if isinstance(decision, MachineLabel) else 0
-    is_machine = ~np.isin(frozen[:n_ranked], sample)
-    machine = frozen[:n_ranked][is_machine]
-    wrong = machine[classes[:n_ranked][is_machine] != world.labels[machine]]
+    is_machine = rounds.in_machine_set(decision, classes) if isinstance(decision, MachineLabel) else np.zeros(len(frozen), dtype=bool)
+    is_machine &= ~np.isin(frozen, sample)
+    machine = frozen[is_machine]
+    wrong = machine[classes[is_machine] != world.labels[machine]]
     return engine, decision, {"test": test, "train": train, "sample": sample, "machine": machine, "wrong": wrong}

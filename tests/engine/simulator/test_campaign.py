@@ -18,7 +18,7 @@ from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import HumanLabelAll, IntArray, MachineLabel
+from mcal_engine.types import Certify, HumanLabelAll, IntArray, MachineLabel
 from tests.engine.simulator.toy import RidgeClassifier, toy_data, toy_machines
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04)
@@ -53,6 +53,38 @@ def test_every_item_is_labelled_once_and_every_answer_is_paid() -> None:
     assert isinstance(campaign.decision, MachineLabel)
     assert campaign.decision.n_machine == len(campaign.machine_ids) > 0.5 * len(data)
     assert campaign.total_cost == pytest.approx(0.04 * len(by_people) + campaign.training_seconds / 3600 * 0.20)
+
+
+def test_a_bound_per_class_holds_of_the_machine_s_labels_and_the_report_can_tell() -> None:
+    data = toy_data(2400)
+    campaign = play(data, SPEC.model_copy(update={"min_class_precision": 0.8}))
+    found = report(campaign, data.labels)
+    assert isinstance(campaign.decision, MachineLabel)
+    assert len(campaign.machine_ids) == campaign.decision.n_machine > 0
+    kept = np.flatnonzero(campaign.decision.class_cuts)
+    assert found["true_class_precision"].keys() == {str(place) for place in np.unique(campaign.machine_classes)}
+    assert set(np.unique(campaign.machine_classes)) <= set(kept)
+    assert min(found["true_class_precision"].values()) >= 0.8
+    assert found["true_overall_error"] <= 0.05
+    assert found["min_class_precision"] == 0.8
+    assert codec.to_json(codec.from_json(codec.to_json(campaign.decision))) == codec.to_json(campaign.decision)
+
+
+def test_second_labels_are_paid_and_planned_and_change_no_answer() -> None:
+    data = toy_data()
+    spec = SPEC.model_copy(update={"overlap_share": 0.5})
+    people = Listener(data.labels)
+    campaign = play(data, spec, people=people)
+    asked, times = np.unique(people.asked, return_counts=True)
+    twice = asked[times == 2]
+    assert times.max() == 2 and set(twice.tolist()) <= {*campaign.test_ids.tolist(), *campaign.certificate_ids.tolist()}
+    assert len(np.intersect1d(twice, campaign.certificate_ids)) == int(0.5 * len(campaign.certificate_ids) + 0.5) > 0
+    found = report(campaign, data.labels)
+    assert found["second_labels"] == len(twice) and found["duplicates"] == 0
+    assert found["human_labels"] == found["human_items"] + len(twice)
+    asked_for = next(row for row in campaign.history if isinstance(row, Certify))
+    by_hand = len(data) - asked_for.plan.n_machine + len(np.intersect1d(twice, campaign.test_ids)) + 0.5 * asked_for.plan.n_certificate
+    assert asked_for.plan.human_cost == pytest.approx(0.04 * by_hand)
 
 
 def test_a_campaign_depends_on_no_label_that_was_not_asked_for() -> None:
@@ -168,7 +200,8 @@ def test_the_report_has_every_key_and_its_counts_and_costs_add_up() -> None:
     assert found["stop_reason"] in {"no_gain", "optimum_reached"}
     wanted = (
         "n_items n_test n_train n_certificate n_machine n_residual n_set_aside n_preexisting human_items human_labels duplicates "
-        "price_per_label human_cost machine_price_per_hour training_cost total_cost human_only_cost savings currency target_error "
+        "second_labels price_per_label human_cost machine_price_per_hour training_cost total_cost human_only_cost savings currency "
+        "target_error "
         "error_estimate error_upper_bound confidence_level looks certified stop_reason classifier rounds wall_seconds training_seconds "
         "seed versions true_overall_error true_machine_error"
     )

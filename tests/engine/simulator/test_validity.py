@@ -12,13 +12,16 @@ import pytest
 from click.testing import CliRunner
 
 from backend.cli.bench import bench
+from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator import validity_bench, validity_findings, validity_table
 from mcal_engine.simulator.people import Annotators
+from mcal_engine.simulator.truth import true_certified_machine_set, true_largest_machine_set
 from mcal_engine.simulator.validity import Task, World, fixed_trajectory, key
 from mcal_engine.simulator.validity_mutations import MUTATIONS, mutated
 from mcal_engine.simulator.validity_price import true_oracle_labels
 from mcal_engine.simulator.validity_reading import true_fixed_campaign
+from mcal_engine.types import CertificateOutcome
 from tests.engine.simulator.toy import toy_data
 
 ITEMS = 800
@@ -124,15 +127,39 @@ def test_the_price_of_the_promise_stands_beside_the_papers_and_an_oracles(world:
     reading = row["result"]["readings"][0]
     for preset in ("default", "paper"):
         assert reading[preset]["human_labels"] + reading[preset]["n_machine"] == ITEMS
-    assert 0 < reading["oracle"] <= reading["default"]["human_labels"]
+    assert 0 < reading["oracle"] < reading["certified_oracle"] < ITEMS
+    assert reading["oracle"] <= reading["default"]["human_labels"]
     assert "| toy | 800 | 5% | 1 |" in validity_table.price_table([row])
     assert json.loads(json.dumps(row)) == row
 
 
 def test_the_oracle_needs_no_fewer_labels_for_a_stricter_target(world: World) -> None:
     ids = world.items(ITEMS, 0)
-    strict, loose = true_oracle_labels(world, ids, Task("price", 0, ITEMS, 0.1, (0.02, 0.1)))
-    assert 0 < loose < strict < ITEMS
+    plain, proven = true_oracle_labels(world, ids, Task("price", 0, ITEMS, 0.1, (0.02, 0.1)))
+    assert 0 < plain[1] < plain[0] < ITEMS
+    assert proven[0] >= proven[1]
+    assert all(least < with_proof for least, with_proof in zip(plain, proven, strict=True))
+
+
+def test_what_an_oracle_pays_for_its_proof_is_the_mean_over_draws_of_the_best_sample() -> None:
+    """Against the rule itself, played: no size of V does better, and the best one does as well."""
+    generator = np.random.default_rng(4)
+    wrong = generator.random(6000) < 0.4 * (np.arange(6000) / 6000) ** 3
+    allowed, level = 300, 0.04
+    promised = true_certified_machine_set(wrong, allowed, level)
+    means = []
+    for n in (100, 200, 300, 400, 600, 900):
+        sizes = []
+        for _ in range(200):
+            ranks = np.sort(generator.permutation(len(wrong))[:n])
+            sizes.append(
+                certificate.certify(CertificateOutcome(1, len(wrong), ranks, wrong[ranks], n), allowed=allowed, level=level).n_machine
+            )
+        means.append((np.mean(sizes), np.std(sizes) / np.sqrt(len(sizes))))
+    assert all(mean < promised + 4 * error for mean, error in means)
+    assert max(mean for mean, _ in means) == pytest.approx(promised, rel=0.03)
+    assert promised < true_largest_machine_set(wrong, allowed)
+    assert true_certified_machine_set(wrong[:200], allowed, level) == 200
 
 
 def test_the_plan_has_every_size_the_data_allows() -> None:
