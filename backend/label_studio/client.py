@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ from backend.label_studio import wire
 from backend.label_studio.images import MediaFetcher
 from backend.label_studio.port import LabelControl, LabelStudioError, Prediction, Project, Task, User
 from backend.label_studio.transport import Connection, detail_of, unreachable
+from mcal_engine.errors import InvalidValue
 
 if TYPE_CHECKING:
     from label_studio_sdk import LabelStudio
@@ -22,6 +24,8 @@ PAGE = 1000  # tasks per page: about 0.7 s with annotations
 IDS_PER_QUERY = 250  # ids travel in the URL, which proxies cut at 8 kB
 PREDICTIONS_PER_CALL = 1000
 TASKS_PER_ACTION = 500
+PATCHES_AT_ONCE = 4  # where there is no bulk action
+OVERLAP_PASSES = 3
 BULK_TIMEOUT = 600.0  # seconds; deleting 20,000 predictions takes 170
 VERSIONS_SHOWN = 500  # Label Studio cuts a task's list of model versions after this many characters
 WEBHOOK_ACTIONS = (
@@ -155,6 +159,29 @@ class LabelStudioClient:
         body = {"model_version": model_version}
         self._http.json("DELETE", f"/api/projects/{project_id}/model-versions/", json=body, timeout=BULK_TIMEOUT)
 
+    def delete_predictions_on(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
+        """Delete this version's predictions on these tasks: in bulk where they are a task's only ones, one by one elsewhere."""
+        alone: list[int] = []
+        mixed: list[int] = []
+        for row in self._rows_by_id(project_id, task_ids, "id,predictions,model_version", [], fields="all"):
+            mine, others = wire.predictions_of(row, model_version)
+            if mine and not others:
+                alone.append(int(row["id"]))
+            else:
+                mixed += mine
+        for chunk in _chunks(alone, TASKS_PER_ACTION):
+            self._action("delete_tasks_predictions", project_id, chunk)
+        if mixed:
+            with ThreadPoolExecutor(PATCHES_AT_ONCE) as pool:
+                list(pool.map(self._delete_prediction, mixed))
+
+    def _delete_prediction(self, prediction_id: int) -> None:
+        try:
+            self._http.json("DELETE", f"/api/predictions/{prediction_id}/")
+        except LabelStudioError as error:
+            if error.status != 404:
+                raise
+
     def predictions_to_annotations(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
         """Turn this version's predictions on these tasks into annotations by the calling user."""
         for chunk in _chunks(task_ids, TASKS_PER_ACTION):
@@ -192,6 +219,27 @@ class LabelStudioClient:
                 return  # the task is gone, and its lock with it
             raise
         self.delete_annotation(int(made["id"]))
+
+    def set_overlap(self, project_id: int, task_ids: Sequence[int], overlap: int) -> None:
+        """Ask this many different people about each of these tasks; see :class:`~backend.label_studio.port.LabelStudioPort`."""
+        if overlap < 1:
+            raise InvalidValue(f"overlap must be 1 or more, got {overlap}")
+        skips_count = wire.skips_count(self._http.json("GET", f"/api/projects/{project_id}/"))
+        for _ in range(OVERLAP_PASSES):  # a label that came in between reading and writing is seen the next time
+            rows = self._rows_by_id(project_id, task_ids, ",".join(wire.OVERLAP_FIELDS), [], fields="all")
+            changes = {int(row["id"]): wire.overlap_change(row, overlap, skips_count=skips_count) for row in rows}
+            wrong = [(task_id, change) for task_id, change in changes.items() if change]
+            if not wrong:
+                return
+            with ThreadPoolExecutor(PATCHES_AT_ONCE) as pool:
+                list(pool.map(self._change_task, *zip(*wrong, strict=True)))
+
+    def _change_task(self, task_id: int, fields: dict[str, Any]) -> None:
+        try:
+            self._http.json("PATCH", f"/api/tasks/{task_id}/", json=fields)
+        except LabelStudioError as error:
+            if error.status != 404:  # gone meanwhile
+                raise
 
     def webhooks(self, project_id: int) -> list[dict[str, Any]]:
         """The project's webhooks as Label Studio has them (headers may hold secrets: do not show them)."""

@@ -10,7 +10,7 @@ from typing import Any
 from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
 
 #: Fields to ask for when listing tasks. Label Studio applies the list to the nested annotations too.
-TASK_FIELDS = ("id", "data", "created_at", "updated_at", "is_labeled", "annotations")
+TASK_FIELDS = ("id", "data", "created_at", "updated_at", "is_labeled", "overlap", "annotations")
 ANNOTATION_FIELDS = (
     "id",
     "result",
@@ -65,7 +65,28 @@ def task(data: Mapping[str, Any], control: LabelControl) -> Task:
         updated_at=moment(_field(data, "updated_at", "task")),
         is_labeled=bool(data.get("is_labeled")),
         annotations=tuple(annotation(each, task_id, control) for each in _field(data, "annotations", "task")),
+        overlap=data.get("overlap") or 1,
     )
+
+
+#: Fields to ask for when the overlap of tasks is to be set.
+OVERLAP_FIELDS = ("id", "overlap", "is_labeled", "annotations", "completed_by", "was_cancelled")
+
+
+def overlap_change(data: Mapping[str, Any], overlap: int, *, skips_count: bool) -> dict[str, Any]:
+    """What a task must be told so that it has this overlap; empty if nothing.
+
+    A changed ``overlap`` alone changes nothing for people: only ``is_labeled`` keeps a task from being served. It is what Label Studio
+    makes of it at every label: whether as many different people as the overlap says have labelled the task.
+    """
+    counted = (each for each in _field(data, "annotations", "task") if skips_count or not each.get("was_cancelled"))
+    done = len({_user_id(_field(each, "completed_by", "annotation")) for each in counted}) >= overlap
+    return {} if (data.get("overlap"), data.get("is_labeled")) == (overlap, done) else {"overlap": overlap, "is_labeled": done}
+
+
+def skips_count(data: Mapping[str, Any]) -> bool:
+    """Whether a task that somebody skipped counts as labelled (``GET /api/projects/{id}``)."""
+    return data.get("skip_queue") == "IGNORE_SKIPPED"
 
 
 def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
@@ -141,6 +162,13 @@ def prediction(row: Prediction, model_version: str, control: LabelControl) -> di
         "score": row.score,
         "result": result_of(row.choice, control, row.provenance),
     }
+
+
+def predictions_of(data: Mapping[str, Any], model_version: str) -> tuple[list[int], bool]:
+    """Ids of a task's predictions of this version, and whether it has others, from a row that was asked for with ``predictions``."""
+    rows = _field(data, "predictions", "task")
+    mine = [int(_field(row, "id", "prediction")) for row in rows if row.get("model_version") == model_version]
+    return mine, len(mine) < len(rows)
 
 
 def moment(text: str) -> datetime:

@@ -75,6 +75,7 @@ def append(
     freeze: tuple[int, Sequence[Frozen]] | None,
     new_machine_labels: Sequence[MachineLabel],
     ends: bool,
+    reopens: bool = False,
 ) -> list[Event]:
     last = _lock_history(connection, campaign_id)
     if expected_seq is not None and expected_seq != last:
@@ -87,7 +88,22 @@ def append(
     upsert_rows(connection, machine_labels, as_parameters(campaign_id, new_machine_labels))
     if ends or _ends(new):
         connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(live=False))
+    elif reopens:
+        _revive(connection, campaign_id)
     return added
+
+
+def _revive(connection: Connection, campaign_id: int) -> None:
+    mine = campaign(connection, campaign_id)
+    try:
+        with connection.begin_nested():
+            connection.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(live=True))
+    except IntegrityError:
+        other = live_campaign(connection, mine.label_studio_url, mine.project_id)
+        raise InvalidValue(
+            f"campaign {campaign_id} cannot be taken up again: campaign {other.id if other else 'another one'} is running on its project; "
+            "wait until it is finished, or roll it back"
+        ) from None
 
 
 def same_address(label_studio_url: str) -> str:

@@ -109,7 +109,10 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class MachineLabel:
-    """What happens to one task of S*: planned → written, or human (people came first); written → removed or kept by a rollback."""
+    """What happens to one task of S*: planned → written, or human (people came first); written → removed or kept by a rollback.
+
+    An audit removes what it has drawn; what people answer becomes human, and an audit that is called off plans the others again.
+    """
 
     task_id: int
     look: int

@@ -109,6 +109,7 @@ class Store:
         frozen: tuple[int, Sequence[Frozen]] | None = None,
         machine_labels: Sequence[MachineLabel] = (),
         ends: bool = False,
+        reopens: bool = False,
     ) -> list[Event]:
         """Add events and what goes with them, all or nothing.
 
@@ -118,10 +119,12 @@ class Store:
             frozen: a look and its whole order of the pool; a look is frozen once.
             machine_labels: inserted, or overwritten by task.
             ends: the campaign is no longer live (also so when the last event is ``finished``, ``rolled_back`` or ``cancelled``).
+            reopens: the campaign is live again.
 
         Raises:
             Conflict: the history has moved on from ``expected_seq``; nothing was written.
-            InvalidValue: a task with a role already, a look frozen already, or a payload that is no plain JSON object.
+            InvalidValue: a task with a role already, a look frozen already, a payload that is no plain JSON object, or a campaign to
+                reopen on whose project another one is live.
         """
         with self._writing(campaign_id) as connection:
             return history.append(
@@ -133,6 +136,7 @@ class Store:
                 freeze=frozen,
                 new_machine_labels=machine_labels,
                 ends=ends,
+                reopens=reopens,
             )
 
     def assignments(self, campaign_id: int) -> list[Assignment]:

@@ -122,6 +122,17 @@ class LabelStudioContract:
         assert world.port.predicted_task_ids(project_id, "q11", among=ids) == ids[1:4]
         assert world.port.project(project_id).model_version == ""
 
+    def test_predictions_can_be_deleted_on_some_tasks_and_leave_labels_and_others_predictions_alone(self, world: World) -> None:
+        project_id, ids = world.add_project(4)
+        world.port.import_predictions(project_id, "final", [Prediction(each, 0.5, "two") for each in ids], CONTROL)
+        world.port.import_predictions(project_id, "theirs", [Prediction(ids[1], 0.5, "one")], CONTROL)
+        world.port.predictions_to_annotations(project_id, "final", ids[:1])
+        for _ in range(2):
+            world.port.delete_predictions_on(project_id, "final", [ids[0], ids[1]])
+        assert world.port.predicted_task_ids(project_id, "final", among=ids) == ids[2:]
+        assert [world.stored(each) for each in ids] == [[], ["one"], ["two"], ["two"]]
+        assert [each.choice for each in at_once(world, project_id, ids[0])[ids[0]].annotations] == ["two"]
+
     def test_a_prediction_that_label_studio_drops_is_an_error(self, world: World) -> None:
         project_id, ids = world.add_project(2)
         rows = [Prediction(ids[0], 0.5, "one"), Prediction(ids[1], 0.5, "no such choice")]
@@ -255,6 +266,50 @@ class LabelStudioContract:
         pull_all(world, project_id)
         queue.serve_rest(world.port, project_id, ids[5], model_version="rest", control=CONTROL)
         assert pull_all(world, project_id) == ids[2:]
+
+    # Overlap
+
+    def test_a_task_with_overlap_two_goes_to_two_different_people(self, world: World) -> None:
+        project_id, ids = world.add_project(5)
+        world.port.set_overlap(project_id, [ids[2]], 2)
+        queue.publish(world.port, project_id, "b1", [ids[2], ids[0]], sentinel_ids=[ids[4]], control=CONTROL, now=NOW)
+        assert at_once(world, project_id, ids[2])[ids[2]].overlap == 2
+        assert world.next_task(project_id, world.ann) == ids[2]
+        assert world.next_task(project_id, world.bob) == ids[2]
+        world.annotate(ids[2], world.ann, "one")
+        assert not at_once(world, project_id, ids[2])[ids[2]].is_labeled
+        assert world.next_task(project_id, world.ann) == ids[0]
+        world.annotate(ids[2], world.bob, "two")
+        assert at_once(world, project_id, ids[2])[ids[2]].is_labeled
+        world.annotate(ids[0], world.ann, "one")
+        assert [world.next_task(project_id, user) for user in (world.ann, world.bob)] == [None, None]
+
+    def test_a_labelled_task_is_asked_of_somebody_else_again_and_closed_again(self, world: World) -> None:
+        project_id, ids = world.add_project(4)
+        queue.publish(world.port, project_id, "b1", ids[:2], sentinel_ids=[ids[3]], control=CONTROL, now=NOW)
+        for task_id in ids[:2]:
+            world.annotate(task_id, world.ann, "one")
+        assert world.next_task(project_id, world.bob) is None
+        world.port.set_overlap(project_id, ids[:2], 2)
+        assert world.next_task(project_id, world.ann) is None  # who labelled it is not asked twice
+        assert world.next_task(project_id, world.bob) == ids[0]
+        assert world.shown(ids[0], world.bob) == []
+        world.annotate(ids[0], world.bob, "two")
+        world.port.set_overlap(project_id, ids[:2], 1)
+        assert world.next_task(project_id, world.bob) is None
+        tasks = at_once(world, project_id, *ids[:2])
+        assert [(task.overlap, task.is_labeled, len(task.annotations)) for task in tasks.values()] == [(1, True, 2), (1, True, 1)]
+
+    def test_setting_an_overlap_twice_changes_nothing_and_passes_over_what_is_gone(self, world: World) -> None:
+        project_id, ids = world.add_project(3)
+        world.skip(ids[0], world.ann)
+        world.delete_task(ids[1])
+        for _ in range(2):
+            world.port.set_overlap(project_id, ids, 2)
+        before = at_once(world, project_id, *ids)
+        assert {(task.overlap, task.is_labeled) for task in before.values()} == {(2, False)}
+        world.port.set_overlap(project_id, ids, 2)
+        assert at_once(world, project_id, *ids) == before
 
     # Suggestions
 

@@ -36,6 +36,9 @@ class World(Protocol):
     def stored(self, task_id: int) -> list[str]:
         """Choices of every prediction that the Data Manager would show on this task."""
 
+    def labels_shown(self, task_id: int, user: User) -> list[str]:
+        """Choices of annotations that came with this task when it was served to this person."""
+
     def annotate(self, task_id: int, user: User, choice: str) -> int: ...
     def skip(self, task_id: int, user: User) -> int: ...
     def edit(self, annotation_id: int, user: User, choice: str) -> None: ...
@@ -62,6 +65,9 @@ class FakeWorld:
 
     def stored(self, task_id: int) -> list[str]:
         return [row.choice for row in self.fake.predictions(task_id).values() if row.choice is not None]
+
+    def labels_shown(self, task_id: int, user: User) -> list[str]:
+        return []  # the stream holds a person's own labels only, and whoever has one is not asked again
 
     def annotate(self, task_id: int, user: User, choice: str) -> int:
         return self.fake.annotate(task_id, user, choice)
@@ -91,6 +97,7 @@ class RealWorld:
             people[User(who["id"], who["email"])] = http
         self._people = {user.id: http for user, http in people.items()}
         self._served: dict[tuple[int, int], list[str]] = {}
+        self._labels: dict[tuple[int, int], list[str]] = {}
         self.ann, self.bob = people
 
     def close(self) -> None:
@@ -110,13 +117,25 @@ class RealWorld:
             return None
         task = self._ok(reply)
         self._served[user.id, task["id"]] = _choices(task["predictions"])
+        self._labels[user.id, task["id"]] = _choices(task["annotations"])
         return int(task["id"])
 
     def shown(self, task_id: int, user: User) -> list[str]:
         return self._served[user.id, task_id]
 
+    def labels_shown(self, task_id: int, user: User) -> list[str]:
+        return self._labels[user.id, task_id]
+
     def stored(self, task_id: int) -> list[str]:
         return _choices(self._ok(self._people[self.ann.id].get(f"/api/tasks/{task_id}"))["predictions"])
+
+    def labels(self, task_id: int) -> list[str]:
+        """Choices of every annotation that the Data Manager would show on this task."""
+        return _choices(self._ok(self._people[self.ann.id].get(f"/api/tasks/{task_id}"))["annotations"])
+
+    def export(self, project_id: int) -> list[dict[str, Any]]:
+        """What an admin gets from Export, JSON."""
+        return list(self._ok(self._admin.get(f"/api/projects/{project_id}/export", params={"exportType": "JSON"})))
 
     def annotate(self, task_id: int, user: User, choice: str) -> int:
         body = {"result": result_of(choice, CONTROL), "lead_time": 2.0}

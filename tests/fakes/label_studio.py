@@ -46,13 +46,18 @@ class _StoredTask:
     annotations: list[Annotation] = field(default_factory=list)
     predictions: list[_StoredPrediction] = field(default_factory=list)
     locks: dict[int, datetime] = field(default_factory=dict)  # user → expiry
+    overlap: int = 1
+
+    @property
+    def labellers(self) -> set[int]:
+        return {each.completed_by for each in self.annotations if not each.was_cancelled}
 
     @property
     def is_labeled(self) -> bool:
-        return any(not each.was_cancelled for each in self.annotations)
+        return len(self.labellers) >= self.overlap
 
     def freeze(self) -> Task:
-        return Task(self.id, self.image, self.created_at, self.updated_at, self.is_labeled, tuple(self.annotations))
+        return Task(self.id, self.image, self.created_at, self.updated_at, self.is_labeled, tuple(self.annotations), self.overlap)
 
 
 @dataclass
@@ -144,7 +149,7 @@ class FakeLabelStudio:
             found = self._next(project_id, user.id)
             if found is None:
                 return None
-            if user.id not in self._live_locks(found) and not self._live_locks(found):
+            if user.id not in self._live_locks(found) and len(self._live_locks(found)) < found.overlap:
                 found.locks[user.id] = self.now() + LOCK_TTL
             self.served.append((found.id, user.id))
             return found.id
@@ -284,6 +289,18 @@ class FakeLabelStudio:
 
         self._call("delete_predictions", work)
 
+    def delete_predictions_on(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
+        wanted = set(task_ids)
+
+        def work() -> None:
+            for task in self._of(project_id):
+                if task.id in wanted:
+                    gone = {each.id for each in task.predictions if each.model_version == model_version}
+                    task.predictions = [each for each in task.predictions if each.id not in gone]
+                    task.annotations = [replace(a, parent_prediction=None) if a.parent_prediction in gone else a for a in task.annotations]
+
+        self._call("delete_predictions_on", work)
+
     def predictions_to_annotations(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
         wanted = set(task_ids)
 
@@ -336,6 +353,16 @@ class FakeLabelStudio:
                 task.updated_at = self._tick()
 
         self._call("release_task", work)
+
+    def set_overlap(self, project_id: int, task_ids: Sequence[int], overlap: int) -> None:
+        wanted = set(task_ids)
+
+        def work() -> None:
+            for task in self._of(project_id):
+                if task.id in wanted and task.overlap != overlap:
+                    task.overlap, task.updated_at = overlap, self._tick()
+
+        self._call("set_overlap", work)
 
     def webhooks(self, project_id: int) -> list[dict[str, Any]]:
         return self._call("webhooks", lambda: [dict(each) for each in self._webhooks[project_id]])
@@ -390,7 +417,7 @@ class FakeLabelStudio:
             order = open_tasks
         else:
             order = self._random.sample(open_tasks, len(open_tasks))
-        return next((task for task in order if not self._live_locks(task)), None)
+        return next((task for task in order if len(self._live_locks(task)) + len(task.labellers) < task.overlap), None)
 
     def _score(self, task: _StoredTask, model_version: str) -> float | None:
         return min((each.row.score for each in task.predictions if each.model_version == model_version), default=None)

@@ -1,0 +1,85 @@
+"""``mcal campaign audit`` as an admin walks it: the words before, meanwhile, after, and where it cannot be done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.cli import app
+from backend.services.state import Phase
+from tests.backend.services.audited import another, machine_said, people
+from tests.backend.services.world import World
+
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATABASE_URL", "QUEUE_URL", "MCAL_DATABASE_URL", "MCAL_QUEUE_URL", "MCAL_LABEL_STUDIO_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MCAL_DATA_DIR", str(tmp_path))
+    made = World(tmp_path, n=300)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def mcal(world: World, capsys: pytest.CaptureFixture[str]) -> Said:
+    """Run ``mcal campaign …``; its exit code, output and complaints."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = app.run(["campaign", *arguments])
+        said = capsys.readouterr()
+        return code, " ".join(said.out.split()), said.err  # tables wrap
+
+    return call
+
+
+def test_an_admin_audits_looks_takes_back_and_audits_again(world: World, mcal: Said) -> None:
+    assert world.run().phase == Phase.FINISHED
+    said = machine_said(world)
+    code, out, _ = mcal("audit", "1", "--size", "60", "--confidence", "0.9")
+    assert code == 0 and "audit 1: 60 of its" in out and "the target is shown at 90%" in out
+    world.advance()
+    assert "audit 1: 0 of 60 labels of the blind sample in" in mcal("list")[1]
+    code, _, err = mcal("audit", "1")
+    assert code == 2 and "has an open audit, 0 of 60 labels are in; wait until it is answered, or call it off" in err
+    least = sorted((row.surety, row.task_id) for row in world.state().machine_labels)
+    unsure = {task for _, task in least[: len(least) // 3]}
+    people(world, lambda task: another(said[task]) if task in unsure else said[task])
+    assert world.advance().phase == Phase.FINISHED
+    code, out, _ = mcal("show", "1")
+    assert code == 0 and "Audit 1: people labelled 60 of the" in out and "more than the 15 wrong labels" in out
+    code, out, _ = mcal("report", "1")
+    assert "audit 1" in out and "60 audit" in out
+    report = json.loads(mcal("report", "1", "--json")[1])
+    assert report["audits"][0]["confidence_level"] == 0.9 and report["n_audit"] == 60
+    code, out, _ = mcal("audit", "1", "--fix", "--yes")
+    assert code == 0 and "least sure machine labels are taken back and left to people" in out
+    world.advance()
+    people(world)
+    assert world.advance().phase == Phase.FINISHED
+    code, out, _ = mcal("audit", "1", "--json")
+    assert code == 0 and json.loads(out)["phase"] == "auditing" and len(json.loads(out)["notes"]) == 2
+    assert mcal("audit", "1", "--cancel")[0] == 0
+    assert world.advance().phase == Phase.FINISHED
+    assert "called off: it says nothing" in mcal("show", "1")[1]
+
+
+def test_what_cannot_be_done_is_said_with_what_could(world: World, mcal: Said) -> None:
+    world.advance()
+    for arguments, says in (
+        (("audit", "1"), "campaign 1 cannot be audited: it is collecting; its machine labels must all be written first"),
+        (("audit", "1", "--cancel"), "campaign 1 has no open audit"),
+        (("audit", "1", "--take-back", "--yes"), "nothing can be taken back now"),
+        (("audit", "1", "--cancel", "--fix"), "exclude each other"),
+        (("audit", "1", "--confidence", "95"), "did you mean 0.95?"),
+        (("audit", "9"), "there is no campaign 9"),
+    ):
+        code, out, err = mcal(*arguments)
+        assert code == 2 and out == "" and says in err, arguments
+    assert "--size" in mcal("audit", "--help")[1]
