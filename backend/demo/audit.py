@@ -107,10 +107,11 @@ def _one_counting(counted: Sequence[Counted]) -> Check:
 def _doubles(counted: Sequence[Counted], report: Mapping[str, Any]) -> Check:
     """Two people on one task is Label Studio's race: the first label counts, the later one is paid and reported."""
     found = doubles(counted)
-    bad = [f"{len(found)} tasks have a repeated label by people, the report counts {report['duplicates']}"]
+    counted_twice = report["duplicates"] + report["second_labels"]
+    bad = [f"{len(found)} tasks have a repeated label by people, the report counts {counted_twice}"]
     shown = ", ".join(str(task) for task in found[:5]) + (", …" if len(found) > 5 else "")
     detail = f"{len(found)}, on tasks {shown}" if found else "there are none"
-    return _check("doubled labels are counted", bad if len(found) != report["duplicates"] else [], detail)
+    return _check("doubled labels are counted", bad if len(found) != counted_twice else [], detail)
 
 
 def _provenance(counted: Sequence[Counted], campaign_id: int) -> Check:

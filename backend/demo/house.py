@@ -167,6 +167,7 @@ class House:
                 event.payload["queue"],
                 event.created_at,
                 everything if event.payload["queue"] == "residual" else tuple(event.payload["ids"]),
+                frozenset(event.payload.get("twice", ())),
             )
             for event in opened
         ]

@@ -14,12 +14,13 @@ from backend.demo.annotators import Pull
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A queue as the backend opened it. ``task_ids`` are in serving order."""
+    """A queue as the backend opened it. ``task_ids`` are in serving order; two people are asked about those in ``twice``."""
 
     model_version: str
     kind: str
     opened_at: datetime
     task_ids: tuple[int, ...]
+    twice: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,11 @@ def examine(pulls: Sequence[Pull], batches: Sequence[Batch]) -> Findings:
     placed = place(pulls, batches)
     served = [each for each in placed if each.pull.task_id is not None]
     outside = tuple(f"{_who(each.pull)} got task {each.pull.task_id}, which no open batch held" for each in served if each.batch is None)
-    disorder = tuple(sentence for batch in batches for sentence in _disorder([each for each in served if each.batch is batch]))
-    raced, repeated = _again([each.pull for each in served])
+    # A second person is served a task when the first label is in, wherever the queue has come to by then.
+    second = _second(served)
+    once = [each for each in served if each not in second]
+    disorder = tuple(sentence for batch in batches for sentence in _disorder([each for each in once if each.batch is batch]))
+    raced, repeated = _again([each.pull for each in once])
     empty = {batch.model_version: 0 for batch in batches}
     for each in placed:
         if each.pull.task_id is None:
@@ -97,6 +101,19 @@ def lines(pulls: Sequence[Pull], batches: Sequence[Batch]) -> Iterator[str]:
             "position": each.position,
         }
         yield json.dumps(row)
+
+
+def _second(served: Sequence[Placed]) -> set[Placed]:
+    """The pulls by which a second person came to a task that two are asked about: the first by somebody else than the first."""
+    first: dict[int, str] = {}
+    found: dict[int, Placed] = {}
+    for each in served:
+        task = each.pull.task_id
+        if task is None or each.batch is None or task not in each.batch.twice:
+            continue
+        if first.setdefault(task, each.pull.annotator) != each.pull.annotator:
+            found.setdefault(task, each)
+    return set(found.values())
 
 
 def _disorder(served: Sequence[Placed]) -> Iterator[str]:

@@ -62,6 +62,7 @@ REPORT: dict[str, Any] = {
     "n_set_aside": 0,
     "human_labels": 3,
     "duplicates": 1,
+    "second_labels": 0,
 }
 
 

@@ -69,3 +69,13 @@ def test_every_line_of_the_trace_names_task_person_time_and_batch() -> None:
     assert (rows[0]["batch"], rows[0]["position"]) == ("q1", 0)
     assert rows[0]["served_at"] == at(1.2).isoformat()
     assert (rows[1]["task"], rows[1]["batch"], rows[1]["submitted_at"]) == (None, None, None)
+
+
+def test_a_second_person_on_a_task_that_two_are_asked_about_is_as_it_should_be_and_a_third_is_not() -> None:
+    batch = Batch("q1", "certificate", at(0), (7, 3, 9, 5), frozenset({3}))
+    wanted = [pull("a", 1, 7), pull("a", 2, 3), pull("a", 3, 9), pull("b", 4, 3), pull("b", 5, 5)]
+    found = examine(wanted, [batch])
+    assert (found.outside, found.disorder, found.repeated, found.raced) == ((), (), (), ())
+    assert len(examine(wanted, [FIRST]).repeated) == 1
+    assert len(examine([*wanted, pull("c", 6, 3)], [batch]).repeated) == 1
+    assert len(examine([*wanted, pull("a", 6, 3)], [batch]).repeated) == 1
