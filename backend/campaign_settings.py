@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from pydantic import Field, ValidationInfo, field_validator
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.spec import CampaignSpec, Fraction
+from mcal_engine.spec import AUTO, CampaignSpec, Fraction
 
 ENV_PREFIX = "MCAL_"
 ENV_FILE = ".env"
@@ -25,6 +25,12 @@ Switch = Literal["off", "on"]
 class CampaignSettings(CampaignSpec):
     """One campaign's settings: what the engine decides with, and how the queue deals with people. Immutable."""
 
+    classifiers: tuple[str, ...] = Field(
+        (AUTO,),
+        min_length=1,
+        max_length=4,
+        description="Candidate classifiers; more than one makes a race; auto: chosen by the number of images and the device.",
+    )
     price_per_hour: float | None = Field(
         None,
         gt=0,

@@ -32,6 +32,7 @@ from backend.web.desk import Desk
 from backend.web.ports import WebDeps
 from backend.web.server import trusted_hosts
 from backend.worker import Worker
+from mcal_engine.classifiers import distances_on
 
 
 def now() -> datetime:
@@ -99,6 +100,8 @@ def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
             label_studio_url=settings.label_studio_url,
             lease_seconds=settings.lease_seconds,
             webhook=webhook(settings),
+            distances=distances_on(settings.device),
+            device=settings.device,
         )
 
 

@@ -17,7 +17,10 @@ from mcal_engine.errors import InvalidValue
 @click.option("--items", type=click.IntRange(min=200), help="A random part of each data set of this size [default: all].")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Campaigns per row: seeds 0, 1, ….")
 @click.option(
-    "--classifier", "classifiers", multiple=True, help="A candidate of the race; may be repeated [default: by image size and device]."
+    "--classifier",
+    "classifiers",
+    multiple=True,
+    help="A candidate of the race; may be repeated [default: by images and device].",
 )
 @click.option("--price", "prices", multiple=True, type=click.FloatRange(min=0, min_open=True), help="USD per label; may be repeated.")
 @click.option("--target-error", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="ε.")
@@ -60,7 +63,7 @@ def headline(
     rows = []
     for path in data_paths:
         data = read(path)
-        race = classifiers or default_candidates(data.images.shape[1], device, items or len(data))
+        race = classifiers or default_candidates(items or len(data), device)
         runs = [
             HeadlineRun(seed, price, race, target_error, machine_price_per_hour, extra)
             for price in prices or prices_of(data)

@@ -159,6 +159,43 @@ def rollback(campaign_id: int, as_json: bool, yes: bool, **options: Any) -> None
             click.echo(f"campaign {campaign_id} is rolled back: {done.n_removed:,} machine labels removed{kept}")
 
 
+@_command("audit")
+@_id
+@click.option("--size", type=click.IntRange(min=1), help="Machine labels to draw; without it, as many as the target needs.")
+@click.option("--confidence", type=float, help="Confidence of the bound; without it, the campaign's.")
+@click.option("--cancel", is_flag=True, help="Call the open audit off: what nobody has answered gets its machine label back.")
+@click.option(
+    "--take-back", "--fix", "fix", is_flag=True, help="Give the least sure machine labels that the last audit cannot vouch for to people."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def audit(
+    campaign_id: int, size: int | None, confidence: float | None, cancel: bool, fix: bool, yes: bool, as_json: bool, **options: Any
+) -> None:
+    """Let people label a fresh random sample of the written machine labels again, blind, for an exact bound.
+
+    The campaign must have written its machine labels. What people say about the sample is final. The result is part of show and report;
+    then --take-back gives the slices that fail to people. Each audit is a statement of its own.
+    """
+    from backend.services import audit_control
+
+    if cancel + fix + (size is not None or confidence is not None) > 1:
+        raise InvalidValue("--cancel, --take-back and a new audit's --size and --confidence exclude each other")
+    with opened(given(options, ServerSettings)) as house:
+        house.store.campaign(campaign_id)
+        if cancel:
+            said = [audit_control.cancel_audit(house.store, campaign_id, now(), by=_by())]
+        elif fix:
+            if not yes:
+                click.confirm(
+                    f"Take the least sure machine labels of campaign {campaign_id} back for people to label?", abort=True, err=True
+                )
+            said = [audit_control.take_back(house.store, campaign_id, now(), by=_by())]
+        else:
+            said = audit_control.open_audit(house.store, campaign_id, now(), by=_by(), size=size, confidence_level=confidence)
+        house.wake(campaign_id, "audit")
+        _say(house, campaign_id, said, as_json)
+
+
 for look in LOOKS:
     campaign.add_command(look)
 

@@ -76,6 +76,7 @@ def estimate(project_id: int, as_json: bool, **options: Any) -> None:
         ("people alone", f"{found['human_only_cost']:,.2f} {found['currency']} for {found['n_items']:,} items"),
         ("test set T", f"{found['n_test']:,} items"),
         ("first batch B0", f"{found['n_train']:,} items"),
+        *([("second labels in T", f"{found['n_second']:,} items")] if found["n_second"] else []),
         ("cost of these two", f"{found['first_cost']:,.2f} {found['currency']}"),
         ("errors that are allowed", f"{found['allowed_errors']:,}"),
         ("certificate sample V", smallest),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import click
 
-from backend.cli.opened import Opened, opened
+from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import given, server_options
 from backend.settings import ServerSettings, unknown_environment
 from mcal_engine.errors import InvalidValue, MCALError
@@ -34,7 +35,7 @@ def doctor(project_ids: tuple[int, ...], label_control: str | None, as_json: boo
 
         ids = project_ids or tuple(dict.fromkeys(campaign.project_id for campaign in house.store.live_campaigns()))
         found = []
-        for finding in examine(_patient(house, stack), ids, label_control):
+        for finding in examine(_patient(house, stack), ids, label_control, asks_two=_asks_two(house, ids)):
             found.append(finding)
             if not as_json:
                 click.echo(f"{click.style(finding.status.ljust(4), fg=STYLES[finding.status])}  {finding.name}: {finding.detail}")
@@ -90,6 +91,15 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
         data_dir=settings.data_dir,
         max_image_bytes=settings.max_image_bytes,
     )
+
+
+def _asks_two(house: Opened, project_ids: Sequence[int]) -> list[int]:
+    """The projects whose live campaign asks two people about some items."""
+    from backend.services.status import standing
+
+    url = house.settings.label_studio_url
+    live = {each.project_id: each.id for each in house.store.live_campaigns() if each.label_studio_url == url}
+    return [each for each in project_ids if each in live and standing(house.store, live[each], now()).wanted.overlap_share > 0]
 
 
 def _device(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Literal
 
 import click
@@ -13,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.services import facts
-from backend.services.classes import Share
+from backend.services.classes import Bound, Share
+from backend.services.disagreement import Disagreement
 from backend.services.names import title_of
 from backend.services.report import make_report
 from backend.services.state import State, derive
@@ -83,15 +85,23 @@ def campaign(store: Store, campaign_id: int, now: datetime, *, as_json: bool) ->
     console.print(f"[bold]campaign {campaign_id}[/] on project {state.project_id}{title}: {escape(sentence(state))}")
     if found["sentence"]:
         console.print(found["sentence"], markup=False)
+    for row in view["report"]["audits"]:
+        console.print(row["sentence"], markup=False)
     for line in people_lines(view):
         console.print(line, markup=False)
     console.print(_rounds(found))
     if view["annotators"]:
         console.print(_annotators(view))
+    if "disagreement" in view["report"]:
+        _print_disagreement(console, view["report"]["disagreement"])
     if view["labour"]["kinds"]:
         console.print(_lead_times(view))
     if view["classes"]:
         console.print(_classes(view))
+        absent = {"training labels": view["classes_absent_from_training"], "the test set": view["classes_absent_from_test"]}
+        for where, choices in absent.items():
+            if choices:
+                console.print(f"not among {where}: {', '.join(choices)}", markup=False)
     table = Table("setting", "value", box=None, header_style="bold")
     for name, value in settings.items():
         table.add_row(name, escape(_text(value)))
@@ -130,9 +140,9 @@ def report(found: Mapping[str, Any], console: Console | None = None) -> None:
     table.add_column()
     table.add_row("items", f"{found['n_items']:,}", _parts(found))
     table.add_row("by the machine", f"{found['n_machine']:,}", _promise(found))
-    table.add_row(
-        "human labels paid", f"{found['human_labels']:,}", f"{found['duplicates']:,} of them repeats" if found["duplicates"] else ""
-    )
+    extra = {"repeats": found["duplicates"], "second labels, asked for": found.get("second_labels", 0)}
+    among = ", ".join(f"{n:,} of them {name}" for name, n in extra.items() if n)
+    table.add_row("human labels paid", f"{found['human_labels']:,}", among)
     work = found.get("labour")
     paid = f"at {found['price_per_label']:g} per label"
     if work is not None:
@@ -146,6 +156,10 @@ def report(found: Mapping[str, Any], console: Console | None = None) -> None:
         table.add_row("true error, all items", f"{found['true_overall_error']:.2%}", f"target {found['target_error']:.2%}")
     if found.get("true_machine_error") is not None:
         table.add_row("true error, machine's", f"{found['true_machine_error']:.2%}", "")
+    if found.get("disagreement"):
+        table.add_row("two people differ", *_differ(found["disagreement"]))
+    for row in found.get("audits", ()):
+        table.add_row(f"audit {row['audit']}", "" if row["upper_bound"] is None else f"{row['upper_bound']:.2%}", escape(row["sentence"]))
     table.add_row("ended because", str(found["stop_reason"] or "not yet"), escape(found["sentence"]))
     table.add_row("time", f"{found['wall_seconds'] / 60:,.1f} min", f"campaign {found['campaign']}, seed {found['seed']}")
     console.print(table)
@@ -182,12 +196,39 @@ def _rounds(found: Mapping[str, Any]) -> Table:
 
 
 def _annotators(view: View) -> Table:
-    table = Table("annotator", "labels", "last 24 h", "per hour at work", "median time", box=None, header_style="bold")
+    table = Table("annotator", "labels", "second labels", "last 24 h", "per hour at work", "median time", box=None, header_style="bold")
     for row in view["annotators"]:
         pace = "" if row["labels_per_hour"] is None else f"{row['labels_per_hour']:,.0f}"
         time = "" if row["median_lead_time"] is None else f"{row['median_lead_time']:.1f} s"
-        table.add_row(escape(row["name"] or f"#{row['annotator']}"), f"{row['labels']:,}", f"{row['today']:,}", pace, time)
+        counts = (f"{row['labels']:,}", f"{row['second_labels']:,}" if row["second_labels"] else "", f"{row['today']:,}")
+        table.add_row(escape(row["name"] or f"#{row['annotator']}"), *counts, pace, time)
     return table
+
+
+def _print_disagreement(console: Console, found: Disagreement) -> None:
+    """What second labels say, in sentences, then by person and by pair of choices."""
+    for line in found["sentences"]:
+        console.print(line, markup=False)
+    if found["advice"]:
+        console.print(found["advice"], markup=False, style="yellow")
+    if not found["annotators"]:
+        return
+    table = Table("labelled twice by", "differs from the other", "most confused", box=None, header_style="bold")
+    confused = [f"{' / '.join(row['choices'])}: {row['n']:,}" for row in found["confusions"]]
+    for person, pair in zip_longest(found["annotators"], confused):
+        name = "" if person is None else person["name"] or f"#{person['annotator']}"
+        table.add_row(escape(name), "" if person is None else _share(person["differing"]), escape(pair or ""))
+    console.print(table)
+
+
+def _differ(found: Disagreement) -> tuple[str, str]:
+    """The share that ε is held against, and what that means."""
+    counted = found["certificate"] if found["compared"] == "certificate" else found["test"]
+    if counted["share"] is None:
+        return "", "no item has a second label yet"
+    finer = {"none": "", "mild": "; the target is below it", "strong": "; the target is finer than people agree"}[found["warning"]]
+    where = "certificate sample" if found["compared"] == "certificate" else "test set"
+    return f"{counted['share']:.1%}", f"on {_share(counted)} items of the {where}{finer}"
 
 
 def _lead_times(view: View) -> Table:
@@ -201,11 +242,21 @@ def _lead_times(view: View) -> Table:
 
 
 def _classes(view: View) -> Table:
-    table = Table("choice", "people", "machine", "wrong on T", "T to the machine", "wrongly", "wrong in V", box=None, header_style="bold")
+    precision = view["settings_in_force"]["min_class_precision"]
+    names = ["choice", "people", "machine", "wrong on T", "T to the machine", "wrongly", "wrong in V"]
+    table = Table(*names, *([] if precision is None else [f"{precision:.4g} right"]), box=None, header_style="bold")
     for row in view["classes"]:
         shares = (row["wrong"], row["to_machine"], row["machine_wrong"], row["sample"])
-        table.add_row(escape(row["choice"]), f"{row['human']:,}", f"{row['machine']:,}", *map(_share, shares))
+        bound = [] if row["bound"] is None else [_bound(row["bound"])]
+        table.add_row(escape(row["choice"]), f"{row['human']:,}", f"{row['machine']:,}", *map(_share, shares), *bound)
     return table
+
+
+def _bound(found: Bound) -> str:
+    """What a bound per class leaves to the machine, of what it would have had."""
+    offered = f"{found['n_offered']:,}"
+    status = {"waiting": "", "none": "", "kept": "all", "cut": f"{found['n_machine']:,} of {offered}", "people": f"none of {offered}"}
+    return status[found["status"]]
 
 
 def _share(found: Share) -> str:
@@ -215,8 +266,9 @@ def _share(found: Share) -> str:
 
 
 def _parts(found: Mapping[str, Any]) -> str:
-    parts = {"test": "n_test", "train": "n_train", "certificate": "n_certificate", "rest": "n_residual", "set aside": "n_set_aside"}
-    return "people: " + ", ".join(f"{found[key]:,} {name}" for name, key in parts.items() if found[key])
+    parts = {"test": "n_test", "train": "n_train", "certificate": "n_certificate", "audit": "n_audit", "rest": "n_residual"}
+    parts["set aside"] = "n_set_aside"
+    return "people: " + ", ".join(f"{found[key]:,} {name}" for name, key in parts.items() if found.get(key))
 
 
 def _promise(found: Mapping[str, Any]) -> str:

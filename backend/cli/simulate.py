@@ -52,7 +52,7 @@ def simulate(
     if shuffle_labels:
         data = datasets.shuffled(data, seed)
     ids = datasets.subset(data, items, seed, per_class)
-    spec = make_spec(preset, len(ids), settings)
+    spec = make_spec(preset, len(ids), settings, device)
     machines = open_machines(data, spec.classifiers, cache_folder(cache_dir), device)
     with Bars(len(ids), spec, machines, hidden=quiet) as bars:
         played = play(data, ids, spec, machines, [bars.after_round])

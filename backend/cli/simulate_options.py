@@ -10,15 +10,16 @@ import click
 import platformdirs
 
 from backend.settings import describe_settings
-from mcal_engine.spec import CampaignSpec, preset_values
+from mcal_engine.spec import AUTO, CampaignSpec, preset_values
 
 ALIASES = {"price_per_label": "--price", "classifiers": "--classifier"}
+SETTINGS = [setting for setting in describe_settings() if setting.name in CampaignSpec.model_fields]
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """One option per setting of the engine; they arrive as text, or ``None`` where not given. Lists may be given piece by piece."""
-    for setting in reversed(describe_settings(CampaignSpec)):
+    for setting in reversed(SETTINGS):
         flags = ["--" + setting.name.replace("_", "-"), *([ALIASES[setting.name]] if setting.name in ALIASES else []), setting.name]
         default = "" if setting.default in {"required", "empty"} else f" [default: {setting.default}]"
         required = " [required, unless the preset has it]" if setting.default == "required" else ""
@@ -49,12 +50,15 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def make_spec(preset: str, n_items: int, given: dict[str, Any]) -> CampaignSpec:
-    """Settings of the preset with what was given on top."""
+def make_spec(preset: str, n_items: int, given: dict[str, Any], device: str) -> CampaignSpec:
+    """Settings of the preset with what was given on top; the default race is the one that a campaign would run."""
+    from mcal_engine.classifiers import race_of
+
     values = {
         name: ",".join(value) if isinstance(value, tuple) else value for name, value in given.items() if value is not None and value != ()
     }
-    return CampaignSpec.parse(preset_values(preset, n_items) | values)
+    spec = CampaignSpec.parse({"classifiers": AUTO} | preset_values(preset, n_items) | values)
+    return spec.model_copy(update={"classifiers": race_of(spec.classifiers, n_items, device)})
 
 
 def cache_folder(given: Path | None) -> Path:

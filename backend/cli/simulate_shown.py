@@ -75,6 +75,8 @@ def print_report(found: dict[str, Any], notes: Sequence[str]) -> None:
     table.add_row("by people", f"{found['human_items']:,} ({found['human_items'] / found['n_items']:.1%}): {by_people}")
     table.add_row("by the machine", f"{found['n_machine']:,} ({found['n_machine'] / found['n_items']:.1%})")
     table.add_row("total cost", f"{found['total_cost']:,.2f} {money}, of it {found['training_cost']:,.2f} for training")
+    if found["second_labels"]:
+        table.add_row("second labels", f"{found['second_labels']:,} paid; here two people always agree, since both are played by the data")
     if found["budget"] is not None:
         table.add_row("budget", f"{found['budget']:,.2f} {money}")
     table.add_row("people alone", f"{found['human_only_cost']:,.2f} {money}")

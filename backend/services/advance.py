@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from backend.label_studio.port import Project
-from backend.services import certify, facts, finalize, prepare, residual, rounds
+from backend.services import audit_steps, certify, facts, finalize, prepare, residual, rounds
 from backend.services.labour import record_price
 from backend.services.lease import Lease, hold
 from backend.services.names import learn_names
@@ -25,7 +25,7 @@ from mcal_engine.types import Certify, MachineLabel
 logger = logging.getLogger(__name__)
 
 FULL_CHECK_EVERY = timedelta(minutes=5)
-WAITING = (Phase.COLLECTING, Phase.CERTIFYING, Phase.AWAITING_APPROVAL, Phase.RESIDUAL)  # for people
+WAITING = (Phase.COLLECTING, Phase.CERTIFYING, Phase.AWAITING_APPROVAL, Phase.AUDITING, Phase.RESIDUAL)  # for people
 CONFLICTS = 5  # decisions in a row that others' events may overtake: an admin's settings, a pause
 
 
@@ -133,6 +133,11 @@ class _Loop:
                 finalize.write_machine_labels(self.services, state, self.lease.check)
                 finalize.commit_written(self.services, self.state()).store(self.services.store)
                 return True
+            case Phase.AUDITING:
+                return audit_steps.step(self.services, state, project, lambda: self._look_again(project), self.lease.check)
+            case Phase.TAKING_BACK:
+                audit_steps.take_back(self.services, state, project, lambda: self._look_again(project), self.lease.check)
+                return True
             case Phase.RESIDUAL if not state.residual:
                 state = self._reconcile(state, project, full=True)
                 if state.phase == Phase.RESIDUAL and not state.residual:
@@ -171,6 +176,9 @@ class _Loop:
         if due:
             self.services.memory.checked_at[self.campaign_id] = now
         return self.state() if changed else state
+
+    def _look_again(self, project: Project) -> State:
+        return self._reconcile(self.state(), project, full=True)
 
     def _prepare(self, state: State) -> bool:
         if prepare.fetch_images(self.services, state, self.lease.check):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from backend.services.classes import bounds
 from backend.services.report import Report
 from backend.services.state import State
+from mcal_engine import harvest
 from mcal_engine.certificate import THRESHOLDS
 from mcal_engine.types import Certify, HumanLabelAll, MachineLabel
+
+NAMED = 20  # classes that are told of one by one
 
 
 class Certificate(TypedDict):
@@ -20,12 +24,13 @@ class Certificate(TypedDict):
 
 def certificate(state: State, report: Report) -> Certificate:
     """The campaign's promise as it stands."""
-    decision = state.decision
+    decision = state.promise
     looks = report["looks"]
     if isinstance(decision, MachineLabel) and not decision.certified:
         return Certificate(status="estimated", headline="Estimated, not certified.", steps=[_estimate(report)])
     if isinstance(decision, MachineLabel):
-        return Certificate(status="certified", headline=_promise(state, report, decision), steps=_steps(state, report, decision))
+        steps = [*_steps(state, report, decision), *_contradicted(report)]
+        return Certificate(status="certified", headline=_promise(state, report, decision), steps=steps)
     if isinstance(decision, HumanLabelAll) and looks and looks[-1]["certified"] is False:
         return Certificate(status="refused", headline="No set of machine labels could be certified.", steps=[decision.verdict.sentence])
     if isinstance(decision, HumanLabelAll):
@@ -39,6 +44,12 @@ def certificate(state: State, report: Report) -> Certificate:
     return Certificate(status="none", headline="There is no certificate yet.", steps=["It comes when the search for training labels ends."])
 
 
+def _contradicted(report: Report) -> list[str]:
+    """An audit that refutes the promise is told beside it."""
+    broken = [row for row in report["audits"] if row["verdict"] == "broken"]
+    return [f"Audit {row['audit']} contradicts this: it found more wrong labels than ε allows. One of the two is wrong." for row in broken]
+
+
 def _promise(state: State, report: Report, decision: MachineLabel) -> str:
     if _inside(state):
         return (
@@ -46,9 +57,11 @@ def _promise(state: State, report: Report, decision: MachineLabel) -> str:
             "labels differ from what your people would have said."
         )
     bound = decision.error_upper_bound or 0.0
+    precision = state.settings.min_class_precision
+    each = "" if precision is None else f", and at least {precision:.4g} of the machine's labels for each class do not"
     return (
         f"With {report['confidence_level']:.0%} confidence, at most {bound:.2%} of all {report['n_items']:,} labels differ from what your "
-        "people would have said."
+        f"people would have said{each}."
     )
 
 
@@ -61,14 +74,23 @@ def _steps(state: State, report: Report, decision: MachineLabel) -> list[str]:
         f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of {outcome.n_pool:,} items were "
         "stored and hashed before the sample was drawn.",
         f"Of these, {len(outcome.ranks):,} were drawn at random and labelled by people who could not see the predictions. "
-        f"{int(evidence.get('errors_in_sample', 0)):,} predictions were wrong; items that nobody answered count as wrong.",
+        f"{int(evidence.get('errors_in_sample', 0)):,} predictions were wrong; items that nobody answered count as wrong"
+        f"{_first_counts(state)}.",
         *_rule(state, report, decision),
         f"So the machine labels the {decision.n_machine:,} surest items that are not in the sample. The chance that more than the allowed "
         f"number of them are wrong is at most {asked.level:.1%}.",
+        *_of_classes(state, decision, asked.level),
+        *_harvests(state, report, decision),
         "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
         f"It is relative to your own people's labels, over {'the machine labels' if _inside(state) else 'all items'}. "
-        "It says nothing about a single label or a single class.",
+        f"It says nothing about a single label{'' if decision.class_cuts else ' or a single class'}.",
     ]
+
+
+def _first_counts(state: State) -> str:
+    """A rule that was there before anybody answered: a second label cannot move the certificate."""
+    twice = any(queue.twice for queue in state.queues if queue.kind == "certificate")
+    return ", and where two people were asked the first label counts" if twice else ""
 
 
 def _inside(state: State) -> bool:
@@ -82,10 +104,46 @@ def _rule(state: State, report: Report, decision: MachineLabel) -> list[str]:
             f"The target of {report['target_error']:g} is for the machine's labels alone. An exact test was made at {THRESHOLDS} cuts that "
             "were fixed beforehand and share the level; the longest set of surest items that passes is taken."
         ]
+    shared = "" if harvest.first_of(state.history) is None else " by this harvest, as its part"
     return [
-        f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors among {report['n_items']:,} "
-        f"items. An exact rule says how many errors of the sample may stand above the cut for that: {int(evidence.get('tolerated', 0)):,}."
+        f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors{shared} among "
+        f"{report['n_items']:,} items. An exact rule says how many errors of the sample may stand above the cut for that: "
+        f"{int(evidence.get('tolerated', 0)):,}."
     ]
+
+
+def _of_classes(state: State, decision: MachineLabel, level: float) -> list[str]:
+    """The bound per class, and by name the classes that it takes labels from."""
+    if not decision.class_cuts:
+        return []
+    found = bounds(state)
+    changed = [row["sentence"] for row in found if row["status"] in ("cut", "people")]
+    return [
+        f"Half of that chance is for a second promise: of the machine's labels for each class at least "
+        f"{state.settings.min_class_precision:.4g} are right. The {sum(row['status'] != 'none' for row in found)} classes were tested, "
+        f"each at cuts fixed beforehand and all together at {level / 2:.1%}.",
+        *changed[:NAMED],
+        *([f"So it is with {len(changed) - NAMED:,} classes more; the table of classes has them all."] if len(changed) > NAMED else []),
+    ]
+
+
+def _harvests(state: State, report: Report, decision: MachineLabel) -> list[str]:
+    """One promise over both: the errors allowed and the doubt are shared, not used twice."""
+    first = harvest.first_of(state.history)
+    if first is None:
+        return []
+    doubt = sum(look["level"] for look in report["looks"])
+    if decision.look != first.look:
+        both = decision.error_upper_bound or 0.0
+        return [
+            f"It is the second of two harvests. The first, look {first.look}, gave the machine {first.n_machine:,} items, with at most "
+            f"{first.error_upper_bound or 0.0:.2%} of all labels wrong; with this one's they are {both:.2%} at most. The looks' chances of "
+            f"being wrong add up to {doubt:.1%}."
+        ]
+    if not decision.last:
+        kept = "Part of the errors that the target allows, and of the doubt, is kept for a second harvest"
+        return [f"{kept}: while people label the rest, the classifier learns from it, and a fresh blind sample is drawn from what is left."]
+    return ["A second harvest, for which part of the errors and of the doubt was kept, was not taken: people label the rest."]
 
 
 def _other_looks(state: State, decision: MachineLabel) -> list[str]:

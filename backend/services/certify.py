@@ -11,9 +11,10 @@ from backend.services.ports import Services
 from backend.services.state import State
 from backend.store import Frozen
 from mcal_engine import codec, engine
+from mcal_engine.class_certificate import cuts_planned
 from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
-from mcal_engine.types import Acquire, MachineLabel
+from mcal_engine.types import Acquire, Certify, MachineLabel
 
 
 def frozen_order(services: Services, state: State, look: int) -> list[Frozen]:
@@ -39,12 +40,15 @@ def sample(state: State) -> dict[int, int | None]:
 def commit_outcome(services: Services, state: State) -> Commit:
     """The transaction that decides the certificate: what V said, the decision, and what follows from it."""
     rows, answered = frozen_order(services, state, state.look), sample(state)
+    asked = state.decision
+    assert isinstance(asked, Certify)  # this is what the stage says
     seen = outcome(
         state.look,
         np.array([row.task_id for row in rows], dtype=np.int64),
         np.array([row.choice for row in rows], dtype=np.int64),
         answered,
         state.n_labels_paid,
+        cuts=cuts_planned(state.settings, asked, state.observations[-1].n_items, len(rows)),
     )
     decision = engine.decide(state.settings, [*state.history, seen], stop_requested=state.stop_requested_by is not None)
     commit = Commit(state)
@@ -56,9 +60,9 @@ def commit_outcome(services: Services, state: State) -> Commit:
         choices=[rows[rank].choice for rank in seen.ranks.tolist()],
     )
     commit.decision(decision, "outcome")
-    if isinstance(decision, MachineLabel):
+    if isinstance(decision, MachineLabel) and decision.look not in state.written_looks:
         chosen = rows if decision.look == state.look else frozen_order(services, state, decision.look)
-        planned = planned_labels(state, chosen, decision.n_ranked, decision.look)
+        planned = planned_labels(state, chosen, decision, decision.look)
         commit.write_back(final_model_version(state.campaign_id, decision.look), decision.look, planned)
     elif isinstance(decision, Acquire):
         commit.open(draws.nothing_asked(state))

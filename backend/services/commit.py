@@ -23,6 +23,7 @@ class Commit:
     assignments: list[Assignment] = field(default_factory=list)
     frozen: tuple[int, Sequence[Frozen]] | None = None
     machine_labels: list[MachineLabel] = field(default_factory=list)
+    reopens: bool = False
 
     def event(self, kind: str, **payload: Any) -> None:
         self.events.append(NewEvent(kind, payload))
@@ -62,4 +63,5 @@ class Commit:
             assignments=self.assignments,
             frozen=self.frozen,
             machine_labels=self.machine_labels,
+            reopens=self.reopens,
         )

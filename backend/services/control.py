@@ -13,6 +13,7 @@ from backend.services.state import Phase, State, derive
 from backend.store import Conflict, NewEvent, Store
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
+from mcal_engine.spec import AUTO
 
 ATTEMPTS = 5  # at appending, while the worker appends too
 FIXED = ("seed", "label_control")  # every draw and every class rests on them
@@ -63,7 +64,7 @@ def approve(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
             store.append(campaign_id, [NewEvent("write_back_approved", {"by": by})], expected_seq=state.last_seq)
         except Conflict:
             continue
-        return f"campaign {campaign_id}: {len(state.machine_labels):,} machine labels are written now"
+        return f"campaign {campaign_id}: {len(state.planned):,} machine labels are written now"
     raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
 
 
@@ -95,8 +96,9 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
 
 
 def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
-    for name in after.classifiers:
-        classifiers.parse(name)
+    classifiers.check_race(after.classifiers)
+    if AUTO in after.classifiers and state.created is not None:
+        raise InvalidValue(f"classifiers must be named once a campaign has begun; known: {', '.join(classifiers.names())}")
     fixed = [name for name in changed if name in FIXED]
     if fixed and state.created is not None:
         raise InvalidValue(f"{fixed[0]} cannot change once a campaign has begun: its draws and classes rest on it")
@@ -112,7 +114,7 @@ def _notes(state: State, after: CampaignSettings, changed: list[str]) -> list[st
             f"the certificate sample was drawn for the settings before: it is judged with target_error {state.settings.target_error:g}, "
             f"since another value would be another look at the same sample; {', '.join(late)} would count for a new one"
         )
-    if late and state.stage in (Phase.AWAITING_APPROVAL, Phase.WRITING_BACK, Phase.RESIDUAL):
+    if late and state.stage in (Phase.AWAITING_APPROVAL, Phase.WRITING_BACK, Phase.AUDITING, Phase.TAKING_BACK, Phase.RESIDUAL):
         notes.append(f"the decision has been made: {', '.join(late)} changes nothing in this campaign any more")
     return notes
 

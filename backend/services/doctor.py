@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import shutil
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -78,8 +78,13 @@ class Patient:
     max_image_bytes: int
 
 
-def examine(patient: Patient, project_ids: Sequence[int], label_control_name: str | None = None) -> Iterator[Finding]:
-    """Look at the machine, then at Label Studio, then at each project; findings come as they are made."""
+def examine(
+    patient: Patient, project_ids: Sequence[int], label_control_name: str | None = None, *, asks_two: Collection[int] = ()
+) -> Iterator[Finding]:
+    """Look at the machine, then at Label Studio, then at each project; findings come as they are made.
+
+    ``asks_two``: projects whose campaign asks two people about some items (``overlap_share``).
+    """
     yield from _machine(patient)
     if patient.label_studio is None or patient.inspection is None:
         yield Finding("settings", "fail", patient.settings_error, "Set it in the environment or in .env, then run mcal doctor again.")
@@ -93,6 +98,9 @@ def examine(patient: Patient, project_ids: Sequence[int], label_control_name: st
     for project_id in project_ids:
         for finding in _project(patient, patient.label_studio, patient.inspection, user, project_id, label_control_name):
             yield Finding(f"project {project_id}: {finding.name}", finding.status, finding.detail, finding.fix)
+        if project_id in asks_two:
+            found = _people(patient.label_studio, user)
+            yield Finding(f"project {project_id}: {found.name}", found.status, found.detail, found.fix)
 
 
 def _machine(patient: Patient) -> Iterator[Finding]:
@@ -205,6 +213,19 @@ def _rights(label_studio: LabelStudioPort, project: Project) -> Iterator[Finding
         yield Finding("rights", "fail", str(error), "Give the backend's user the right to change the project.")
     else:
         yield Finding("rights", "ok", "may change the project")
+
+
+def _people(label_studio: LabelStudioPort, user: User) -> Finding:
+    """Second labels need a second person."""
+    try:
+        n = sum(each.id != user.id for each in label_studio.users())
+    except LabelStudioError as error:
+        return Finding("second labels", "warn", f"the people cannot be counted: {error}", "See that at least two of them label.")
+    if n >= 2:
+        return Finding("second labels", "ok", f"{n} people besides {user.email}; overlap_share needs two who label")
+    detail = f"overlap_share asks two people about some items, and besides {user.email} there {'is one' if n else 'is nobody'}"
+    fix = "Invite one more, or set overlap_share to 0. The campaign goes on either way: it does not wait for what nobody can give."
+    return Finding("second labels", "warn", detail, fix)
 
 
 def _by_hand(inspection: Inspection, user: User, project_id: int) -> Finding:

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from backend.services.audits import Audit
 from backend.services.queues import BLIND, Queue, QueueKind
 from backend.services.state import State
 from backend.store import Assignment, Item
-from mcal_engine.round import Ranking, draw_random
+from mcal_engine.round import Ranking, draw_random, draw_twice
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, IntArray
 
@@ -44,6 +45,7 @@ def start_queue(state: State, decision: Acquire) -> tuple[Queue, list[Assignment
         n_asked=len(order),
         sentinel=choose_sentinel(state, {*order, *in_test}),
         scores=(None,) * len(order),
+        twice=_twice(state, [task for task in order if task in in_test]),
     )
     return queue, as_test(test.tolist(), 0)
 
@@ -88,6 +90,7 @@ def train_queue(
         test_ids=tuple(ranking.test_ids.tolist()),
         test_scores=tuple(score if math.isfinite(score) else None for score in ranking.test_scores.tolist()),
         suggestions=_suggested(state, batch, predicted or {}),
+        twice=_twice(state, late),
     )
 
 
@@ -105,9 +108,18 @@ def nothing_asked(state: State) -> Queue:
 def random_queue(state: State, n: int, round: int, note: str) -> Queue:
     """A random batch that no decision of the engine asked for, with the reason beside it."""
     drawn = draw_random(state.settings, "train", len(state.queues), ids_of(state.pool), min(n, len(state.pool)))
-    ids = (*waiting_test(state), *drawn.tolist())
+    late = waiting_test(state)
+    ids = (*late, *drawn.tolist())
     return Queue(
-        "train", round, model_version(state, "train"), ids, len(ids), next_sentinel(state, ids), scores=(None,) * len(ids), note=note
+        "train",
+        round,
+        model_version(state, "train"),
+        ids,
+        len(ids),
+        next_sentinel(state, ids),
+        scores=(None,) * len(ids),
+        twice=_twice(state, late),
+        note=note,
     )
 
 
@@ -122,6 +134,7 @@ def certificate_queue(state: State, look: int, round: int, n: int, pool: IntArra
         len(drawn),
         next_sentinel(state, drawn),
         scores=(None,) * len(drawn),
+        twice=_twice(state, drawn),
     )
     return queue, [Assignment(task, "certificate", round, rank) for rank, task in enumerate(drawn)]
 
@@ -140,6 +153,13 @@ def residual_queue(state: State, predicted: Mapping[int, int]) -> Queue:
         len(rest),
         suggestions=_suggested(state, rest, predicted),
     )
+
+
+def audit_queue(state: State, audit: Audit) -> Queue:
+    """An audit's sample, in the draw's own random order. Nobody works ahead of it."""
+    ids = audit.ids
+    version, scores = model_version(state, "audit"), (None,) * len(ids)
+    return Queue("audit", len(state.observations), version, ids, len(ids), next_sentinel(state, ids), scores=scores)
 
 
 def _suggested(state: State, ids: Sequence[int], predicted: Mapping[int, int]) -> dict[int, int]:
@@ -186,12 +206,18 @@ def choose_sentinel(state: State, busy: Collection[int]) -> int | None:
 def spare_sentinels(state: State, busy: Collection[int]) -> Iterator[int]:
     """Tasks that could be locked for the service user to keep people from being served random ones; the highest id first."""
     taken = {*busy, *state.roles}
-    return (item.task_id for item in reversed(state.live) if item.task_id not in taken and can_be_sentinel(state, item.task_id))
+    return (task for task in sorted(state.items, reverse=True) if task not in taken and can_be_sentinel(state, task))
 
 
 def can_be_sentinel(state: State, task: int) -> bool:
     item = state.items.get(task)
     return item is not None and not item.deleted and item.label is None and not item.skipped and item.machine_annotation_id is None
+
+
+def _twice(state: State, blind: Sequence[int]) -> tuple[int, ...]:
+    """Which of the test or certificate items that a new queue asks for go to two people."""
+    drawn: list[int] = draw_twice(state.settings, len(state.queues), np.array(blind, dtype=np.int64)).tolist()
+    return tuple(sorted(drawn))
 
 
 def _mixed(spec: CampaignSpec, round: int, ids: Sequence[int]) -> list[int]:

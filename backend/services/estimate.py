@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TypedDict
 
 from backend.campaign_settings import CampaignSettings
-from mcal_engine import certificate, engine
+from mcal_engine import certificate, engine, harvest
+from mcal_engine.round import n_twice
 
 
 class Estimate(TypedDict):
-    """Counts are items, money is in the campaign's currency.
+    """Counts are items, money is in the campaign's currency. ``n_second``: items of T that two people label.
 
     ``smallest_certificate`` is the smallest sample V that can certify anything: it must come back without an error. How large V will be
     is decided by money at the end. ``None``: even the whole pool would be too small, or the guarantee needs no sample.
@@ -20,6 +21,7 @@ class Estimate(TypedDict):
     human_only_cost: float
     n_test: int
     n_train: int
+    n_second: int
     first_cost: float
     allowed_errors: int
     smallest_certificate: int | None
@@ -38,17 +40,19 @@ def estimate(settings: CampaignSettings, n_items: int, n_classes: int) -> Estima
     pool = max(n_items - first.n_test - first.n_train, 0)
     smallest = None
     if settings.guarantee == "certified" and pool:
-        level = certificate.level_of_look(settings.confidence_level, 1, settings.max_looks)
-        smallest = certificate.sample_size(0, n_pool=pool, allowed=allowed, level=level)
+        level, errors = harvest.level(settings, ()), harvest.allowed(settings, n_items, ())
+        smallest = certificate.sample_size(0, n_pool=pool, allowed=errors, level=level)
         if settings.certificate_size is not None and smallest is not None:
             smallest = max(smallest, min(settings.certificate_size, pool))
+    n_second = n_twice(settings, first.n_test)
     return Estimate(
         n_items=n_items,
         n_classes=n_classes,
         human_only_cost=settings.price_per_label * n_items,
         n_test=first.n_test,
         n_train=first.n_train,
-        first_cost=settings.price_per_label * (first.n_test + first.n_train),
+        n_second=n_second,
+        first_cost=settings.price_per_label * (first.n_test + first.n_train + n_second),
         allowed_errors=allowed,
         smallest_certificate=smallest,
         currency=settings.currency,

@@ -6,15 +6,22 @@ from typing import Any, TypedDict
 
 from backend.store import Event
 from mcal_engine import codec
-from mcal_engine.types import Acquire, HumanLabelAll
+from mcal_engine.types import Acquire, HumanLabelAll, MachineLabel, StopReason
 
 LONG = 12  # elements from which on a list is counted
-QUEUES = {"start": "first queue", "train": "training batch", "certificate": "blind certificate sample", "residual": "rest"}
+QUEUES = {
+    "start": "first queue",
+    "train": "training batch",
+    "certificate": "blind certificate sample",
+    "residual": "rest",
+    "audit": "blind audit",
+}
 NOTICES = {
     "ready": "queue ready",
     "low": "queue nearly empty",
     "empty": "queue empty",
     "due": "decision due",
+    "audit": "audit decided",
     "aside": "items set aside",
 }  # by the key's first part
 
@@ -56,7 +63,8 @@ def sentence(event: Event) -> str:
             return "Certificate sample read" + (f"; {missing:,} items without a label count as errors" if missing else "")
         case "queue_opened":
             asked = f": {_items(payload['n_asked'])} asked for" if payload["n_asked"] else ""
-            return f"Queue opened, {QUEUES[payload['queue']]}{asked}"
+            twice = f", {len(payload['twice']):,} of them of two people" if payload.get("twice") else ""
+            return f"Queue opened, {QUEUES[payload['queue']]}{asked}{twice}"
         case "queue_closed":
             return f"Queue closed: {payload['reason']}"
         case "published":
@@ -71,6 +79,23 @@ def sentence(event: Event) -> str:
             return f"Names read from Label Studio: {payload['title']}"
         case "write_back_done":
             return f"{payload['n_written']:,} machine labels written, {_items(payload['n_left_to_people'])} left to people"
+        case "audit_requested":
+            return f"Audit {payload['audit']} of {_items(payload['size'])} requested (by {payload['by']})"
+        case "audit_opened":
+            drawn = f"{len(payload['ids']):,} of {payload['n_written']:,} machine labels drawn"
+            return f"Audit {payload['audit']}: {drawn}, SHA-256 {payload['digest'][:12]}…"
+        case "audit_decided":
+            result = payload["result"]
+            most = f"at most {result['max_errors']:,} were wrong"
+            return f"Audit {payload['audit']} read: {_items(result['errors'])} of {len(payload['labels']):,} count as wrong, {most}"
+        case "audit_cancel_requested":
+            return f"Audit {payload['audit']} called off (by {payload['by']})"
+        case "audit_cancelled":
+            return f"Audit {payload['audit']} ended: {payload['reason']}; {payload['n_restored']:,} machine labels written again"
+        case "take_back_started":
+            return f"Audit {payload['audit']}: taking back the {payload['n']:,} least sure machine labels (by {payload['by']})"
+        case "take_back_done":
+            return f"Audit {payload['audit']}: {payload['n_removed']:,} machine labels taken back, {payload['n_kept']:,} kept"
         case "paused":
             return f"Paused (by {payload.get('by', 'the admin')})"
         case "resumed":
@@ -103,6 +128,8 @@ def decision_title(encoded: dict[str, Any]) -> str:
         return "people label everything that is left"
     if hasattr(row, "n_certificate"):
         return f"draw a blind certificate sample of {_items(row.n_certificate)}"
+    if isinstance(row, MachineLabel) and row.verdict.reason not in (StopReason.CERTIFIED, StopReason.ESTIMATED):
+        return "no second harvest: people label the rest"
     return f"the machine labels {_items(getattr(row, 'n_machine', 0))}"
 
 

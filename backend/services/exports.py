@@ -24,9 +24,11 @@ def items_csv(state: State) -> Iterator[str]:
     writer.writerow(COLUMNS)
     for place, item in enumerate(state.live, 1):
         written = machine.get(item.task_id)
-        role = state.roles.get(item.task_id, "")
+        role = state.roles.get(item.task_id, "audit" if item.task_id in state.audited else "")
         if item.label is not None:
+            again = state.second_labels.get(item.task_id)
             note = "labelled before the campaign" if item.preexisting else ""
+            note = note if again is None else f"a second person, {again.annotator}, said {choices[again.choice]}"
             row = [item.task_id, item.image, choices[item.label], "human", item.annotator, "", "", role, note]
         elif written is not None:
             row = [item.task_id, item.image, choices[written.choice], "machine", "", f"{written.surety:.6g}", promise, role, ""]
@@ -40,7 +42,7 @@ def items_csv(state: State) -> Iterator[str]:
 
 def certificate_text(state: State) -> str:
     """What stands behind a machine label, in one cell."""
-    decision = state.decision
+    decision = state.promise
     if not isinstance(decision, MachineLabel):
         return ""
     if decision.certified and decision.error_upper_bound is not None:

@@ -9,6 +9,7 @@ from backend.services.state import State
 from backend.store import Frozen, MachineLabel
 from mcal_engine.round import freeze
 from mcal_engine.types import FloatArray, IntArray
+from mcal_engine.types import MachineLabel as Decided
 
 
 def frozen_rows(pool_ids: IntArray, logits: FloatArray, kind: str) -> list[Frozen]:
@@ -28,10 +29,12 @@ def digest(rows: Sequence[Frozen]) -> str:
     return made.hexdigest()
 
 
-def planned_labels(state: State, rows: Sequence[Frozen], n_ranked: int, look: int) -> list[MachineLabel]:
-    """S*: the ``n_ranked`` surest without V and without what people have touched meanwhile. Leaving items out only lowers the error."""
+def planned_labels(state: State, rows: Sequence[Frozen], decision: Decided, look: int) -> list[MachineLabel]:
+    """S*: what was decided, without V and without what people have touched meanwhile: that is right now, whatever the machine said."""
     planned = []
-    for row in rows[:n_ranked]:
+    for row in rows[: decision.n_ranked]:
+        if decision.class_cuts and row.rank >= decision.class_cuts[row.choice]:
+            continue
         item = state.items.get(row.task_id)
         untouched = item is not None and not item.deleted and item.label is None and not item.skipped and item.unreadable is None
         if untouched and row.task_id not in state.roles:

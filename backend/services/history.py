@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
+from backend.services.audits import Audits
 from backend.services.queues import Queue
 from backend.store import Event
 from mcal_engine import codec
+from mcal_engine.round import Skim
 from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, MachineLabel, Row
 
 # May change while V is being labelled.
@@ -71,14 +76,20 @@ class Log:
         self.sentinel: Sentinel | None = None
         self.approved_by: str | None = None
         self.written_back = False
+        self.written_looks: set[int] = set()  # whose machine labels are in Label Studio
+        self.cuts: list[Skim] = []  # the machine sets that a harvest has taken out of the pool since, as skims
         self.devices: dict[str, str] = {}  # by classifier: what the last round was trained on
         self.title = ""
         self.names: dict[int, str] = {}  # of annotators, by id
+        self.audits = Audits()
+        self.last_task: int | None = None  # of a finished campaign that was taken up again: later ones are none of its
+        self.reopened = False  # after its end, and what the project was like before is not noted yet
         self.ending: str | None = None  # the event that ended the campaign
         self.report: dict[str, Any] | None = None
 
     def read(self, event: Event) -> None:
         payload = event.payload
+        self.audits.read(event)
         match event.kind:
             case "requested" | "settings":
                 self.settings = parse_campaign_settings(payload["settings"], defaults={})
@@ -110,7 +121,13 @@ class Log:
             case "write_back_approved":
                 self.approved_by = payload["by"]
             case "write_back_done":
-                self.written_back = True
+                self._written(payload)
+            case "audit_requested" | "take_back_started":
+                self.reopened = self.reopened or self.ending == "finished"
+                self.last_task = payload["last_task"]
+                self.ending = self.report = None
+            case "audit_opened" | "audit_cancelled" | "take_back_done":
+                self._note(payload.get("project_before"))
             case "stop_requested":
                 self.stop_requested_by = payload["by"]
             case "paused":
@@ -132,21 +149,41 @@ class Log:
             return self.settings
         return drawn_for.model_copy(update={name: getattr(self.settings, name) for name in OPERATIONAL})
 
+    def _note(self, project_before: dict[str, Any] | None) -> None:
+        """What the project was like when a finished campaign was taken up again: that is what it gets back at the end."""
+        if project_before is not None and self.created is not None:
+            self.created = replace(self.created, project_before=dict(project_before))
+            self.reopened = False
+
     def _decided(self, row: Row) -> None:
         if not isinstance(row, Acquire | Certify | MachineLabel | HumanLabelAll):
             return
         self.history.append(row)
         self.decision = row
         self.approved_by = None
+        self.written_back = isinstance(row, MachineLabel) and row.look in self.written_looks
         if isinstance(row, Certify):
             self.certificate_settings = self.settings
         elif isinstance(row, Acquire):
             self.certificate_settings = None
 
+    def _written(self, payload: dict[str, Any]) -> None:
+        self.written_back = True
+        if isinstance(self.decision, MachineLabel):
+            self.written_looks.add(self.decision.look)
+        if payload.get("cut"):
+            self.cuts.append(_cut(payload["cut"]))
+
     def _close(self, payload: dict[str, Any]) -> None:
         for place, queue in enumerate(self.queues):
             if queue.model_version == payload["model_version"]:
                 self.queues[place] = replace(queue, closed=True, n_taken=payload.get("n_taken"))
+
+
+def _cut(payload: dict[str, Any]) -> Skim:
+    scores = [-math.inf if score is None else score for score in payload["test_scores"]]
+    ids = np.array(payload["ids"], dtype=np.int64)
+    return Skim(ids, np.array(payload["scores"]), len(ids), np.array(payload["test_ids"], dtype=np.int64), np.array(scores))
 
 
 def _created(payload: dict[str, Any]) -> Created:

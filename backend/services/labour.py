@@ -25,7 +25,7 @@ CAP = 5.0  # medians of its kind that one lead time may count for
 ENOUGH = 30  # lead times from which on they are believed more than the price that was set
 MOVED = 0.03  # relative change of the measured price from which on it is recorded: below, it would only make forecasts restless
 Kind = Literal[QueueKind, "other"]
-KINDS: tuple[Kind, ...] = ("start", "train", "certificate", "residual", "other")
+KINDS: tuple[Kind, ...] = ("start", "train", "certificate", "residual", "audit", "other")
 
 
 class LeadTimes(TypedDict):
@@ -150,7 +150,7 @@ def _groups(state: State) -> list[_Group]:
     asked = _asked(state)
     seconds: dict[tuple[Kind, bool], list[float]] = defaultdict(list)
     kept: dict[tuple[Kind, bool], list[bool]] = defaultdict(list)
-    for item in state.items.values():
+    for item in state.own.values():
         if item.label is None or item.preexisting or item.lead_time is None or not 0 < item.lead_time < math.inf:
             continue
         kind, shown = asked.get(item.task_id, ("other", None))

@@ -32,7 +32,8 @@ def title_of(store: Store, campaign_id: int) -> str:
 
 
 def _new_people(services: Services, state: State) -> dict[int, str]:
-    strangers = {item.annotator for item in state.items.values() if item.annotator is not None} - set(state.names)
+    labelled = {item.annotator for item in state.items.values() if item.annotator is not None}
+    strangers = (labelled | {row.annotator for row in state.repeats}) - set(state.names)
     last, now = services.memory.named_at.get(state.campaign_id), services.now()
     if not strangers or (last is not None and now - last < ASK_AGAIN and strangers <= services.memory.nameless):
         return {}

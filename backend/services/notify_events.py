@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backend.campaign_settings import NoticeKind
+from backend.services.audit_words import sentences
 from backend.services.event_log import QUEUES, decision_title
 from backend.services.state import Phase, State
 from backend.services.status import sentence
@@ -42,15 +43,25 @@ def notices(state: State) -> list[Notice]:
 
 
 def _all(state: State) -> Iterator[Notice]:
-    if state.phase == Phase.FINISHED:
-        yield Notice("finished", "finished", _said(sentence(state)), "success")
+    if state.ended and state.phase != Phase.FINISHED:
         return
-    if state.ended:
+    yield from _audits(state)
+    if state.phase == Phase.FINISHED:
+        # Each audit and what followed ends with a finish of its own.
+        again = f"/{len(state.audits)}" + ("/cut" if state.audits[-1].take_back else "") if state.audits else ""
+        yield Notice(f"finished{again}", "finished", _said(sentence(state)), "success")
         return
     if state.decision is not None:
         yield _decided(state, state.decision)
     yield from _queue(state)
     yield from _needs_a_person(state)
+
+
+def _audits(state: State) -> Iterator[Notice]:
+    for audit in state.audits[-1:]:
+        if audit.result is not None:
+            weight: Literal["success", "warning"] = "success" if audit.result["verdict"] == "holds" else "warning"
+            yield Notice(f"audit/{audit.number}", "decision", " ".join(sentences(state, audit)), weight)
 
 
 def _decided(state: State, decision: Decision) -> Notice:
@@ -73,13 +84,17 @@ def _queue(state: State) -> Iterator[Notice]:
     if not seen.asked:
         return
     if seen.missing:
-        yield Notice(f"ready/{queue.model_version}", "queue_ready", f"The queue is ready, {name}: {seen.asked:,} labels are needed.")
+        needed = f"{seen.asked + seen.twice:,} labels are needed."
+        yield Notice(f"ready/{queue.model_version}", "queue_ready", f"The queue is ready, {name}: {needed}")
         if seen.asked >= SMALL_QUEUE and len(seen.missing) <= NEARLY_EMPTY * seen.asked:
             left = f"The queue is nearly empty, {name}: {len(seen.missing):,} of {seen.asked:,} are left."
             yield Notice(f"low/{queue.model_version}", "queue_empty", left)
         return
+    if state.stage in (Phase.COLLECTING, Phase.CERTIFYING):
+        return  # second labels are being given
     yield Notice(f"empty/{queue.model_version}", "queue_empty", f"The queue is empty, {name}: all {seen.asked:,} are answered.")
-    next_step = "the certificate sample is read" if queue.kind == "certificate" else "the machine trains, then decides what comes next"
+    steps = {"certificate": "the certificate sample is read", "audit": "the audit is read"}
+    next_step = steps.get(queue.kind, "the machine trains, then decides what comes next")
     yield Notice(f"due/{queue.model_version}", "decision", f"A decision is due: {next_step}.")
 
 
@@ -88,7 +103,7 @@ def _needs_a_person(state: State) -> Iterator[Notice]:
         yield Notice(
             f"approval/{state.look}",
             "attention",
-            f"Your yes is awaited: {len(state.machine_labels):,} machine labels are ready.",
+            f"Your yes is awaited: {len(state.planned):,} machine labels are ready.",
             "warning",
         )
     if state.halt is not None:

@@ -48,11 +48,10 @@ def request_campaign(services: Services, project_id: int, settings: CampaignSett
 
 def check(services: Services, project_id: int, settings: CampaignSettings) -> tuple[Project, LabelControl, User]:
     """What can be said without reading the tasks. Raises :class:`Unfit`."""
-    for name in settings.classifiers:
-        try:
-            classifiers.parse(name)
-        except InvalidValue as error:
-            raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names())}.") from None
+    try:
+        classifiers.check_race(settings.classifiers)
+    except InvalidValue as error:
+        raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names())}.") from None
     project = services.label_studio.project(project_id)
     if project.maximum_annotations != 1:
         trouble = too_many_annotators(project)
@@ -134,8 +133,9 @@ def _check_items(live: list[Item]) -> None:
 def _created(
     services: Services, project: Project, control: LabelControl, user: User, settings: CampaignSettings, live: list[Item]
 ) -> dict[str, Any]:
+    race = classifiers.race_of(settings.classifiers, len(live), services.device)  # recorded, so that a replay runs the same one
     return {
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_copy(update={"classifiers": race}).model_dump(mode="json"),
         "title": project.title,
         "control": {**asdict(control), "choices": list(control.choices)},
         "config_fingerprint": config_fingerprint(control),

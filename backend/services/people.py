@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from backend.services.labour import Labour
 from backend.services.state import State
-from backend.store import Item
+from backend.store import Duplicate, Item
 from mcal_engine.types import Acquire, Certify, MachineLabel
 
 RECENT = 200  # labels that the present pace is read from
@@ -24,12 +24,14 @@ FEWEST = 5  # labels that tell a pace
 class Annotator(TypedDict):
     """One person's part: ``today`` counts the labels of the last 24 h, ``labels_per_hour`` is the pace while at work, over the last labels.
 
+    ``labels`` are those that count, ``second_labels`` those that were asked for to be compared with somebody else's; both are work.
     ``name`` is "" where Label Studio does not tell it. Lead times are Label Studio's, in seconds.
     """
 
     annotator: int
     name: str
     labels: int
+    second_labels: int
     today: int
     labels_per_hour: float | None
     median_lead_time: float | None
@@ -61,29 +63,35 @@ def annotators(state: State) -> list[Annotator]:
     for item in _labelled(state):
         if item.annotator is not None:
             by_person[item.annotator].append(item)
+    second: dict[int, list[Duplicate]] = defaultdict(list)
+    for row in state.second_labels.values():
+        second[row.annotator].append(row)
     rows = []
-    for person, items in by_person.items():
+    for person in {**by_person, **second}:
+        items = by_person[person]
         lead_times = [item.lead_time for item in items if item.lead_time is not None]
-        times = _times(items)
+        times = _times(items, second[person])
         rows.append(
             Annotator(
                 annotator=person,
                 name=state.names.get(person, ""),
                 labels=len(items),
+                second_labels=len(second[person]),
                 today=len(_today(times, state.at)),
                 labels_per_hour=labels_per_hour(times),
                 median_lead_time=median(lead_times) if lead_times else None,
                 last_label_at=times[-1].isoformat() if times else None,
             )
         )
-    return sorted(rows, key=lambda row: (-row["labels"], row["annotator"]))
+    return sorted(rows, key=lambda row: (-row["labels"] - row["second_labels"], row["annotator"]))
 
 
 def pace(state: State, work: Labour) -> Pace:
     """How long people need for what the forecast leaves to them; ``work`` is what a label takes."""
     left = labels_left(state)
-    items = list(_labelled(state))
-    times = _times(items)
+    given = [(item.annotator, item.labelled_at) for item in _labelled(state)]
+    given += [(row.annotator, row.created_at) for row in state.second_labels.values()]
+    times = sorted(when for _, when in given if when is not None)
     rate = labels_per_hour(times)
     today = _today(times, state.at)
     seconds = work["seconds_per_label"]
@@ -92,7 +100,7 @@ def pace(state: State, work: Labour) -> Pace:
         n_left=left,
         hours_left=None if rate is None else left / rate,
         work_hours_left=None if seconds is None else left * seconds / 3600,
-        people_today=len({item.annotator for item in items if item.labelled_at is not None and item.labelled_at > state.at - DAY}),
+        people_today=len({person for person, when in given if when is not None and when > state.at - DAY}),
         labels_today=len(today),
         finish_at=_finish(state, left, times, len(today)),
     )
@@ -123,11 +131,15 @@ def labels_per_hour(times: Sequence[datetime]) -> float | None:
 
 
 def labels_left(state: State) -> int:
-    """Labels that people still have to give until the end, with what the forecast gives to the machine taken off."""
+    """Labels that people still have to give until the end, second ones included; what the forecast gives to the machine is taken off."""
     if state.ended:
         return 0
     left = len(state.unlabelled)
+    if state.progress is not None:
+        left += state.progress.twice - state.progress.second
     decision = state.decision
+    if isinstance(decision, Acquire) and decision.plan is not None:
+        left += round(state.settings.overlap_share * decision.plan.n_certificate)
     if isinstance(decision, Acquire | Certify) and decision.plan is not None:
         left -= decision.plan.n_machine
     elif isinstance(decision, MachineLabel):
@@ -135,8 +147,8 @@ def labels_left(state: State) -> int:
     return max(left, 0)
 
 
-def _times(items: Iterable[Item]) -> list[datetime]:
-    return sorted(item.labelled_at for item in items if item.labelled_at is not None)
+def _times(items: Iterable[Item], second: Iterable[Duplicate]) -> list[datetime]:
+    return sorted([*(item.labelled_at for item in items if item.labelled_at is not None), *(row.created_at for row in second)])
 
 
 def _today(times: Sequence[datetime], now: datetime) -> Sequence[datetime]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from backend.label_studio.port import LabelStudioPort
 from backend.services.webhook import Webhook
 from backend.store import Store
-from mcal_engine.acquisition import Features
+from mcal_engine.acquisition import Distances, Features, by_numpy
 from mcal_engine.types import FloatArray
 
 if TYPE_CHECKING:
@@ -100,6 +100,8 @@ class Services:
     Attributes:
         seen: is shown each state on the way; it never waits and never raises.
         webhook: registered for each new campaign; ``None``: only what Label Studio registers by itself, or the timer.
+        distances: how acquisitions that need features measure them.
+        device: where trainings run, as ``MCAL_DEVICE`` names it; the default race depends on it.
     """
 
     store: Store
@@ -112,3 +114,5 @@ class Services:
     memory: Memory = field(default_factory=Memory)
     seen: Callable[[State], None] = _nobody
     webhook: Webhook | None = None
+    distances: Distances = by_numpy
+    device: str = "auto"

@@ -44,6 +44,9 @@ def guard(services: Services, state: State, project: Project) -> None:
 
 
 def _publish(services: Services, state: State, queue: Queue) -> bool:
+    second = [task for task in queue.twice if task not in state.second_labels]
+    if second:  # before anybody is served: a task that one person has labelled would be closed
+        services.label_studio.set_overlap(state.project_id, second, 2)
     preferred = [task for task in (state.sentinel_id, queue.sentinel) if task is not None]
     busy = set(queue.ids)
     first = [task for task in dict.fromkeys(preferred) if task not in busy and can_be_sentinel(state, task)]
@@ -60,6 +63,7 @@ def _publish(services: Services, state: State, queue: Queue) -> bool:
     )
     if locked is not None and state.sentinel is not None and locked.task_id == state.sentinel.task_id:
         locked = state.sentinel  # locking again does not renew a lock: its age stays
+    close_second(services, state, queue)
     logger.info("campaign %d: queue %s with %d tasks is served", state.campaign_id, queue.model_version, len(queue.ids))
     services.memory.guarded_at[state.campaign_id] = now
     return _record(services, state, queue, locked)
@@ -88,6 +92,7 @@ def _guard(services: Services, state: State, queue: Queue) -> bool:
 def _serve_rest(services: Services, state: State, queue: Queue) -> bool:
     if state.published == queue.model_version:
         return False  # once: from here on the project's settings are its admin's again
+    close_second(services, state, queue)  # what still waits for a second label would be served with the rest
     label_queue.serve_rest(
         services.label_studio,
         state.project_id,
@@ -98,6 +103,20 @@ def _serve_rest(services: Services, state: State, queue: Queue) -> bool:
     )
     logger.info("campaign %d: people are served the rest", state.campaign_id)
     return _record(services, state, queue, None)
+
+
+def close_second(services: Services, state: State, following: Queue | None = None) -> None:
+    """Ask nobody for second labels any more but for those of ``following``: each task is done with the labels it has. Safe to repeat."""
+    versions = [queue.model_version for queue in state.queues]
+    served = versions.index(state.published) if state.published in versions else 0  # what came before it is closed
+    tasks = [
+        task
+        for queue in state.queues[served:]
+        if following is None or queue.model_version != following.model_version
+        for task in queue.twice
+    ]
+    if tasks:
+        services.label_studio.set_overlap(state.project_id, tasks, 1)
 
 
 def _is_served(project: Project, queue: Queue) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from backend.settings import CampaignSettings
-from backend.store import Item, Role
+from backend.store import Duplicate, Item, Role
 from mcal_engine.round import Skim
 
-QueueKind = Literal["start", "train", "certificate", "residual"]
+QueueKind = Literal["start", "train", "certificate", "residual", "audit"]
 BLIND: tuple[Role, ...] = ("test", "certificate")  # what stands for the whole must be complete: no quorum for these
 
 
@@ -22,6 +22,7 @@ BLIND: tuple[Role, ...] = ("test", "certificate")  # what stands for the whole m
 class Queue:
     """A queue as it was decided. ``ids[:n_asked]`` are asked for, the rest is work-ahead; ``scores`` has None for test items.
 
+    ``twice``: test or certificate items that two people are asked about. The first label counts, the second is there to be compared.
     ``n_taken`` counts the scored items that had left the pool when the queue was closed; ``None`` while it is open.
     """
 
@@ -36,6 +37,7 @@ class Queue:
     test_ids: tuple[int, ...] = ()
     test_scores: tuple[float | None, ...] = ()  # None: behind every cut
     suggestions: Mapping[int, int] = field(default_factory=dict)  # task → class that people are shown: asked-for training items, the rest
+    twice: tuple[int, ...] = ()
     note: str = ""  # why there is such a queue, where no decision of the engine says it
     opened_at: datetime | None = None
     closed: bool = False
@@ -54,6 +56,7 @@ class Queue:
             "scores": list(self.scores),
             "test_ids": list(self.test_ids),
             "test_scores": list(self.test_scores),
+            "twice": list(self.twice),
             "note": self.note,
             "suggestions": [self.suggestions.get(task) for task in self.ids] if self.suggestions else [],
         }
@@ -74,6 +77,7 @@ class Queue:
             suggestions={
                 task: choice for task, choice in zip(payload["ids"], payload.get("suggestions", ()), strict=False) if choice is not None
             },
+            twice=tuple(payload.get("twice", ())),
             note=payload.get("note", ""),
             opened_at=at,
         )
@@ -121,12 +125,26 @@ class Progress:
     skipped: int  # skipped, or their image cannot be read
     gone: int  # deleted from the project
     missing: tuple[int, ...]
-    blind_missing: tuple[int, ...]  # those of the missing that are test or certificate items
+    blind_missing: tuple[int, ...]  # those of the missing that are test, certificate or audit items
     quiet_since: datetime | None  # the last label on any of the queue's tasks, or the opening
+    twice: int = 0  # asked of two people, and still in the project
+    second: int = 0  # second labels that are in
+    others_at: datetime | None = None  # when somebody who could give a missing second label last labelled; None: nobody, or none missing
 
 
-def progress(queue: Queue, items: Mapping[int, Item], roles: Mapping[int, Role]) -> Progress:
-    """Count the asked items by what became of them."""
+def second_labels(opened: Iterable[Queue], items: Mapping[int, Item], repeats: Iterable[Duplicate]) -> dict[int, Duplicate]:
+    """Task → the second label that was asked for: the earliest by somebody else than the first. Other repeats are nobody's intention."""
+    wanted = {task for queue in opened for task in queue.twice}
+    found: dict[int, Duplicate] = {}
+    for row in sorted(repeats, key=lambda row: (row.created_at, row.annotation_id)):
+        item = items.get(row.task_id)
+        if row.task_id in wanted and item is not None and row.annotator != item.annotator:
+            found.setdefault(row.task_id, row)
+    return found
+
+
+def progress(queue: Queue, items: Mapping[int, Item], roles: Mapping[int, Role], second: Mapping[int, Duplicate]) -> Progress:
+    """Count the asked items by what became of them; ``second``: task → its second label."""
     labelled = skipped = gone = 0
     missing: list[int] = []
     for task in queue.asked:
@@ -139,10 +157,26 @@ def progress(queue: Queue, items: Mapping[int, Item], roles: Mapping[int, Role])
             skipped += 1
         else:
             missing.append(task)
-    times = [items[task].labelled_at for task in queue.ids if task in items]
-    latest = [time for time in (queue.opened_at, *times) if time is not None]
-    blind = tuple(task for task in missing if roles.get(task) in BLIND)
-    return Progress(queue.n_asked, labelled, skipped, gone, tuple(missing), blind, max(latest, default=None))
+    given = [(items[task].annotator, items[task].labelled_at) for task in queue.ids if task in items]
+    given += [(second[task].annotator, second[task].created_at) for task in queue.twice if task in second]
+    latest = [time for time in (queue.opened_at, *(time for _, time in given)) if time is not None]
+    blind = tuple(task for task in missing if queue.kind == "audit" or roles.get(task) in BLIND)
+    there = [task for task in queue.twice if task in items and not items[task].deleted]
+    # Who gave the first label is not asked again; somebody else can give the second one.
+    unanswered = {items[task].annotator for task in there if items[task].label is not None and task not in second}
+    others = [time for first in unanswered for person, time in given if person not in (None, first) and time is not None]
+    return Progress(
+        queue.n_asked,
+        labelled,
+        skipped,
+        gone,
+        tuple(missing),
+        blind,
+        max(latest, default=None),
+        twice=len(there),
+        second=sum(task in second for task in there),
+        others_at=max(others, default=None),
+    )
 
 
 def unknown(queue: Queue) -> Progress:
@@ -155,10 +189,11 @@ def enough(seen: Progress, settings: CampaignSettings, now: datetime) -> bool:
 
     Everything is in; or a quorum is in and nobody has labelled for a while: ``patience_minutes`` if only training items are
     missing, ``blind_timeout_hours`` if test or certificate items are. The quorum holds in both cases, so that a long weekend
-    does not turn a certificate sample into errors.
+    does not turn a certificate sample into errors. Second labels are waited for as long as somebody who could give them has labelled
+    within ``patience_minutes``: nothing that is decided rests on them.
     """
     if not seen.missing:
-        return True
+        return seen.others_at is None or now - seen.others_at >= timedelta(minutes=settings.patience_minutes)
     if len(seen.missing) > (1 - settings.quorum) * seen.asked + 1e-9 or seen.quiet_since is None:
         return False
     patience = timedelta(hours=settings.blind_timeout_hours) if seen.blind_missing else timedelta(minutes=settings.patience_minutes)

@@ -8,6 +8,9 @@ from importlib import metadata
 from typing import Any, NotRequired, TypedDict, TypeGuard
 
 import mcal_engine
+from backend.services.audit_words import AuditRow, audit_rows
+from backend.services.classes import Bound, bounds
+from backend.services.disagreement import Disagreement, disagreement
 from backend.services.labour import Labour, labour
 from backend.services.state import State
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, MachineLabel, Observation, Row, StopReason
@@ -44,12 +47,16 @@ class Round(TypedDict):
 
 
 class Report(TypedDict):
-    """``human_items + n_machine + n_set_aside = n_items`` when the campaign is finished; before, ``n_open`` items are still to come."""
+    """``human_items + n_machine + n_set_aside = n_items`` when the campaign is finished; before, ``n_open`` items are still to come.
+
+    ``human_labels`` are all that were paid: ``second_labels`` are those that ``overlap_share`` asked for, ``duplicates`` what nobody did.
+    """
 
     n_items: int
     n_test: int
     n_train: int
     n_certificate: int
+    n_audit: int
     n_machine: int
     n_residual: int
     n_set_aside: int
@@ -58,6 +65,7 @@ class Report(TypedDict):
     human_items: int
     human_labels: int
     duplicates: int
+    second_labels: int
     price_per_label: float
     human_cost: float
     machine_price_per_hour: float
@@ -72,6 +80,7 @@ class Report(TypedDict):
     confidence_level: float
     guarantee: str
     looks: list[Look]
+    audits: list[AuditRow]
     certified: bool
     stop_reason: str | None
     sentence: str
@@ -84,6 +93,9 @@ class Report(TypedDict):
     campaign: int
     project: int
     phase: str
+    disagreement: NotRequired[Disagreement]  # where two people are asked about some items
+    min_class_precision: NotRequired[float]
+    class_bounds: NotRequired[list[Bound]]  # beside it: what it leaves of each class
     labour: NotRequired[dict[str, float]]  # where hours are paid: what the human cost is made of
     true_overall_error: NotRequired[float]  # added by the demo and the simulator, which know the truth
     true_machine_error: NotRequired[float]
@@ -99,7 +111,8 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
     n_test = sum(item.label is not None for item in state.test)
     sample = set(state.sample)
     n_certificate = sum(item.task_id in sample for item in labelled)
-    others = len(labelled) - n_test - n_certificate
+    n_audit = sum(item.task_id in state.audited for item in labelled)
+    others = len(labelled) - n_test - n_certificate - n_audit
     # Until the search ends every other label is B's; what came after the last training is the residual.
     ended = not isinstance(decision, Acquire) and bool(state.observations)
     n_train = min(state.observations[-1].n_train, others) if ended else others
@@ -112,12 +125,14 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         human_cost = hourly["human_cost"]
     training_cost = settings.machine_price_per_hour * seconds / 3600
     human_only = settings.price_per_label * len(state.live)
-    estimate, bound = errors(decision)
+    promise = state.promise
+    estimate, bound = errors(promise)
     report = Report(
         n_items=len(state.live),
         n_test=n_test,
         n_train=n_train,
         n_certificate=n_certificate,
+        n_audit=n_audit,
         n_machine=n_machine,
         n_residual=others - n_train,
         n_set_aside=n_set_aside,
@@ -125,7 +140,8 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         n_preexisting=sum(item.preexisting for item in state.live),
         human_items=len(labelled),
         human_labels=state.n_labels_paid,
-        duplicates=state.n_repeats_paid,
+        duplicates=state.n_repeats_paid - len(state.second_labels),
+        second_labels=len(state.second_labels),
         price_per_label=settings.price_per_label,
         human_cost=human_cost,
         machine_price_per_hour=settings.machine_price_per_hour,
@@ -140,7 +156,8 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         confidence_level=settings.confidence_level,
         guarantee=settings.guarantee,
         looks=looks(state),
-        certified=isinstance(decision, MachineLabel) and decision.certified,
+        audits=audit_rows(state),
+        certified=isinstance(promise, MachineLabel) and promise.certified,
         stop_reason=stop_reason(state),
         sentence=sentence_of(decision),
         classifier=None if decision is None or isinstance(decision, HumanLabelAll) else decision.classifier,
@@ -153,6 +170,12 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         project=state.project_id,
         phase=state.phase.value,
     )
+    found = disagreement(state)
+    if found is not None:
+        report["disagreement"] = found
+    if settings.min_class_precision is not None:
+        report["min_class_precision"] = settings.min_class_precision
+        report["class_bounds"] = bounds(state)
     if hourly is not None:
         report["labour"] = {name: value for name in LABOUR if isinstance(value := hourly.get(name), int | float)}
     return report

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from backend.label_studio import queue as label_queue
 from backend.services.ports import Heartbeat, Services
+from backend.services.publish import close_second
 from backend.services.report import make_report
 from backend.services.state import Phase, State
 from backend.store import NewEvent
@@ -29,6 +30,7 @@ def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
     """Give the project its own settings back, unlock the sentinel and delete the queues' predictions. Safe to repeat."""
     if state.created is None:
         return
+    close_second(services, state)
     label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id)
     for queue in state.queues:
         if queue.ids and (queue.kind != "residual" or queue.suggestions):

@@ -32,7 +32,8 @@ class Review(TypedDict):
 
 def review(store: Store, state: State) -> Review:
     """Read the frozen order only where the certificate is decided: before, nothing tells which items of V the machine got wrong."""
-    rows = [row for row in state.machine_labels if row.state in ("planned", "written", "human")]
+    hidden = set(state.audit.ids) if state.audit is not None else set()  # people are labelling these blindly
+    rows = [row for row in state.machine_labels if row.state in ("planned", "written", "human") and row.task_id not in hidden]
     choices = state.created.control.choices if state.created is not None else ()
     least = sorted(rows, key=lambda row: (row.surety, row.task_id))[:LEAST_SURE]
     tiles = [
@@ -56,7 +57,8 @@ def visible_tasks(found: Review) -> set[int]:
 
 def _errors(store: Store, state: State) -> list[Tile]:
     look = state.outcomes[-1].look
-    sample = set(state.sample)
+    drawn = [queue.ids for queue in state.queues if queue.kind == "certificate"]
+    sample = set(drawn[len(state.outcomes) - 1])  # the one that was decided, also while another is being labelled
     choices = state.control.choices
     wrong = []
     for row in store.frozen(state.campaign_id, look):

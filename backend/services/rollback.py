@@ -59,12 +59,12 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
     rows = [row for row in state.machine_labels if row.state in ("planned", "written")]
     for place in range(0, len(rows), CHUNK):
         heartbeat()
-        n_removed += _remove(services, state, rows[place : place + CHUNK])
+        n_removed += remove_labels(services, state, rows[place : place + CHUNK])
     n_kept = sum(row.state == "kept" for row in services.store.machine_labels(campaign_id)) + _edited(state)
     for look in sorted({row.look for row in state.machine_labels}):
         heartbeat()
         services.label_studio.delete_predictions(state.project_id, final_model_version(campaign_id, look))
-    if state.phase != Phase.FINISHED:  # a finished campaign gave the project back its settings long ago
+    if state.phase != Phase.FINISHED and not state.reopened:  # a finished campaign gave the project back its settings long ago
         tidy(services, state, heartbeat)
     services.store.append(campaign_id, [NewEvent("rolled_back", {"n_removed": n_removed, "n_kept": n_kept, "by": by})], ends=True)
     services.images.discard(campaign_id)
@@ -72,7 +72,8 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
     return RolledBack(n_removed, n_kept)
 
 
-def _remove(services: Services, state: State, rows: list[MachineLabel]) -> int:
+def remove_labels(services: Services, state: State, rows: list[MachineLabel]) -> int:
+    """Take these machine labels out of Label Studio and note it; those that a person has edited are kept. Returns how many were removed."""
     assert state.created is not None  # labels are only planned for campaigns that were created
     choices = state.control.choices
     # A chunk that was killed half-way is still planned here, and written in Label Studio.

@@ -17,8 +17,8 @@ from backend.services.ports import Heartbeat, Services, TrainingRequest
 from backend.services.state import State
 from backend.store import Item
 from mcal_engine import codec, engine
-from mcal_engine.acquisition import NEEDS_FEATURES, Features
-from mcal_engine.round import Scored, measure, rank_for_people, surviving
+from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features
+from mcal_engine.round import Scored, measure, rank_for_people, surety, surviving
 from mcal_engine.types import (
     Acquire,
     Certify,
@@ -45,6 +45,7 @@ class Trained:
         test_ids: every readable test item, labelled or not: the skims are judged by all of them.
         test_logits, pool_logits: by classifier, shapes (n_test, n_classes) and (n_pool, n_classes).
         features: by classifier, shape (n_test + n_pool + n_train, d), where the acquisition measures distances.
+        distances: how it measures them.
     """
 
     state: State
@@ -56,6 +57,7 @@ class Trained:
     seconds: dict[str, dict[str, float]]
     devices: dict[str, str]
     features: dict[str, Features]
+    distances: Distances
 
 
 def cannot_train(state: State) -> Decision | str | None:
@@ -104,7 +106,7 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
         paid = sum(found.seconds.values())
         scored.append(Scored(name, test_logits[name][labelled], pool_logits[name], paid, min(found.one_off_seconds, paid)))
     observation = _measure(state, [item for item in state.test if item.label is not None], pool_ids, scored)
-    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds, devices, features)
+    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds, devices, features, services.distances)
 
 
 def decide(trained: Trained, state: State) -> Decision:
@@ -156,9 +158,10 @@ def train_digest(train: Sequence[Item]) -> str:
 
 
 def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) -> None:
-    if isinstance(decision, HumanLabelAll):
+    if isinstance(decision, HumanLabelAll) or (isinstance(decision, MachineLabel) and decision.look in state.written_looks):
         name = decision.plan.classifier if decision.plan is not None else next(iter(trained.pool_logits), None)
-        commit.leave_rest_to_people({} if name is None else predicted(trained.pool_ids, trained.pool_logits[name]))
+        logits = None if name is None else trained.pool_logits.get(name)
+        commit.leave_rest_to_people({} if logits is None else predicted(trained.pool_ids, logits))
         return
     assert decision.classifier is not None  # after an observation there is one to rank or freeze with
     # What people labelled while the training ran is no longer in the pool.
@@ -176,19 +179,22 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
         spec = state.settings
         if spec.acquisition in NEEDS_FEATURES and parts is None:  # changed while the round trained: distances come with the next one
             spec = spec.model_copy(update={"acquisition": "margin"})
-        ranking = rank_for_people(spec, scored, pool_ids[left], trained.test_ids, draws.served(decision, state), round=round)
+        wanted = draws.served(decision, state)
+        ranking = rank_for_people(spec, scored, pool_ids[left], trained.test_ids, wanted, round=round, distances=trained.distances)
         said = predicted(pool_ids, pool_logits)
         commit.open(draws.train_queue(state, decision, ranking, round, more_test, said), draws.as_test(more_test, round))
         return
     rows = frozen_rows(pool_ids, pool_logits, state.settings.surety)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
-    commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows))
+    sureties = surety(trained.test_logits[decision.classifier], state.settings.surety)
+    beside = {"ids": trained.test_ids.tolist(), "sureties": sureties.tolist()}
+    commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows), test=beside)
     commit.frozen = (look, rows)
     if isinstance(decision, Certify):
         queue, assignments = draws.certificate_queue(state, look, trained.observation.round, decision.n_certificate, pool_ids)
         commit.open(queue, assignments)
     elif isinstance(decision, MachineLabel):
-        planned = planned_labels(state, rows, decision.n_ranked, look)
+        planned = planned_labels(state, rows, decision, look)
         commit.write_back(final_model_version(state.campaign_id, look), look, planned)
 
 
@@ -209,15 +215,16 @@ def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Seq
         n_items=n_items,
         n_classes=len(state.control.choices),
         n_train=len(train),
-        # Whatever is neither T, B nor U is people's at the end: skipped, unreadable, unanswered, the sentinel.
-        n_set_aside=n_items - len(test) - len(train) - len(pool_ids),
+        # Whatever is neither T, B, U nor the machine's is people's at the end: skipped, unreadable, unanswered, the sentinel.
+        n_set_aside=n_items - len(test) - len(train) - len(pool_ids) - state.n_machine,
         n_preexisting=sum(item.preexisting for item in state.live),
         n_labels_paid=state.n_labels_paid,
         test_ids=test_ids,
         test_labels=np.array(_labels(test), dtype=np.int64),
-        survivors=surviving(test_ids, skims, before),
+        survivors=surviving(test_ids, [*skims, *state.cuts], before),
         pool_ids=pool_ids,
         scored=scored,
+        n_machine=state.n_machine,
     )
 
 

@@ -11,11 +11,14 @@ from typing import Any
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.services import queues
+from backend.services.audits import Audit
 from backend.services.facts import Facts
 from backend.services.history import Created, Halt, Log
 from backend.services.queues import Progress, Queue
 from backend.settings import CampaignSettings
-from backend.store import Item, MachineLabel, Role
+from backend.store import Duplicate, Item, MachineLabel, Role
+from mcal_engine import harvest
+from mcal_engine.round import Skim
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, Row
 from mcal_engine.types import MachineLabel as MachineLabelDecision
 
@@ -27,11 +30,14 @@ class Phase(StrEnum):
             │                                       │                               │                              ▲
             │                                       └───────────────┬───────────────┘  people label all            │
             │                                                       └──────────────────────────────────────────────┘
+            │                                                                     auditing, taking_back ⇄ residual or finished
             └─ halted, paused: any phase before finished; what stood still goes on afterwards. rolled_back, cancelled: the end.
 
     requested: the project has not been looked at. preparing: images are fetched, T and B0 are to be drawn. collecting: people
     label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
     writing_back: S* goes to Label Studio, after awaiting_approval where approve_write_back is on. residual: people label what is left.
+    Where a second harvest is looked for, collecting follows the first writing_back, and all of it comes once more.
+    auditing: people label some of S* again, blindly. taking_back: what an audit could not vouch for leaves S*; people label it.
     """
 
     REQUESTED = "requested"
@@ -42,6 +48,8 @@ class Phase(StrEnum):
     CERTIFICATE_DUE = "certificate_due"
     AWAITING_APPROVAL = "awaiting_approval"
     WRITING_BACK = "writing_back"
+    AUDITING = "auditing"
+    TAKING_BACK = "taking_back"
     RESIDUAL = "residual"
     FINISHED = "finished"
     PAUSED = "paused"
@@ -51,7 +59,15 @@ class Phase(StrEnum):
 
 
 ENDED = (Phase.FINISHED, Phase.ROLLED_BACK, Phase.CANCELLED)
-BLIND_STAGES = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE, Phase.CERTIFYING, Phase.CERTIFICATE_DUE)
+BLIND_STAGES = (
+    Phase.REQUESTED,
+    Phase.PREPARING,
+    Phase.COLLECTING,
+    Phase.TRAINING_DUE,
+    Phase.CERTIFYING,
+    Phase.CERTIFICATE_DUE,
+    Phase.AUDITING,
+)
 
 
 @dataclass(frozen=True)
@@ -65,9 +81,13 @@ class State:
         history: the engine's rows. ``decision`` is the last of them that is a decision.
         queue: the open queue, with its ``progress``.
         items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
+        written_looks: looks whose machine labels are in Label Studio. ``cuts``: such sets as skims of the pool, if it is used on.
+        repeats: human labels beyond the first on their task, paid; ``second_labels``: those that were asked for, by task.
         last_known_task: highest task id that took part in the draw of T; tasks beyond it are new.
         devices: by classifier, what the last round was trained on.
         title: the project's, as last seen; ``names`` are the annotators' by id, as far as Label Studio tells them.
+        last_task: highest id of X, once the campaign has finished; tasks added later are not its own, also when it is taken up again.
+        audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not looked at since.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
     """
 
@@ -87,8 +107,11 @@ class State:
     progress: Progress | None
     items: dict[int, Item]
     roles: dict[int, Role]
-    n_repeats_paid: int
+    repeats: tuple[Duplicate, ...]
+    second_labels: dict[int, Duplicate]
     machine_labels: tuple[MachineLabel, ...]
+    written_looks: frozenset[int]
+    cuts: tuple[Skim, ...]
     look: int
     halt: Halt | None
     stop_requested_by: str | None
@@ -96,6 +119,9 @@ class State:
     title: str
     names: dict[int, str]
     last_known_task: int
+    last_task: int | None
+    audits: tuple[Audit, ...]
+    reopened: bool
     published: str | None
     sentinel: Sentinel | None
     report: dict[str, Any] | None
@@ -130,10 +156,28 @@ class State:
     def outcomes(self) -> tuple[CertificateOutcome, ...]:
         return tuple(row for row in self.history if isinstance(row, CertificateOutcome))
 
+    @property
+    def promise(self) -> Decision | None:
+        """The decision that says what the machine labels: the last one, and the first harvest's while a second is looked for."""
+        first = harvest.first_of(self.history)
+        return first if first is not None and isinstance(self.decision, Acquire | Certify) else self.decision
+
+    @property
+    def planned(self) -> tuple[MachineLabel, ...]:
+        """Machine labels that are still to be written."""
+        return tuple(row for row in self.machine_labels if row.state == "planned")
+
     @cached_property
     def live(self) -> tuple[Item, ...]:
         """The tasks that Label Studio still has, by id: X."""
-        return tuple(self.items[task] for task in sorted(self.items) if not self.items[task].deleted)
+        return tuple(self.own[task] for task in sorted(self.own) if not self.own[task].deleted)
+
+    @cached_property
+    def own(self) -> dict[int, Item]:
+        """Every task that was ever this campaign's, deleted ones included: not what was added after it had finished."""
+        if self.last_task is None:
+            return self.items
+        return {task: item for task, item in self.items.items() if task <= self.last_task}
 
     @cached_property
     def test(self) -> tuple[Item, ...]:
@@ -190,6 +234,16 @@ class State:
         return frozenset(task for queue in self.queues for task in queue.suggestions)
 
     @property
+    def audit(self) -> Audit | None:
+        """The audit that is not decided or called off yet."""
+        return self.audits[-1] if self.audits and self.audits[-1].ended is None else None
+
+    @cached_property
+    def audited(self) -> frozenset[int]:
+        """Every task that an audit took out of S*."""
+        return frozenset(task for audit in self.audits if audit.model_version for task in audit.ids)
+
+    @property
     def hurried(self) -> bool:
         """Whether the admin wants to stop without waiting for the labels that were asked for."""
         return self.stop_requested_by is not None
@@ -199,9 +253,13 @@ class State:
         return queue.taken(self.items, hurried=self.hurried) if queue.n_taken is None else queue.n_taken
 
     @property
+    def n_repeats_paid(self) -> int:
+        return len(self.repeats)
+
+    @property
     def n_labels_paid(self) -> int:
         """Human labels bought, repeats and those of deleted tasks included; what was there before the campaign is free."""
-        return sum(item.label is not None and not item.preexisting for item in self.items.values()) + self.n_repeats_paid
+        return sum(item.label is not None and not item.preexisting for item in self.own.values()) + self.n_repeats_paid
 
     @property
     def residual(self) -> tuple[Item, ...]:
@@ -211,8 +269,16 @@ class State:
     @cached_property
     def unlabelled(self) -> tuple[Item, ...]:
         """Live tasks without a human label and without one of this campaign's machine labels."""
-        done = {row.task_id for row in self.machine_labels if row.state == "written"}
-        return tuple(item for item in self.live if item.label is None and item.task_id not in done)
+        return tuple(item for item in self.live if item.label is None and item.task_id not in self._written)
+
+    @property
+    def n_machine(self) -> int:
+        """Live tasks whose label is one of this campaign's machine labels."""
+        return sum(item.label is None and item.task_id in self._written for item in self.live)
+
+    @cached_property
+    def _written(self) -> frozenset[int]:
+        return frozenset(row.task_id for row in self.machine_labels if row.state == "written")
 
 
 def derive(facts: Facts, now: datetime) -> State:
@@ -223,11 +289,15 @@ def derive(facts: Facts, now: datetime) -> State:
     items = {item.task_id: item for item in facts.items}
     roles: dict[int, Role] = {row.task_id: row.role for row in facts.assignments}
     queue = log.queues[-1] if log.queues and not log.queues[-1].closed else None
-    seen = None if queue is None else queues.progress(queue, items, roles) if items else queues.unknown(queue)
+    second = queues.second_labels(log.queues, items, facts.duplicates)
+    # Second labels are paid whatever clock stamped them: nobody had labelled their items when they were asked for.
+    asked, began = {row.annotation_id for row in second.values()}, facts.campaign.created_at
+    own = {task for task in items if log.last_task is None or task <= log.last_task}
+    repeats = tuple(row for row in facts.duplicates if row.task_id in own and (row.annotation_id in asked or row.created_at >= began))
+    seen = None if queue is None else queues.progress(queue, items, roles, second) if items else queues.unknown(queue)
     settings = log.settings_for_decisions()
     stage = _stage(log, seen, settings, now)
     phase = stage if stage in ENDED else Phase.HALTED if log.halt else Phase.PAUSED if log.paused else stage
-    paid_repeats = [row for row in facts.duplicates if row.task_id in items and row.created_at >= facts.campaign.created_at]
     return State(
         campaign_id=facts.campaign.id,
         project_id=facts.campaign.project_id,
@@ -245,8 +315,11 @@ def derive(facts: Facts, now: datetime) -> State:
         progress=seen,
         items=items,
         roles=roles,
-        n_repeats_paid=len(paid_repeats),
+        repeats=repeats,
+        second_labels=second,
         machine_labels=facts.machine_labels,
+        written_looks=frozenset(log.written_looks),
+        cuts=tuple(log.cuts),
         look=log.look,
         halt=log.halt,
         stop_requested_by=log.stop_requested_by,
@@ -254,6 +327,9 @@ def derive(facts: Facts, now: datetime) -> State:
         title=log.title,
         names=log.names,
         last_known_task=log.last_known_task,
+        last_task=log.last_task,
+        audits=tuple(log.audits.rows),
+        reopened=log.reopened,
         published=log.published,
         sentinel=log.sentinel,
         report=log.report,
@@ -263,6 +339,8 @@ def derive(facts: Facts, now: datetime) -> State:
 def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: datetime) -> Phase:
     if log.ending is not None:
         return Phase(log.ending)
+    if log.audits.active or log.audits.taking_back:
+        return Phase.AUDITING if log.audits.active else Phase.TAKING_BACK
     if log.created is None:
         return Phase.REQUESTED
     if log.decision is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from backend.services import facts
+from backend.services.audit_words import in_short
 from backend.services.report import errors, make_report
 from backend.services.state import Phase, State, derive
 from backend.store import Store
@@ -60,11 +61,15 @@ def _stage(state: State) -> str:
         case Phase.CERTIFICATE_DUE:
             return "certificate: the sample is answered and is being read"
         case Phase.AWAITING_APPROVAL:
-            n = f"{len(state.machine_labels):,} " if state.machine_labels else ""
+            n = f"{len(state.planned):,} " if state.planned else ""
             return f"waiting for the admin's yes to write {n}machine labels"
         case Phase.WRITING_BACK:
             done = sum(row.state != "planned" for row in state.machine_labels)
             return f"writing machine labels: {done:,} of {len(state.machine_labels):,}"
+        case Phase.AUDITING:
+            return _audit(state)
+        case Phase.TAKING_BACK:
+            return "taking back the least sure machine labels"
         case Phase.RESIDUAL:
             return f"people label the rest{f': {len(state.residual):,} to go' if state.items else ''}"
         case Phase.FINISHED:
@@ -73,6 +78,16 @@ def _stage(state: State) -> str:
             return "rolled back: its machine labels are removed"
         case _:
             return state.stage.value
+
+
+def _audit(state: State) -> str:
+    audit = state.audit
+    assert audit is not None  # this is what the stage says
+    if audit.cancelled_by is not None:
+        return f"audit {audit.number}: called off, the machine labels are written again"
+    if not audit.model_version:
+        return f"audit {audit.number}: {audit.size:,} machine labels are taken out of sight"
+    return f"audit {audit.number}: {_progress(state)} of the blind sample in{_waiting(state)}"
 
 
 def _round(state: State) -> int:
@@ -86,7 +101,8 @@ def _progress(state: State) -> str:
     if not state.items:
         return f"{seen.asked:,} labels asked for"
     skipped = f", {seen.skipped:,} skipped" if seen.skipped else ""
-    return f"{seen.labelled:,} of {seen.asked:,} labels{skipped}"
+    second = f", {seen.second:,} of {seen.twice:,} second labels" if seen.twice else ""
+    return f"{seen.labelled:,} of {seen.asked:,} labels{skipped}{second}"
 
 
 def training_seconds(state: State) -> float | None:
@@ -106,6 +122,8 @@ def _waiting(state: State) -> str:
     seen = state.progress
     if seen is None or seen.quiet_since is None or state.at - seen.quiet_since < QUIET:
         return ""
+    if not seen.missing and seen.others_at is not None:
+        return f" (waiting up to {state.settings.patience_minutes:g} min for the last {seen.twice - seen.second:,} second labels)"
     if not seen.missing or len(seen.missing) > (1 - state.settings.quorum) * seen.asked:
         return ""
     if seen.blind_missing:
@@ -135,4 +153,5 @@ def _finished(state: State) -> str:
         if report["certified"] and bound is not None
         else "estimated, not certified"
     )
-    return f"finished: {report['n_machine']:,} of {report['n_items']:,} machine-labelled, saved {report['savings']:.0%} ({promise})"
+    audits = "".join(f"; {in_short(audit)}" for audit in [row for row in state.audits if row.result is not None][-1:])
+    return f"finished: {report['n_machine']:,} of {report['n_items']:,} machine-labelled, saved {report['savings']:.0%} ({promise}{audits})"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from backend.services import people
-from backend.services.classes import ClassRow, absent_from_test, classes
+from backend.services.classes import ClassRow, absent_from_test, absent_from_training, classes
 from backend.services.event_log import decision_title
 from backend.services.labour import Labour, labour
 from backend.services.report import Report, make_report
@@ -91,6 +91,7 @@ class View(TypedDict):
     decisions: list[Decided]
     classes: list[ClassRow]
     classes_absent_from_test: list[str]
+    classes_absent_from_training: list[str]
     annotators: list[people.Annotator]
     pace: people.Pace
     labour: Labour
@@ -124,11 +125,12 @@ def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now
         training=_training(state),
         trained_on=sorted({device for device in state.devices.values() if device}),
         money=money(state, report),
-        bar=bar(report, plan_in_force(state)),
+        bar=bar(report, None if state.stage == Phase.RESIDUAL else plan_in_force(state)),
         plan=plan_values(plan_in_force(state)),
         decisions=decided(events),
         classes=rows,
         classes_absent_from_test=absent_from_test(rows),
+        classes_absent_from_training=absent_from_training(state),
         annotators=people.annotators(state),
         pace=people.pace(state, work),
         labour=work,
@@ -171,6 +173,7 @@ def bar(report: Report, plan: Plan | None) -> list[Part]:
         ("test", "Test (T)", report["n_test"]),
         ("train", "Training (B)", report["n_train"]),
         ("certificate", "Certificate (V)", report["n_certificate"]),
+        ("audit", "Audited", report["n_audit"]),
         ("residual", "Rest, by people", report["n_residual"]),
         ("machine", "Machine (S*)", report["n_machine"]),
         ("planned", "Machine, forecast", planned),
@@ -216,7 +219,7 @@ def _training(state: State) -> Training | None:
 
 
 def _queue(state: State) -> dict[str, Any] | None:
-    if state.ended or state.queue is None or state.progress is None or state.stage in (Phase.RESIDUAL, Phase.WRITING_BACK):
+    if state.ended or state.queue is None or state.progress is None or state.queue.kind == "residual" or state.stage == Phase.WRITING_BACK:
         return None
     seen = state.progress
     return {
@@ -227,5 +230,7 @@ def _queue(state: State) -> dict[str, Any] | None:
         "skipped": seen.skipped,
         "gone": seen.gone,
         "missing": len(seen.missing),
+        "twice": seen.twice,
+        "second": seen.second,
         "work_ahead": len(state.queue.ids) - state.queue.n_asked,
     }

@@ -35,7 +35,22 @@ WHAT_IT_DOES = {
     "stop": "End the search for training labels with what is in hand; certificate and machine labels follow.",
     "approve": "Say yes to the machine labels that wait to be written (approve_write_back).",
     "label-all": "Leave everything that is left to people.",
+    "cancel-audit": "Call the open audit off: what nobody has answered gets its machine label back.",
+    "take-back": "Give the least sure machine labels that the last audit could not vouch for to people.",
     "rollback": "Remove the campaign's own machine labels and end it; what people labelled or edited stays.",
+}
+AUDIT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "size": {"type": "integer", "minimum": 1, "description": "Machine labels to draw; without it, as many as the target needs."},
+        "confidence": {
+            "type": "number",
+            "minimum": 0.5,
+            "exclusiveMaximum": 1,
+            "description": "Of the bound; without it, the campaign's.",
+        },
+    },
+    "additionalProperties": False,
 }
 EVENTS_AT_ONCE = 200
 
@@ -101,6 +116,14 @@ class Api:
                 "A small picture of a task that the review or the list of set-aside items shows.",
                 self.image,
                 answers={"image/webp": {"type": "string", "format": "binary"}},
+            ),
+            Operation(
+                "POST",
+                f"{one}/audit",
+                "audit",
+                "Let people label a fresh random sample of the written machine labels again, blind, for an exact bound.",
+                self.audit,
+                body=AUDIT_SCHEMA,
             ),
             *(
                 Operation("POST", f"{one}/{action}", action.replace("-", "_"), WHAT_IT_DOES[action], self._action(action))
@@ -179,6 +202,11 @@ class Api:
         content = self.thumbnails.get(self.desk.tools(), campaign_id, item)
         return Response(content, mimetype="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
+    def audit(self, campaign_id: int) -> Answer:
+        size, level = _audit_request()
+        said = self.desk.audit(campaign_id, size, level)
+        return {"campaign": campaign_id, "notes": said, "phase": self.desk.snapshot(campaign_id).view["phase"]}, 200
+
     def _action(self, action: str) -> Callable[..., Answer]:
         def act(campaign_id: int) -> Answer:
             said = self.desk.act(campaign_id, action)
@@ -225,6 +253,18 @@ def _guarded(view: Callable[..., Answer | Response], sessions: Sessions) -> Call
         return found if isinstance(found, Response) else json_view(lambda: found)()
 
     return answer
+
+
+def _audit_request() -> tuple[int | None, float | None]:
+    body = read_object()
+    if unknown := sorted(set(body) - {"size", "confidence"}):
+        raise BadRequest(f"an audit has a size and a confidence, got {unknown[0]!r}")
+    size, level = body.get("size"), body.get("confidence")
+    if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
+        raise BadRequest(f"size must be a whole number, got {size!r}")
+    if level is not None and (not isinstance(level, int | float) or isinstance(level, bool)):
+        raise BadRequest(f"confidence must be a number, got {level!r}")
+    return size, None if level is None else float(level)
 
 
 def _start_request() -> tuple[int, CampaignSettings]:

@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import Project
-from backend.services import control
+from backend.services import audit_control, control
 from backend.services.estimate import Estimate
 from backend.services.label_all import label_all
 from backend.services.open_campaign import request_campaign
@@ -94,9 +94,20 @@ class Desk:
 
     def act(self, campaign_id: int, action: str) -> str:
         """Do one of :data:`ACTIONS`; returns a sentence."""
+        return " ".join(self._act(campaign_id, action, lambda: [ACTIONS[action](self, campaign_id)]))
+
+    def audit(self, campaign_id: int, size: int | None, confidence_level: float | None) -> list[str]:
+        """Open an audit; returns sentences."""
+        return self._act(
+            campaign_id,
+            "audit",
+            lambda: audit_control.open_audit(self.store, campaign_id, self.now(), by=g.by, size=size, confidence_level=confidence_level),
+        )
+
+    def _act(self, campaign_id: int, action: str, work: Callable[[], list[str]]) -> list[str]:
         self.campaign(campaign_id)
         try:
-            return ACTIONS[action](self, campaign_id)
+            return work()
         finally:
             self._changed(campaign_id, action)
 
@@ -119,6 +130,8 @@ ACTIONS: dict[str, Callable[[Desk, int], str]] = {
     "stop": lambda desk, campaign_id: control.request_stop(desk.store, campaign_id, desk.now(), by=g.by),
     "approve": lambda desk, campaign_id: control.approve(desk.store, campaign_id, desk.now(), by=g.by),
     "label-all": lambda desk, campaign_id: label_all(desk.store, campaign_id, desk.now(), by=g.by),
+    "cancel-audit": lambda desk, campaign_id: audit_control.cancel_audit(desk.store, campaign_id, desk.now(), by=g.by),
+    "take-back": lambda desk, campaign_id: audit_control.take_back(desk.store, campaign_id, desk.now(), by=g.by),
     "rollback": Desk.roll_back,
 }
 

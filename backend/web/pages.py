@@ -191,8 +191,9 @@ class Pages:
         state = self.desk.snapshots.get(campaign_id).state
         if action not in CONFIRMED:
             raise NotFound(f"there is no action {action}")
+        found, can = CONFIRMED[action], action in possible(state)
         return self._page(
-            "confirm.html", campaign, action=CONFIRMED[action], what=CONFIRMED[action].says(state), possible=action in possible(state)
+            "confirm.html", campaign, action=found, what=found.says(state), possible=can, fields=found.asks(state) if can else []
         )
 
     def act(self, campaign_id: int, action: str) -> Page:
@@ -200,11 +201,19 @@ class Pages:
             raise NotFound(f"there is no action {action}")
         self.desk.campaign(campaign_id)
         try:
-            said = self.desk.act(campaign_id, action)
-            flash(f"{said[:1].upper()}{said[1:]}.")
+            said = self._audit(campaign_id) if action == "audit" else [self.desk.act(campaign_id, action)]
+            for sentence in said:
+                flash(f"{sentence[:1].upper()}{sentence[1:]}.")
         except MCALError as error:
             flash(f"Nothing was done: {error}", "error")
         return redirect(url_for("pages.campaign", campaign_id=campaign_id), 303)
+
+    def _audit(self, campaign_id: int) -> list[str]:
+        size, level = (request.form.get(name, "").strip() for name in ("size", "confidence"))
+        try:
+            return self.desk.audit(campaign_id, int(size) if size else None, float(level) if level else None)
+        except ValueError:
+            raise InvalidValue(f"size and confidence must be numbers, got {size!r} and {level!r}") from None
 
     def _page(self, template: str, campaign: Campaign, **values: Any) -> str:
         return render_template(

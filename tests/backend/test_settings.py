@@ -361,7 +361,7 @@ def test_descriptions_show_defaults_as_a_person_would_write_them() -> None:
     assert rows["target_error"][1:4] == ("number", "required", "fraction")
     assert rows["patience_minutes"][1:4] == ("number", "15", "min")
     assert rows["test_size"][1:4] == ("whole number", "empty", "items")
-    assert rows["classifiers"].default == "frozen"
+    assert rows["classifiers"].default == "auto"
     assert rows["guarantee"].type == "certified | estimate"
     assert rows["label_control"].type == "text"
 

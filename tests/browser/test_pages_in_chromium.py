@@ -146,6 +146,32 @@ def test_review_report_and_rollback_of_a_finished_campaign(house: House, open_pa
     assert not world.machine_annotations()
 
 
+def test_an_audit_is_opened_watched_and_read_on_the_page(house: House, open_page: House) -> None:
+    world, url = house(n=600)
+    assert world.run().phase == Phase.FINISHED
+    written = len(world.machine_annotations())
+    page = open_page(url, width=400)
+    page.goto(f"{url}/campaigns/1/actions/audit")
+    assert axe(page) == []
+    page.fill("[name=size]", str(written + 1))
+    page.click("main form button")
+    assert page.url.endswith("/actions/audit")  # the form itself knows how many there are
+    page.fill("[name=size]", "25")
+    page.click("main form button")
+    page.wait_for_selector("#now[data-phase=auditing]")
+    world.advance()
+    world.label(5)
+    world.advance()
+    until(page, "document.querySelector('[data-path=\"queue.labelled\"]')?.value === '5'")
+    assert axe(page) == []
+    world.label()
+    assert world.advance().phase == Phase.FINISHED
+    until(page, "document.querySelector('#audits')?.textContent.includes('people labelled 25 of the')")
+    page.goto(f"{url}/campaigns/1/report")
+    assert axe(page) == [] and page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert numbers(page)["audits.0.upper_bound"] == world.state().report["audits"][0]["upper_bound"]
+
+
 def test_times_are_in_the_readers_zone_and_the_keyboard_gets_everywhere(house: House, open_page: House) -> None:
     world, url = house(n=240)
     world.advance()

@@ -65,6 +65,8 @@ def test_every_operation_of_the_api_is_a_command_too(store: Store) -> None:
         "show_settings": "show",
         "set_settings": "set",
         "items_csv": "items",
+        "cancel_audit": "audit",
+        "take_back": "audit",
     }
     commands = {as_commands.get(name, name.replace("_", "-")) for name in names - only_for_programs}
     assert commands <= set(group.commands)

@@ -204,3 +204,13 @@ def test_an_image_that_cannot_be_decoded_fails(world: World, content: bytes) -> 
 def test_an_image_that_cannot_be_fetched_fails(world: World) -> None:
     world.label_studio.media = {}
     assert "cannot be read" in world.wrong()["images"].detail
+
+
+@pytest.mark.parametrize(("names", "status", "said"), [((), "warn", "there is nobody"), (("ann",), "warn", "there is one"),
+                                                       (("ann", "bob"), "ok", "2 people besides mcal@example.com")])  # fmt: skip
+def test_second_labels_need_two_people_besides_the_backend_s_own_user(world: World, names: tuple[str, ...], status: str, said: str) -> None:
+    for name in names:
+        world.label_studio.add_user(f"{name}@example.com")
+    assert "second labels" not in world.look()
+    (found,) = [each for each in examine(world.patient, [world.project], asks_two=[world.project]) if "second labels" in each.name]
+    assert (found.status, said in found.detail, "does not wait" in found.fix) == (status, True, status == "warn")

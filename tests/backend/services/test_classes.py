@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from backend.services.classes import absent_from_test, classes, share
+from backend.services.certificate_words import certificate
+from backend.services.classes import absent_from_test, absent_from_training, bound, classes, share
+from backend.services.report import make_report
 from backend.services.state import Phase
+from mcal_engine.class_certificate import OfClasses
 from mcal_engine.types import MachineLabel
 from tests.backend.services.world import CHOICES, World
 
@@ -71,3 +74,85 @@ def test_a_class_that_the_test_set_lacks_is_named(tmp_path: Path, monkeypatch: p
     world.label()
     rows = classes(world.advance(), world.store.events(world.campaign.id))
     assert absent_from_test(rows) == ["cat"]
+
+
+def by_class(world: World) -> tuple[dict[str, int], dict[str, int]]:
+    """Machine labels in Label Studio by choice, and how many of them are wrong."""
+    given: dict[str, int] = dict.fromkeys(CHOICES, 0)
+    wrong: dict[str, int] = dict.fromkeys(CHOICES, 0)
+    for task, annotation in world.machine_annotations().items():
+        said = annotation.choice
+        given[said] += 1
+        wrong[said] += said != world.right(task)
+    return given, wrong
+
+
+def test_a_bound_per_class_is_kept_by_what_is_written_and_told_everywhere(tmp_path: Path) -> None:
+    world = World(tmp_path, n=900, test_size=90, min_class_precision=0.8)
+    state = world.run()
+    decision, report = state.decision, make_report(state, world.now())
+    assert isinstance(decision, MachineLabel)
+    assert len(decision.class_cuts) == len(CHOICES)
+    given, wrong = by_class(world)
+    assert sum(given.values()) == decision.n_machine > 0
+    assert all(wrong[choice] <= 0.2 * given[choice] for choice in CHOICES)
+    rows = classes(state, world.store.events(world.campaign.id))
+    for row in rows:
+        assert row["bound"] is not None
+        assert row["bound"]["n_machine"] == row["machine"] == given[row["choice"]]
+        assert row["bound"]["sentence"].startswith(f"{row['choice']}: ")
+    assert report["class_bounds"] == [row["bound"] for row in rows]
+    words = certificate(state, report)
+    assert "0.8 of the machine's labels for each class" in words["headline"]
+    assert not any("single class" in step for step in words["steps"])
+    less = [row["bound"]["sentence"] for row in rows if row["bound"] is not None and row["bound"]["status"] in ("cut", "people")]
+    assert [step for step in words["steps"] if step in less] == less
+
+
+def test_a_class_that_the_machine_often_gives_wrongly_is_left_to_people_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, n=900, test_size=90, target_error=0.15, min_class_precision=0.8)
+    right = world.right
+    # People call every third item that looks like a cat an ant; the trainer goes on to say cat.
+    monkeypatch.setattr(world, "right", lambda task: "ant" if right(task) == "cat" and task % 3 == 0 else right(task))
+    state = world.run()
+    assert isinstance(state.decision, MachineLabel)
+    rows = {row["choice"]: row for row in classes(state, world.store.events(world.campaign.id))}
+    bound = rows["cat"]["bound"]
+    assert bound is not None
+    assert bound["status"] == "people"
+    assert by_class(world)[0]["cat"] == rows["cat"]["machine"] == 0 < bound["n_offered"]
+    assert f"people label these {bound['n_offered']:,}" in bound["sentence"]
+    assert rows["cat"]["sample"]["count"] > 0
+    assert rows["bee"]["machine"] > 0
+    assert bound["sentence"] in certificate(state, make_report(state, world.now()))["steps"]
+
+
+def test_before_the_sample_is_answered_a_bound_waits_and_without_one_there_is_none(tmp_path: Path) -> None:
+    world = World(tmp_path / "with", n=300, min_class_precision=0.7)
+    state = world.run(until=[Phase.CERTIFYING, Phase.RESIDUAL, Phase.FINISHED])
+    assert {row["bound"]["status"] for row in classes(state, ()) if row["bound"] is not None} == {"waiting"}
+    assert {row["bound"] for row in classes(World(tmp_path / "without").advance(), ())} == {None}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "machine", "status", "said"),
+    [
+        (0, 0, "people", "0 of 12 sampled wrong, too few to show 0.9"),
+        (9, 0, "people", "9 of 12 sampled wrong, which does not show 0.9"),
+        (0, 230, "kept", "at least 0.9 of the machine's 230 labels are right"),
+        (1, 100, "cut", "the surest 100 are the machine's, people label 130"),
+    ],
+)
+def test_what_becomes_of_a_class_is_said_in_a_sentence(wrong: int, machine: int, status: str, said: str) -> None:
+    one = [np.array([value]) for value in (machine, machine, 230, 0, 0, 12, wrong)]
+    found = bound(0.9, "Bag", OfClasses(*one), 0)
+    assert (found["status"], found["choice"]) == (status, "Bag")
+    assert said in found["sentence"]
+
+
+def test_choices_that_no_training_label_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(tmp_path, hopeless=True)
+    monkeypatch.setattr(world, "right", lambda task: CHOICES[task % 2])
+    assert absent_from_training(world.advance()) == []
+    world.label()
+    assert absent_from_training(world.advance()) == ["cat"]

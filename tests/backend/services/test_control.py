@@ -105,6 +105,14 @@ def test_an_exchanged_classifier_takes_part_from_the_next_round_on(tmp_path: Pat
     assert [request.classifier for request in world.trainer.requests] == ["frozen", "cnn"]
 
 
+def test_classifiers_are_named_once_a_campaign_has_begun(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    assert change_settings(world.store, world.campaign.id, {"quorum": 0.8}, world.now(), by="ann")  # before it: auto stays
+    world.advance()
+    with pytest.raises(InvalidValue, match="classifiers must be named once a campaign has begun; known: frozen"):
+        change_settings(world.store, world.campaign.id, {"classifiers": "auto"}, world.now(), by="ann")
+
+
 def test_an_ended_campaign_cannot_be_steered(tmp_path: Path) -> None:
     world = World(tmp_path, n=220)
     world.run()

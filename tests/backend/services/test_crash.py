@@ -9,6 +9,7 @@ import pytest
 
 from backend.label_studio.port import LabelStudioError
 from tests.backend.services.kills import READS, Snapshot, advance_until, lapse
+from tests.backend.services.two_harvests import two_harvests
 from tests.backend.services.world import World
 
 Accident = Callable[[World, int], str]
@@ -86,12 +87,19 @@ def _with_calls(world: World, at: int, strike: Callable[[], None], *, changes_on
 
 
 def small(tmp_path: Path) -> World:
-    return World(tmp_path, n=205, test_size=20, batch_size=10, target_error=0.1)
+    return World(tmp_path, n=205, test_size=20, batch_size=10, target_error=0.1, overlap_share=0.3)
 
 
-@pytest.mark.parametrize("accident", [die, *(pytest.param(each, marks=pytest.mark.slow) for each in (go_away, lose_a_reply))])
-def test_accidents_here_and_there_change_nothing(tmp_path: Path, accident: Accident) -> None:
-    assert len(strike_everywhere(small(tmp_path), accident, stride=43)) >= 3
+def test_dying_here_and_there_changes_nothing(tmp_path: Path) -> None:
+    assert len(strike_everywhere(small(tmp_path), die, stride=43)) >= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])
+def test_accidents_in_a_campaign_with_two_harvests_change_nothing(tmp_path: Path, accident: Accident) -> None:
+    world = two_harvests(tmp_path)
+    assert len(strike_everywhere(world, accident, stride=2)) >= 20
+    assert {row.look for row in world.state().machine_labels if row.state == "written"} == {1, 2}
 
 
 @pytest.mark.slow
@@ -99,4 +107,5 @@ def test_accidents_here_and_there_change_nothing(tmp_path: Path, accident: Accid
 def test_accidents_anywhere_change_nothing(tmp_path: Path, accident: Accident) -> None:
     struck = set(strike_everywhere(small(tmp_path), accident, stride=1))
     written = "predictions_to_annotations"
+    assert {"label_studio.set_overlap", "set_overlap"} & struck
     assert {f"label_studio.{written}", "trainer", "store.append", "store.set_machine_labels"} <= struck or written in struck

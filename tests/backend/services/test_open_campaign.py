@@ -11,6 +11,7 @@ from backend.services.state import Phase
 from backend.services.status import sentence
 from backend.services.webhook import Webhook
 from backend.store import NewEvent
+from mcal_engine.classifiers import candidates
 from mcal_engine.errors import InvalidValue
 from tests.backend.services.world import CONFIG, World
 
@@ -100,6 +101,21 @@ def test_what_the_project_was_is_written_down(tmp_path: Path) -> None:
 def test_an_unknown_classifier_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=r"unknown classifier 'vgg'.*frozen, cnn"):
         World(tmp_path, classifiers="vgg")
+
+
+def test_the_default_race_is_chosen_when_a_campaign_begins_and_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert World(tmp_path / "small", n=200).advance().settings.classifiers == ("frozen",)
+    monkeypatch.setattr(candidates, "MANY", 200)
+    world = World(tmp_path / "large", n=200)
+    assert world.settings.classifiers == ("auto",)
+    world.advance()
+    assert world.store.events(world.campaign.id, kinds=("created",))[0].payload["settings"]["classifiers"] == ["frozen", "finetune"]
+    monkeypatch.setattr(candidates, "MANY", 10_000)
+    world.fresh_services()  # another version, another rule: the campaign keeps its race
+    world.label()
+    state = world.advance()
+    assert state.settings.classifiers == ("frozen", "finetune")
+    assert {request.classifier for request in world.trainer.requests} == {"frozen", "finetune"}
 
 
 def test_a_campaign_registers_its_webhook_with_the_secret_in_place_of_the_one_without(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ class NoisyTruth:
     requests: list[TrainingRequest] = field(default_factory=list)
     fail: Exception | None = None
     during: Callable[[], None] | None = None
+    skill: Callable[[TrainingRequest], float] = lambda request: 1.3 + 0.45 * float(np.log(1 + len(request.train_ids) / 12))
 
     def __call__(self, request: TrainingRequest, heartbeat: Heartbeat) -> Trained:
         self.requests.append(request)
@@ -51,7 +52,7 @@ class NoisyTruth:
         if self.fail is not None:
             raise self.fail
         assert len(request.train_ids) == len(set(request.train_ids)) == len(request.train_labels)
-        skill = 0.0 if self.hopeless else 1.3 + 0.45 * np.log(1 + len(request.train_ids) / 12)
+        skill = 0.0 if self.hopeless else self.skill(request)
         logits = np.array([self._logits(task, skill, request.n_classes) for task in request.score_ids]).reshape(-1, request.n_classes)
         seconds = {"embed": 1.0, "fit": 0.5 + 0.01 * len(request.train_ids)}
         once = 1.0 if request.round == 0 else 0.0

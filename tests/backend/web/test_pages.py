@@ -16,6 +16,7 @@ from backend.settings import CampaignSettings
 from backend.store import Item, NewEvent
 from backend.web import formats
 from backend.web.app import create_app
+from tests.backend.services.world import World
 from tests.browser.digits import DigitWorld
 from tests.browser.served import PASSWORD, TOKEN, USER, deps_of
 
@@ -23,7 +24,7 @@ SETTINGS: dict[str, Any] = {"test_size": 60, "batch_size": 20, "machine_price_pe
 NUMBER = re.compile(r'<data value="([^"]*)" data-path="([^"]*)">([^<]*)</data>')
 
 
-def browser_of(world: DigitWorld) -> FlaskClient:
+def browser_of(world: World) -> FlaskClient:
     client = create_app(deps_of(world)).test_client()
     client.post("/login", data={"user": USER, "password": PASSWORD})
     return client
@@ -39,9 +40,8 @@ def api(client: FlaskClient, path: str) -> Any:
 
 @pytest.fixture(scope="module", params=["running", "finished"])
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    world = DigitWorld(
-        tmp_path_factory.mktemp(request.param), n=600, title="Digits & more", price_per_hour=72.0, assisted_labelling="on", **SETTINGS
-    )
+    more: dict[str, Any] = {"price_per_hour": 72.0, "assisted_labelling": "on", "overlap_share": 0.25}
+    world = DigitWorld(tmp_path_factory.mktemp(request.param), n=600, title="Digits & more", **more, **SETTINGS)
     world.advance()
     for _ in range(5):
         world.label()
@@ -72,6 +72,22 @@ def test_every_number_on_a_page_is_the_api_s(seen: FlaskClient, page: str, sourc
     for value, path, text in numbers:
         assert json.loads(html.unescape(value)) == formats.at(answer, path), path
         assert re.search(r"\d", text) or "minute" in text or "certificate" in text or text == "–", (path, text)
+
+
+def test_a_target_that_is_finer_than_people_agree_is_warned_of_on_page_and_report(tmp_path: Path) -> None:
+    world = DigitWorld(tmp_path, n=240, overlap_share=1.0, **SETTINGS)
+    queue = world.advance().queue
+    assert queue is not None
+    for task in queue.twice:
+        for person, choice in zip(world.people, ("two", "seven"), strict=True):
+            world.label_studio.annotate(task, person, choice)
+    world.advance()
+    client = browser_of(world)
+    for page in ("/live", "/report"):
+        text = client.get(f"/campaigns/1{page}").text
+        assert '<p class="note bad">A target error of 5% is finer than your people agree' in text, page
+        assert '<th scope="row">two / seven</th>' in text and "How often two people differ" in text
+    world.store.close()
 
 
 @pytest.mark.parametrize("path", ["/campaigns", "/campaigns/1", "/campaigns/1/events", "/campaigns/1/review", "/campaigns/1/settings"])
@@ -169,7 +185,7 @@ def test_what_cannot_be_done_is_not_offered(seen: FlaskClient) -> None:
     page = seen.get("/campaigns/1").text
     offered = set(re.findall(r"/actions/([\w-]+)", page))
     finished = 'data-phase="finished"' in page
-    assert offered == ({"rollback"} if finished else {"pause", "stop", "label-all", "rollback"})
+    assert offered == ({"audit", "rollback"} if finished else {"pause", "stop", "label-all", "rollback"})
 
 
 def test_unknown_campaigns_and_actions_are_pages_too(seen: FlaskClient) -> None:
@@ -235,3 +251,24 @@ def test_a_hundred_thousand_items_do_not_hold_up_the_page(fresh: DigitWorld) -> 
 )
 def test_numbers_have_sensible_digits(kind: str, value: float, text: str) -> None:
     assert formats.KINDS[kind](value) == text
+
+
+def test_what_a_bound_per_class_leaves_of_each_is_in_the_table_and_every_number_of_it_the_api_s(tmp_path: Path) -> None:
+    world = World(tmp_path, n=600, test_size=80, min_class_precision=0.75)
+    world.run()
+    client = browser_of(world)
+    answer = api(client, "/campaigns/1")
+    bounds = [row["bound"] for row in answer["classes"]]
+    assert {bound["status"] for bound in bounds} <= {"kept", "cut", "people", "none"}
+    assert any(bound["n_machine"] for bound in bounds)
+    text = client.get("/campaigns/1/live").text
+    assert '<th scope="col">0.75 right</th>' in text and "at least 0.75 are right" in text
+    assert [bound["sentence"] for bound in bounds if bound["status"] in ("cut", "people") and bound["sentence"] not in text] == []
+    for value, path, _ in NUMBER.findall(text):
+        assert json.loads(html.unescape(value)) == formats.at(answer, path), path
+    assert answer["report"]["class_bounds"] == bounds
+    assert "of the machine's labels for each class" in html.unescape(client.get("/campaigns/1/report").text)
+    tried = api(client, "/campaigns/1/what-if?min_class_precision=0.95")
+    assert tried["changed"] == {"min_class_precision": 0.95}
+    assert tried["then"]["n_machine"] < tried["now"]["n_machine"]
+    world.store.close()
