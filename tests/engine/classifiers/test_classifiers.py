@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from mcal_engine.classifiers import encoder, make
 from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
 from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.classifiers.scratch import PAPER_RECIPE
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 
@@ -32,7 +34,7 @@ LARGE = ("cnn18", "resnet18", "resnet50", "efficientnet_b0")
 def name(request, monkeypatch) -> str:
     monkeypatch.setattr("mcal_engine.classifiers.scratch.EXAMPLES", 200)
     monkeypatch.setattr("mcal_engine.classifiers.scratch.FEWEST_EPOCHS", 4)
-    monkeypatch.setattr("mcal_engine.classifiers.scratch.PAPER_EPOCHS", 2)
+    monkeypatch.setattr("mcal_engine.classifiers.scratch.PAPER_RECIPE", replace(PAPER_RECIPE, epochs=2))
     return request.param
 
 
