@@ -9,7 +9,8 @@ import click
 
 from backend.cli.simulate_options import FILE
 
-COLUMNS = ("candidate", "train, images/s", "× plain loop", "score, images/s", "× plain loop", "embed, images/s", "after a restart")
+PLAIN = "× plain loop"
+COLUMNS = ("candidate", "train, images/s", PLAIN, "score, images/s", PLAIN, "embed, images/s", PLAIN, "after a restart")
 
 
 @click.command()
@@ -29,12 +30,10 @@ def device(
     from rich.console import Console
     from rich.table import Table
 
-    from mcal_engine.classifiers import names, parse
+    from mcal_engine.classifiers import names
     from mcal_engine.simulator.data import read
     from mcal_engine.simulator.device_bench import measure
 
-    for name in classifiers:
-        parse(name)
     found = measure(
         read(data_path),
         classifiers or names(),
@@ -53,6 +52,7 @@ def device(
             _number(row["score_images_per_second"]),
             _number(row.get("score_ratio"), 2),
             _number(row["embed_images_per_second"]),
+            _number(row.get("embed_ratio"), 2),
             _number(row["embed_seconds_after_restart"], 1, " s"),
         )
     console = Console(highlight=False)

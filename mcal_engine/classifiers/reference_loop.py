@@ -1,6 +1,7 @@
-"""What our own training loop is measured against: the loop of a torchvision tutorial, with the same nets on the same images.
+"""What our own loops are measured against: the loop of a torchvision tutorial, with the same nets on the same images.
 
-Images pass one by one through torchvision's transforms in a ``DataLoader``; float32, no channels-last memory, no mixed precision.
+Images pass one by one through torchvision's transforms in a ``DataLoader``; float32, no channels-last memory, no mixed precision. A
+pretrained net is trained as a whole, from its pretrained weights, and enlarges its images anew each time.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import time
 
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from mcal_engine.classifiers import devices
+from mcal_engine.classifiers import devices, encoders
 from mcal_engine.classifiers.base import ImageSource
+from mcal_engine.classifiers.candidates import Candidate
 from mcal_engine.classifiers.nets import build
 from mcal_engine.types import IntArray
 
@@ -32,22 +35,20 @@ class _Images(Dataset[tuple[torch.Tensor, int]]):
 
 
 def throughput(
-    net: str, source: ImageSource, rows: IntArray, labels: IntArray, n_classes: int, device: str, *, batch: int, epochs: int
+    candidate: Candidate, source: ImageSource, rows: IntArray, labels: IntArray, n_classes: int, device: str, *, batch: int, epochs: int
 ) -> tuple[float, float]:
     """Images per second of training (``epochs`` passes) and of scoring (one pass), each after one batch that is not counted."""
     where = devices.pick(device)
     side = source.shape[0]
-    end = [transforms.ToTensor(), transforms.Normalize(*_STANDARD)]
-    changed = transforms.Compose(
-        [transforms.ToPILImage(), transforms.RandomCrop(side, padding=max(1, side // 14)), transforms.RandomHorizontalFlip(), *end]
-    )
     with devices.repeatable(where, 0):
-        model = build(net, n_classes, side).to(where, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        model, end = _plain(candidate, n_classes, side)
+        model.to(where, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        moved = [transforms.RandomCrop(side, padding=max(1, side // 14)), transforms.RandomHorizontalFlip()]
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
 
         def train(some: int) -> None:
             model.train()
-            data = _Images(source, rows[:some], labels[:some], changed)
+            data = _Images(source, rows[:some], labels[:some], transforms.Compose([transforms.ToPILImage(), *moved, *end]))
             for images, truth in DataLoader(data, batch_size=batch, shuffle=True, drop_last=some > batch):
                 optimizer.zero_grad()
                 functional.cross_entropy(model(images.to(where)), truth.to(where)).backward()  # type: ignore[no-untyped-call]
@@ -56,11 +57,22 @@ def throughput(
         @torch.inference_mode()
         def score(some: int) -> None:
             model.eval()
-            data = _Images(source, rows[:some], labels[:some], transforms.Compose(end))
+            data = _Images(source, rows[:some], labels[:some], transforms.Compose([transforms.ToPILImage(), *end]))
             for images, _ in DataLoader(data, batch_size=batch):
                 model(images.to(where)).cpu()
 
         return _rate(train, len(rows), batch, epochs), _rate(score, len(rows), batch, 1)
+
+
+def _plain(candidate: Candidate, n_classes: int, side: int) -> tuple[nn.Module, list[object]]:
+    """The candidate's net, and the transforms that make of an image what it takes."""
+    if "net" in candidate.arguments:
+        return build(candidate.arguments["net"], n_classes, side), [transforms.ToTensor(), transforms.Normalize(*_STANDARD)]
+    pretrained = encoders.load(candidate.arguments.get("encoder"), side, candidate.arguments.get("weights"))
+    net = nn.Sequential(pretrained.lower, pretrained.upper, nn.Linear(pretrained.shapes()[1], n_classes))
+    standard = ([value / 255 for value in values] for values in (pretrained.mean, pretrained.spread))
+    enlarged = transforms.Resize(pretrained.side, transforms.InterpolationMode.BICUBIC)
+    return net, [enlarged, transforms.ToTensor(), transforms.Normalize(*standard)]
 
 
 def _rate(work: object, n: int, batch: int, times: int) -> float:
