@@ -21,15 +21,16 @@ def engine(seeds: int, json_file: Path | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from mcal_engine.simulator.law_bench import COLUMNS, cells, decision_seconds, go
+    from mcal_engine.simulator.law_bench import cells, decision_seconds, go
     from mcal_engine.simulator.report import versions
 
     rows = []
-    table = Table(*COLUMNS, box=None)
     for row in go(range(seeds)):
         click.echo(f"{row['world']}: {row['n_rounds']} rounds", err=True)
         rows.append(row)
-        table.add_row(*cells(row))
+    table = Table(*cells(rows[0]), box=None)
+    for row in rows:
+        table.add_row(*cells(row).values())
     wall, processor = decision_seconds()
     console = Console(highlight=False)
     (console if console.is_terminal else Console(highlight=False, width=180)).print(table)

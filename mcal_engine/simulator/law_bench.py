@@ -19,21 +19,6 @@ WORLDS = {
     "1,000 classes, 1.2 M items, cheap training": Law(1_200_000, 1000, alpha=12.0, gamma=0.27, fixed_seconds=60, seconds_per_item=0.002),
     "1,000 classes, nothing to learn": Law(1_200_000, 1000, alpha=0.999, gamma=0.0, power=0.0, fixed_seconds=3600, seconds_per_item=2.0),
 }
-COLUMNS = (
-    "world",
-    "seed",
-    "rounds",
-    "|B|",
-    "best |B|",
-    "S*",
-    "best S*",
-    "training",
-    "total",
-    "least",
-    "total/least",
-    "with lawful S*",
-    "why",
-)
 
 
 def spec_for(law: Law, seed: int) -> CampaignSpec:
@@ -79,12 +64,20 @@ def go(seeds: Iterable[int], worlds: Iterable[str] = WORLDS) -> Iterator[dict[st
             }
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """A row of :func:`go` as text, under ``COLUMNS``."""
-    counts = [f"{row[name]:,}" for name in ("n_rounds", "n_train", "best_n_train", "n_machine", "best_n_machine")]
-    money = [f"{row[name]:,.0f}" for name in ("training_cost", "total_cost", "least_cost", "active_learning_cost")]
-    delta = f"{row['active_learning_delta']:.1%}"
-    return [row["world"], str(row["seed"]), *counts, *money, delta, f"{row['ratio']:.3f}", f"{row['lawful_ratio']:.3f}", row["decision"]]
+def cells(row: dict[str, Any]) -> dict[str, str]:
+    """A row of :func:`go` as text, by column."""
+    counts = {"rounds": "n_rounds", "|B|": "n_train", "best |B|": "best_n_train", "S*": "n_machine", "best S*": "best_n_machine"}
+    money = {"training": "training_cost", "total": "total_cost", "least": "least_cost", "oracle's AL": "active_learning_cost"}
+    return {
+        "world": row["world"],
+        "seed": str(row["seed"]),
+        **{column: f"{row[key]:,}" for column, key in counts.items()},
+        **{column: f"{row[key]:,.0f}" for column, key in money.items()},
+        "its δ": f"{row['active_learning_delta']:.1%}",
+        "total/least": f"{row['ratio']:.3f}",
+        "with lawful S*": f"{row['lawful_ratio']:.3f}",
+        "ends as": row["decision"],
+    }
 
 
 def decision_seconds(n_times: int = 5) -> tuple[list[float], list[float]]:
