@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mcal_engine import certificate, class_certificate, harvest, search
 from mcal_engine.certificate import Certified
 from mcal_engine.class_certificate import OfClasses
-from mcal_engine.cost import CostLaw, money
+from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError
-from mcal_engine.policy import Forecast, Round
+from mcal_engine.policy import Round
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import (
     Acquire,
@@ -112,7 +110,7 @@ def _go_on(now: Round, look: Look, finishing: float) -> Decision | None:
     # The curves rest on T in every round and on V in this one only, so a lucky T outweighs V there. What is counted today has both at
     # their weight; from the curves comes only what more training labels would change.
     today = now.plan_now(measurement, forecast).total_cost
-    total = today * forecast.plan.total_cost / forecast.plan.total_cost_now + _retraining(now, forecast)
+    total = today * forecast.plan.total_cost / forecast.plan.total_cost_now
     if forecast.plan.n_machine == 0 or total > finishing * (1 - GAIN):
         return None
     spec = now.spec
@@ -122,11 +120,6 @@ def _go_on(now: Round, look: Look, finishing: float) -> Decision | None:
     )
     racing = tuple(one.classifier for one in now.trained[-1].measurements)
     return Acquire(0, 0, spec.acquisition, None, racing, forecast.plan, sentence)
-
-
-def _retraining(now: Round, forecast: Forecast) -> float:
-    seconds = forecast.cost_model.path(now.now.n_train - 1, np.array([float(now.now.n_train)]), 1.0)[0]
-    return float(money(seconds, now.spec.machine_price_per_hour))
 
 
 def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
