@@ -118,7 +118,7 @@ FAMILIES: Mapping[str, Family] = {  # cheapest first
     "finetune": Family(
         "mcal_engine.classifiers.finetune",
         "FinetuneClassifier",
-        {**{name: rule for name, rule in TRAINING_OPTIONS.items() if name != "nets"}, **ENCODER_OPTIONS},
+        {**TRAINING_OPTIONS, **ENCODER_OPTIONS, "frozen": OneOf(_SWITCH)},  # whether the head on the untrained encoder has its say
         takes_encoder=True,
     ),
     "cnn18": _scratch("cnn18"),

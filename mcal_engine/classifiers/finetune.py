@@ -31,7 +31,8 @@ from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallbac
 from mcal_engine.classifiers.checkpoints import Checkpoint, NetShelf, digest
 from mcal_engine.classifiers.computed_rows import ComputedRows, HalfArray
 from mcal_engine.classifiers.encoder import filled_up
-from mcal_engine.classifiers.fitting import Fitting, Recipe
+from mcal_engine.classifiers.fitting import Fitting, Recipe, one_of
+from mcal_engine.classifiers.frozen import FrozenClassifier
 from mcal_engine.classifiers.mirroring import mirror_helps
 from mcal_engine.classifiers.nets import Headed
 from mcal_engine.classifiers.scoring import scored
@@ -43,6 +44,7 @@ BATCH, FEWEST_STEPS, SMALLEST_BATCH = 64, 16, 8  # small sets are shown in small
 WEIGHT_DECAY, LABEL_SMOOTHING, DROPOUT = 0.05, 0.1, 0.2
 HEAD_RATE = 5  # times the rate of the pretrained layers
 COMPUTED_AT_ONCE, SCORED_AT_ONCE = 64, 256
+NETS, FROZEN_WEIGHT = 2, 0.3
 
 
 class FinetuneClassifier:
@@ -63,6 +65,8 @@ class FinetuneClassifier:
         flip: bool | None = None,
         loss: bool = False,
         warm: bool = False,
+        nets: int = NETS,
+        frozen: bool = True,
     ) -> None:
         """Args:
         weights: a local file with the encoder's weights, instead of its hub.
@@ -70,13 +74,16 @@ class FinetuneClassifier:
         flip: also show images mirrored; None: where mirrored neighbours still tell the class.
         loss: whether every class weighs the same, however many examples it has.
         warm: start from the net of an earlier round instead of the pretrained weights.
+        nets: nets of other seeds, whose logits are averaged.
+        frozen: whether the head on the untrained encoder has its say as well, with ``FROZEN_WEIGHT``.
         """
-        self._images, self._flip, self._epochs, self._batch = images, flip, epochs, batch
+        self._images, self._flip, self._epochs, self._batch, self._n_nets = images, flip, epochs, batch, nets
         self._balanced, self._warm, self._cache_dir = loss, warm, cache_dir
         self._device = devices.pick(device)
         self._pretrained = encoders.load(encoder, images.shape[0], weights)
+        self._frozen = FrozenClassifier(images, cache_dir=cache_dir, device=device, encoder=encoder, weights=weights) if frozen else None
         self._maps: dict[bool, ComputedRows] = {}
-        self._net: _Tuned | None = None
+        self._nets: tuple[_Tuned, ...] = ()
         self._mirrored = bool(flip)
         self._seen: IntArray = np.empty(0, dtype=np.int64)
         self._n_classes = 0
@@ -84,9 +91,9 @@ class FinetuneClassifier:
     def prepare(self, rows: IntArray, *, progress: ProgressCallback | None = None) -> float:
         """Run the lower part over ``rows``; over their mirror images too where it is known already that they will be used."""
         began = time.perf_counter()
-        filled = 0
+        filled = self._frozen is not None and self._frozen.prepare(rows, progress=progress) > 0
         for mirrored in (False, True) if self._mirrored or (self._flip is None and self._coloured(rows)) else (False,):
-            filled += self._kept(mirrored).fill(rows, progress) if self._pretrained.is_cut else 0
+            filled |= self._pretrained.is_cut and self._kept(mirrored).fill(rows, progress) > 0
         return time.perf_counter() - began if filled else 0.0
 
     def fit(self, rows: IntArray, labels: IntArray, n_classes: int, *, seed: int, progress: ProgressCallback | None = None) -> FitReport:
@@ -96,29 +103,47 @@ class FinetuneClassifier:
         self._mirrored = mirror_helps(self._images, rows, classes) if self._flip is None else self._flip
         self.prepare(rows, progress=progress)
         began = time.perf_counter()
-        n, encoder = len(rows), f"{self._pretrained.name}-{self._pretrained.side}px"
-        shelf = NetShelf(self._cache_dir, f"{self.name}-{encoder}")
+        encoder = f"{self._pretrained.name}-{self._pretrained.side}px"
         keys = self._images.keys(rows)
-        earlier = shelf.best(keys, seen[classes]) if self._warm else None
-        with devices.repeatable(self._device, seed):
-            net = self._net = _Tuned(copy.deepcopy(self._pretrained.upper), self._shapes[1], len(seen), earlier)
-            net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            recipe = self._recipe(n, warm=earlier is not None)
-            point = Checkpoint(self._cache_dir, digest(self.name, encoder, seed, n_classes, keys, seen[classes], recipe, self._balanced))
-            balance = torch.from_numpy(n / (len(seen) * np.bincount(classes))).float().to(self._device) if self._balanced else None
-            truth = torch.from_numpy(classes).to(self._device)
-            fitting = Fitting(
-                net, _Shown(self, rows), truth, recipe, self._descent(net), seed=seed, class_weights=balance, checkpoint=point
-            )
-            loss, before = fitting.run(progress)
-        self._seen, self._n_classes = seen, n_classes
-        if self._warm:
-            shelf.keep(keys, seen[classes], {"upper": net.body.state_dict()})
-        took = time.perf_counter() - began + before
-        return FitReport(took, n, recipe.epochs, devices.label(self._device), loss, tuple(fitting.notes))
+        balance = torch.from_numpy(len(rows) / (len(seen) * np.bincount(classes))).float().to(self._device) if self._balanced else None
+        truth = torch.from_numpy(classes).to(self._device)
+        if self._frozen is not None:
+            self._frozen.fit(rows, labels[order], n_classes, seed=seed)
+        finished, notes, losses, before = [], [], [], 0.0
+        for number in range(self._n_nets):
+            shelf = NetShelf(self._cache_dir, f"{self.name}-{encoder}-{number}")
+            earlier = shelf.best(keys, seen[classes]) if self._warm else None
+            with devices.repeatable(self._device, seed + number):
+                net = _Tuned(copy.deepcopy(self._pretrained.upper), self._shapes[1], len(seen), earlier)
+                net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+                recipe = self._recipe(len(rows), warm=earlier is not None)
+                known_by = (self.name, encoder, seed + number, n_classes, keys, seen[classes], recipe, self._balanced)
+                fitting = Fitting(
+                    net,
+                    _Shown(self, rows),
+                    truth,
+                    recipe,
+                    self._descent(net),
+                    seed=seed + number,
+                    class_weights=balance,
+                    checkpoint=Checkpoint(self._cache_dir, digest(*known_by)),
+                )
+                loss, seconds = fitting.run(progress, tell=one_of(number, self._n_nets, recipe.epochs))
+            if self._warm:
+                shelf.keep(keys, seen[classes], {"upper": net.body.state_dict()})
+            finished.append(net)
+            notes += fitting.notes
+            losses.append(loss)
+            before += seconds
+        self._nets, self._seen, self._n_classes = tuple(finished), seen, n_classes
+        took, epochs = time.perf_counter() - began + before, recipe.epochs * self._n_nets
+        return FitReport(took, len(rows), epochs, devices.label(self._device), float(np.mean(losses)), tuple(notes))
 
     def logits(self, rows: IntArray, *, progress: ProgressCallback | None = None) -> FloatArray:
-        return spread(self._run(rows, head=True, progress=progress), self._seen, self._n_classes)
+        found = self._run(rows, head=True, progress=progress)
+        if self._frozen is not None:
+            found = found + FROZEN_WEIGHT * self._frozen.logits(rows)[:, self._seen]
+        return spread(found, self._seen, self._n_classes)
 
     def features(self, rows: IntArray) -> FloatArray:
         return self._run(rows, head=False, progress=None)
@@ -137,22 +162,27 @@ class FinetuneClassifier:
 
     @torch.inference_mode()
     def _run(self, rows: IntArray, *, head: bool, progress: ProgressCallback | None) -> FloatArray:
-        """Logits or features in float64; the mean over an image and its mirror image where the net was trained on both."""
-        if self._net is None:
+        """Logits or features in float64; the mean over an image and its mirror image where the nets were trained on both.
+
+        Logits are the mean over the nets; features are the first one's.
+        """
+        if not self._nets:
             raise fitted_first(self.name)
         self.prepare(rows, progress=progress)
-        upper, linear = self._net.body, self._net.head if head else nn.Identity()
+        nets = self._nets if head else self._nets[:1]
 
         def piece(some: IntArray, at_once: int) -> torch.Tensor:
             outs = []
             for mirrored in (False, True) if self._mirrored else (False,):
                 maps = self.read(some, np.full(len(some), mirrored))
                 # One shape for all batches: the same kernels run, and an item's logits do not depend on what else is scored.
-                maps = functional.pad(maps, (0, 0, 0, 0, 0, 0, 0, at_once - len(some)))
-                with devices.scoring_precision(self._device):
-                    features = upper(maps.contiguous(memory_format=torch.channels_last))
-                # In full precision: logits of 8 bits would tie, and ties rank nothing.
-                outs.append(linear(features.float())[: len(some)].cpu().double())
+                maps = functional.pad(maps, (0, 0, 0, 0, 0, 0, 0, at_once - len(some))).contiguous(memory_format=torch.channels_last)
+                for net in nets:
+                    with devices.scoring_precision(self._device):
+                        features = net.body(maps)
+                    # In full precision: logits of 8 bits would tie, and ties rank nothing.
+                    found = net.head(features.float()) if head else features.float()
+                    outs.append(found[: len(some)].cpu().double())
             return torch.stack(outs).mean(0)
 
         return scored(rows, piece, len(self._seen) if head else self._shapes[1], SCORED_AT_ONCE, self._device, progress)

@@ -197,6 +197,11 @@ class Fitting:
         return ((self._net, "net"), (self._optimizer, "optimizer"), (self._schedule, "schedule"), (self._scaler, "scaler"))
 
 
+def one_of(number: int, nets: int, epochs: int) -> Callable[[int], tuple[int, int]]:
+    """(done, total) of epochs to report for the fit ``number`` of several nets, from its own."""
+    return lambda done: (number * epochs + done, nets * epochs)
+
+
 def descent(net: nn.Module, rate: float, weight_decay: float) -> torch.optim.Optimizer:
     """Stochastic gradient descent with Nesterov's momentum of 0.9."""
     return torch.optim.SGD(net.parameters(), lr=rate, momentum=0.9, weight_decay=weight_decay, nesterov=True)

@@ -14,7 +14,7 @@ import torch
 from mcal_engine.classifiers import devices, parallel
 from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallback, check_labels, fitted_first, spread
 from mcal_engine.classifiers.checkpoints import Checkpoint, NetShelf, digest
-from mcal_engine.classifiers.fitting import Fitting, Recipe, descent
+from mcal_engine.classifiers.fitting import Fitting, Recipe, descent, one_of
 from mcal_engine.classifiers.mirroring import mirror_helps
 from mcal_engine.classifiers.nets import Headed, build
 from mcal_engine.classifiers.pixels import Pixels, standardised, to_device
@@ -104,7 +104,7 @@ class ScratchClassifier:
                 )
                 rates = descent(net, *(CNN_RATES if self._kind == "cnn" else PAPER_RATES))
                 fitting = Fitting(net, pixels, truth, plan, rates, seed=seed + number, class_weights=weights, checkpoint=point)
-                loss, earlier = fitting.run(progress, tell=_several(number, self._n_nets, plan.epochs))
+                loss, earlier = fitting.run(progress, tell=one_of(number, self._n_nets, plan.epochs))
                 if shelf is not None:
                     shelf.keep(keys, seen[classes], {"net": net.state_dict(), "n_seen": len(seen)})
             finished.append(net)
@@ -183,7 +183,3 @@ class ScratchClassifier:
 
 def _first() -> bool:
     return parallel.rank_and_size()[0] == 0
-
-
-def _several(number: int, nets: int, epochs: int) -> Callable[[int], tuple[int, int]]:
-    return lambda done: (number * epochs + done, nets * epochs)

@@ -19,7 +19,7 @@ from mcal_engine.types import IntArray
 
 BATCH = 64
 EPOCHS = 2
-FIXED = {"epochs": str(EPOCHS), "batch": str(BATCH), "flip": "yes"}  # one work for all that train a net
+FIXED = {"epochs": str(EPOCHS), "batch": str(BATCH), "flip": "yes", "nets": "1", "frozen": "no"}  # one work for all that train a net
 
 
 def measure(
@@ -87,9 +87,10 @@ def _candidate(data: LabelledImages, name: str, rows: IntArray, device: str, fol
     from mcal_engine.classifiers.image_cache import ArrayImages
 
     candidate = parse(name)
-    trains_a_net = "epochs" in FAMILIES[candidate.family].options
+    options = FAMILIES[candidate.family].options
+    trains_a_net = "epochs" in options
     images, labels = ArrayImages(data.images), data.labels[rows]
-    timed = ":".join([name, *(f"{option}={value}" for option, value in FIXED.items())]) if trains_a_net else name
+    timed = ":".join([name, *(f"{option}={value}" for option, value in FIXED.items() if option in options)])
     classifier = make(timed, images, cache_dir=folder, device=device)
     embedding = classifier.prepare(rows)
     if trains_a_net:

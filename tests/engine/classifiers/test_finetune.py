@@ -25,7 +25,7 @@ def kept(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("maps")
 
 
-def tuned(cache: Path, name: str = "finetune:epochs=1", *, labels=None, n_classes: int = 3, seed: int = 7, images=None):
+def tuned(cache: Path, name: str = "finetune:epochs=1:nets=1:frozen=no", *, labels=None, n_classes: int = 3, seed: int = 7, images=None):
     pictures, classes = shapes(20, side=SIDE)
     classifier = make(name, ArrayImages(pictures if images is None else images), cache_dir=cache, device="cpu")
     classifier.fit(TRAIN, classes[TRAIN] if labels is None else labels, n_classes, seed=seed)
@@ -44,6 +44,31 @@ def count_lower(monkeypatch) -> list[int]:
     return counted
 
 
+def test_several_nets_say_the_mean_of_what_each_would_say_alone_and_look_like_the_first(kept):
+    together = tuned(kept, "finetune:epochs=1:nets=2:frozen=no")
+    alone = [tuned(kept, seed=seed) for seed in (7, 8)]
+    assert np.allclose(together.logits(REST), np.mean([one.logits(REST) for one in alone], axis=0), rtol=0, atol=1e-9)
+    assert np.array_equal(together.features(REST), alone[0].features(REST))
+
+
+def test_the_head_on_the_untrained_encoder_has_its_say(kept):
+    both = tuned(kept, "finetune:epochs=1:nets=1", n_classes=4).logits(REST)
+    alone, frozen = tuned(kept, n_classes=4).logits(REST), tuned(kept, "frozen", n_classes=4).logits(REST)
+    assert np.allclose(both[:, :3], (alone + finetune.FROZEN_WEIGHT * frozen)[:, :3], rtol=0, atol=1e-6)
+    assert np.allclose(both[:, 3], both[:, :3].min(axis=1) - UNSEEN_CLASS_GAP)
+
+
+def test_a_warm_start_of_several_nets_gives_each_its_own(tmp_path):
+    images, labels = shapes(20, side=SIDE)
+    logits = []
+    for _ in range(2):
+        after = make("finetune:epochs=2:nets=2:frozen=no:warm=yes", ArrayImages(images), cache_dir=tmp_path, device="cpu")
+        after.fit(TRAIN[:8], labels[:8], 3, seed=0)
+        assert after.fit(TRAIN, labels[TRAIN], 3, seed=0).epochs == 2
+        logits.append([net.head(torch.ones(1, 1280)) for net in after._nets])
+    assert not torch.equal(logits[0][0], logits[0][1])
+
+
 @pytest.mark.slow
 def test_shapes_are_learnt_from_a_few_examples(kept):
     images, labels = shapes(60, side=SIDE)
@@ -57,7 +82,7 @@ def test_the_same_inputs_and_seed_give_the_same_logits_bit_for_bit_in_any_order_
     first = tuned(kept).logits(REST)
     assert torch.equal(state, torch.random.get_rng_state())  # the caller's generator is left alone
     images, labels = shapes(20, side=SIDE)
-    again = make("finetune:epochs=1", ArrayImages(images), cache_dir=kept, device="cpu")
+    again = make("finetune:epochs=1:nets=1:frozen=no", ArrayImages(images), cache_dir=kept, device="cpu")
     again.fit(TRAIN[::-1].copy(), labels[TRAIN[::-1]], 3, seed=7)
     assert np.array_equal(first, again.logits(REST))
     assert not np.array_equal(first, tuned(kept, seed=8).logits(REST))
@@ -90,14 +115,14 @@ def test_the_lower_part_sees_each_image_and_its_mirror_image_once_across_restart
     classifier.logits(REST)
     assert sum(counted) == 2 * 20
     images = shapes(20, side=SIDE)[0]
-    again = make("finetune", ArrayImages(images[::-1].copy()), cache_dir=tmp_path, device="cpu")
+    again = make("finetune:frozen=no", ArrayImages(images[::-1].copy()), cache_dir=tmp_path, device="cpu")
     assert again.prepare(np.arange(20)) == 0.0
     assert sum(counted) == 2 * 20
 
 
 def test_images_that_are_not_mirrored_are_seen_once_and_scored_as_they_are(tmp_path, monkeypatch):
     counted = count_lower(monkeypatch)
-    classifier = tuned(tmp_path, "finetune:epochs=1:flip=no")
+    classifier = tuned(tmp_path, "finetune:nets=1:frozen=no:epochs=1:flip=no")
     classifier.logits(REST)
     assert sum(counted) == 20
 
@@ -105,14 +130,14 @@ def test_images_that_are_not_mirrored_are_seen_once_and_scored_as_they_are(tmp_p
 def test_an_image_and_its_mirror_image_get_the_same_logits_where_both_are_shown(tmp_path):
     images = shapes(20, side=SIDE)[0]
     both = np.concatenate([images, images[:, :, ::-1]])
-    classifier = tuned(tmp_path, "finetune:epochs=1:flip=yes", images=both)
+    classifier = tuned(tmp_path, "finetune:nets=1:frozen=no:epochs=1:flip=yes", images=both)
     assert np.allclose(classifier.logits(np.arange(20)), classifier.logits(np.arange(20, 40)), atol=0.01)
 
 
 def test_progress_is_told_and_ends_at_the_total(tmp_path):
     images, labels = shapes(12, side=SIDE)
     told: list[Progress] = []
-    classifier = make("finetune:epochs=2", ArrayImages(images), cache_dir=tmp_path, device="cpu")
+    classifier = make("finetune:epochs=2:nets=1:frozen=no", ArrayImages(images), cache_dir=tmp_path, device="cpu")
     report = classifier.fit(np.arange(12), labels, 3, seed=0, progress=told.append)
     classifier.logits(np.arange(12), progress=told.append)
     ends = {progress.phase: (progress.done, progress.total) for progress in told}
@@ -123,7 +148,7 @@ def test_progress_is_told_and_ends_at_the_total(tmp_path):
 
 def test_a_warm_start_goes_on_from_the_net_of_fewer_labels_with_half_the_epochs(tmp_path):
     images, labels = shapes(20, side=SIDE)
-    name = "finetune:epochs=2:warm=yes"
+    name = "finetune:epochs=2:nets=1:frozen=no:warm=yes"
     first = make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu")
     assert first.fit(TRAIN[:8], labels[:8], 3, seed=0).epochs == 2
     after_restart = make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu")
@@ -138,7 +163,7 @@ class Killed(Exception):
 
 def test_a_fit_that_was_killed_goes_on_from_its_last_state_to_the_same_net(kept, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "SAVED_EVERY", 0.0)
-    name = "finetune:epochs=3"
+    name = "finetune:epochs=3:nets=1:frozen=no"
     whole = tuned(kept, name).logits(REST)
     images, labels = shapes(20, side=SIDE)
     epochs: list[int] = []
@@ -157,9 +182,9 @@ def test_a_fit_that_was_killed_goes_on_from_its_last_state_to_the_same_net(kept,
 
 
 def test_memory_that_runs_out_halves_the_batch_while_training_and_while_scoring_and_that_is_said(kept, monkeypatch):
-    expected = tuned(kept, "finetune:epochs=1:batch=12")
+    expected = tuned(kept, "finetune:nets=1:frozen=no:epochs=1:batch=12")
     images, labels = shapes(20, side=SIDE)
-    classifier = make("finetune:epochs=1:batch=12", ArrayImages(images), cache_dir=kept, device="cpu")
+    classifier = make("finetune:nets=1:frozen=no:epochs=1:batch=12", ArrayImages(images), cache_dir=kept, device="cpu")
     trained_at_once: list[int] = []
     real = Headed.forward
 
@@ -175,7 +200,7 @@ def test_memory_that_runs_out_halves_the_batch_while_training_and_while_scoring_
     assert trained_at_once == [12, 6, 3, 3, 3, 3]
     assert [progress.note for progress in told if progress.note] == list(report.notes)
     assert report.notes[-1].endswith("the batch was halved, 3 images at a time from here on")
-    assert classifier._net is not None
+    assert classifier._nets
     scored_at_once: list[int] = []
 
     def watch(module, arguments):
@@ -184,7 +209,7 @@ def test_memory_that_runs_out_halves_the_batch_while_training_and_while_scoring_
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(finetune, "SCORED_AT_ONCE", 8)
-    classifier._net.body.register_forward_pre_hook(watch)
+    classifier._nets[0].body.register_forward_pre_hook(watch)
     logits = classifier.logits(REST, progress=told.append)
     assert scored_at_once[:2] == [8, 4]
     assert told[-1].done == len(REST)
@@ -198,6 +223,6 @@ def test_balanced_loss_lifts_the_rare_class(kept):
     labels[0] = 1
     lead = {}
     for loss in ("plain", "balanced"):
-        logits = tuned(kept, f"finetune:epochs=2:loss={loss}", labels=labels, n_classes=2).logits(REST)
+        logits = tuned(kept, f"finetune:epochs=2:nets=1:frozen=no:loss={loss}", labels=labels, n_classes=2).logits(REST)
         lead[loss] = float((logits[:, 1] - logits[:, 0]).mean())
     assert lead["balanced"] > lead["plain"]
