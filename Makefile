@@ -14,6 +14,8 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 PYTEST := $(BIN)/python -m pytest
+SLOW := slow or contract or browser or e2e
+FAST := not docker and not ($(SLOW))
 
 .PHONY: help setup image env demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench lint check format lock clean
 
@@ -50,14 +52,12 @@ demo: setup ## the whole product on real digits with a real Label Studio, e.g. A
 
 test: setup ## every test, the fast ones first
 	@failed=0; \
-	$(PYTEST) -n 2 -m "not contract and not e2e and not browser and not docker" $(ARGS) || failed=1; \
-	$(PYTEST) -m contract $(ARGS) || failed=1; \
-	$(PYTEST) -m browser $(ARGS) || failed=1; \
-	$(PYTEST) -m e2e $(ARGS) || failed=1; \
+	$(PYTEST) -n 2 -m "$(FAST)" $(ARGS) || failed=1; \
+	$(PYTEST) -n 2 --dist loadfile -m "not docker and ($(SLOW))" $(ARGS) || failed=1; \
 	exit $$failed
 
-test-fast: setup ## unit tests: no network, no servers
-	@exec $(PYTEST) -n 2 -m "not contract and not e2e and not browser and not docker and not slow" $(ARGS)
+test-fast: setup ## in a minute: no network, no servers, no whole campaigns
+	@exec $(PYTEST) -n 2 -m "$(FAST)" $(ARGS)
 
 test-contracts: setup ## the port to Label Studio, fake and real
 	@exec $(PYTEST) -m contract $(ARGS)

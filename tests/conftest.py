@@ -1,5 +1,5 @@
-"""One real Label Studio, PostgreSQL and Redis for the whole test session, for the tests that want them; and a Ctrl-C that works in what
-tests start.
+"""One real Label Studio, PostgreSQL and Redis for the whole test session (of each worker process), for the tests that want them; and a
+Ctrl-C that works in what tests start.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 
 from backend.demo.label_studio_server import LabelStudioServer, ServerError
 from backend.store import database
 from tests.databases import POSTGRESQL_LACKS, REDIS_LACKS, fresh_database, own_postgresql, own_redis
 from tests.object_storage import ObjectStorage, own_object_storage
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # no test is right or wrong by the clock
+hypothesis.settings.load_profile("untimed")
 
 if threading.current_thread() is threading.main_thread():
     # A run in the background of a shell ignores SIGINT, and so would every process that a test starts and interrupts.

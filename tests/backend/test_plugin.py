@@ -159,6 +159,7 @@ def test_the_class_has_the_signatures_that_1_0_9_calls(plugin: types.ModuleType,
     assert world.queue.jobs == [(1, "ANNOTATION_CREATED")]
 
 
+@pytest.mark.slow
 def test_importing_the_plugin_leaves_the_process_as_it_was() -> None:
     code = (
         "import warnings; warnings.simplefilter('error')\n"

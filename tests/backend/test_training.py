@@ -25,6 +25,8 @@ from mcal_engine.classifiers.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -46,7 +48,6 @@ def truth(job: TrainingJob) -> np.ndarray:
     return ((1000 - job.score_ids) // 7) % 3
 
 
-@pytest.mark.slow
 def test_the_child_learns_scores_and_says_what_it_took_and_this_process_does_the_same(job):
     told: list[Progress] = []
     beats: list[float] = []
@@ -64,7 +65,6 @@ def test_the_child_learns_scores_and_says_what_it_took_and_this_process_does_the
     assert np.allclose(here[::-1], result.logits, rtol=0, atol=1e-3)  # other numbers of BLAS threads round differently
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("classifier", ["frozen", "cnn"])
 def test_two_children_give_the_same_logits_bit_for_bit_and_embed_nothing_twice(job, classifier):
     first, second = (run_training(replace(job, classifier=classifier)) for _ in range(2))
@@ -72,7 +72,6 @@ def test_two_children_give_the_same_logits_bit_for_bit_and_embed_nothing_twice(j
     assert second.one_off_seconds == 0
 
 
-@pytest.mark.slow
 def test_the_child_brings_the_features_where_they_are_asked_for_and_only_there(job):
     result = run_training(replace(job, with_features=True))
     plain = run_training(job)
@@ -85,7 +84,6 @@ def test_the_child_brings_the_features_where_they_are_asked_for_and_only_there(j
     assert np.allclose(result.features, classifier.features(rows), rtol=0, atol=1e-3)
 
 
-@pytest.mark.slow
 def test_what_breaks_a_rule_is_refused_as_in_this_process(job):
     with pytest.raises(TooFewClasses, match="at least 2 classes"):
         run_training(replace(job, train_labels=np.zeros_like(job.train_labels)))
@@ -119,7 +117,6 @@ def test_progress_carries_the_time_that_is_left_and_notes_are_never_held_back(mo
     assert told[1].loss == 0.5
 
 
-@pytest.mark.slow
 def test_two_processes_train_together_and_one_speaks(job):
     """As one for each GPU would; here over gloo on the CPU."""
     told: list[Progress] = []
@@ -131,7 +128,6 @@ def test_two_processes_train_together_and_one_speaks(job):
     assert epochs[-1] == 8
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="NOT RUN: needs /proc to see whether a process is there")
 def test_processes_that_train_together_all_end_with_the_job(job):
     class Stop(Exception):
@@ -161,7 +157,6 @@ def is_training(path: Path) -> bool:
     return b"backend.training" in command and f"PYTEST_CURRENT_TEST={os.environ['PYTEST_CURRENT_TEST']}".encode() in environment
 
 
-@pytest.mark.slow
 def test_a_child_that_fails_is_reported_with_its_last_lines(job, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TrainingFailed, match=r"exit code 1.*\n(.*\n)*.*(NotADirectoryError|FileExistsError)") as raised:
@@ -278,7 +273,6 @@ def test_a_child_dies_with_its_parent_even_if_that_is_killed(job, busy):
         parent.stdout.close()
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_parent_and_child_and_the_child_says_nothing(job):
     """As a terminal does it: the signal goes to the whole foreground group."""
     folder = job.image_directory.parent

@@ -22,6 +22,8 @@ from mcal_engine.errors import InvalidValue
 from tests.contracts.store.rows import LS, NOON, item
 from tests.databases import needs_postgresql
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[[], Store]
 
 

@@ -81,6 +81,7 @@ class TestEveryAcquisition:
             assert (item not in again.ids) == survives
         assert 0 < survivors.sum() < len(test)
 
+    @pytest.mark.slow
     def test_survivors_of_several_rounds_are_as_hard_as_the_pool(self, acquisition: str) -> None:
         """The mean margin of T_A and of U agree over many draws; all of T would be off by far more."""
         gap, gap_of_all = [], []
@@ -174,6 +175,7 @@ def test_scores_of_single_items_are_those_of_the_textbook() -> None:
 class TestAgainstScikitActiveml:
     """An independent implementation asks for the same items (a development dependency; skipped loudly where it is absent)."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("ours", "theirs"), [("margin", "margin_sampling"), ("entropy", "entropy"), ("least_confidence", "least_confident")]
     )
@@ -186,6 +188,7 @@ class TestAgainstScikitActiveml:
             utilities = pool.uncertainty_scores(p / p.sum(axis=1, keepdims=True), method=theirs)
             assert np.allclose(np.sort(utilities)[::-1], utilities[np.argsort(acquisition_scores(logits, ours), kind="stable")], atol=1e-9)
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore")
     def test_k_center_picks_alike(self) -> None:
         core_set = pytest.importorskip("skactiveml.pool._core_set")

@@ -29,6 +29,7 @@ def played(share: float, seed: int = 0) -> tuple[float, float, float, object]:
     return bill, predicted, len(sets["wrong"]) / N, decision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.15, 0.25, 0.5, 0.8])
 def test_the_bill_is_the_budget_and_never_more(share: float) -> None:
     bill, _, _, decision = played(share)
@@ -45,6 +46,7 @@ def test_more_money_buys_fewer_errors() -> None:
     assert errors[0] > errors[-1]
 
 
+@pytest.mark.slow
 def test_the_predicted_error_is_near_the_true_one_on_average() -> None:
     found = [played(0.25, seed)[1:3] for seed in range(6)]
     predicted, true = np.mean(found, axis=0)

@@ -77,6 +77,7 @@ def test_skipped_items_count_as_errors_and_dropping_them_breaks_the_promise() ->
     assert broken["dropped"] > 0.1 * 300
 
 
+@pytest.mark.slow
 @given(allowed=st.integers(1, 300), c=st.integers(0, 40), n_pool=st.integers(700, 5000))
 def test_the_planned_share_of_the_pool_always_suffices_for_the_exact_rule(allowed: int, c: int, n_pool: int) -> None:
     share = float(certificate.sample_share(c, allowed=allowed, level=0.04))
@@ -166,6 +167,7 @@ def _violations(allowed: int, wrong: np.ndarray, n_sample: int, level: float, dr
     return broken / draws
 
 
+@pytest.mark.slow
 def test_over_many_draws_the_certificate_is_broken_no_more_often_than_its_level_and_the_plug_in_rule_far_more() -> None:
     generator = np.random.default_rng(3)
     # Errors get denser towards the unsure end, as they do for a classifier.
@@ -176,6 +178,7 @@ def test_over_many_draws_the_certificate_is_broken_no_more_often_than_its_level_
     assert _violations(60, wrong, 300, 0.04, 500, plug_in=True) > 0.25
 
 
+@pytest.mark.slow
 def test_the_tighter_bound_of_a_whole_pool_holds_as_often_as_it_says() -> None:
     generator, broken, draws = np.random.default_rng(5), 0, 600
     for n_errors in (12, 20, 30, 45):

@@ -82,7 +82,7 @@ def test_any_prefix_of_a_history_replays_to_the_same_decisions_also_from_json() 
 
 
 @pytest.mark.slow
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(factor=st.sampled_from([0.01, 0.5, 3.0, 1000.0]), seed=st.integers(0, 20))
 def test_scaling_every_price_scales_every_cost_and_changes_no_decision(factor: float, seed: int) -> None:
     world = World(seed=seed, n=600)

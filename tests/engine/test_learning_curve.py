@@ -36,6 +36,7 @@ def test_a_plain_power_law_has_no_decay_and_a_flat_curve_has_neither() -> None:
     assert rising.decay[0] == pytest.approx(0, abs=1e-2)
 
 
+@pytest.mark.slow
 def test_a_batch_of_fits_reaches_the_optimum_that_a_general_optimiser_finds() -> None:
     generator = np.random.default_rng(1)
     trials, scale = np.full(5, 300.0), np.linspace(1.05, 1.5, 5)

@@ -64,6 +64,7 @@ def unlucky(history: tuple[Row, ...] | None = None) -> CertificateOutcome:
     return answered(list(range(1, tolerated + 2)), history)
 
 
+@pytest.mark.slow
 def test_a_sample_as_forecast_is_taken_at_its_word() -> None:
     decision = decide(SPEC, [*asked(), answered([])])
     assert isinstance(decision, MachineLabel)
@@ -152,6 +153,7 @@ def test_an_answer_to_another_look_is_refused() -> None:
         decide(SPEC, [*asked(), replace(answered([]), look=2)])
 
 
+@pytest.mark.slow
 def test_whole_campaigns_keep_epsilon_over_all_their_looks() -> None:
     """Worlds that V is often unlucky in: whatever look decides, the machine set is within ε, and every row survives JSON."""
     for seed in range(6):
@@ -163,6 +165,7 @@ def test_whole_campaigns_keep_epsilon_over_all_their_looks() -> None:
         assert isinstance(decision, MachineLabel | HumanLabelAll)
 
 
+@pytest.mark.slow
 def test_a_users_own_cost_law_takes_the_place_of_the_measured_one() -> None:
     def dear(observations: list[Observation], classifier: str) -> TrainingCost:
         return TrainingCost(fixed=3600.0 * 40, per_item=0.0)

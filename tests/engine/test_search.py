@@ -26,6 +26,7 @@ def law(size: float, theta: float) -> float:
     return 0.9 * theta**4 * (size / 50) ** -0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guarantee", ["estimate", "certified"])
 @pytest.mark.parametrize(("n_items", "price"), [(3000, 0.04), (60_000, 0.04), (60_000, 0.003)])
 def test_the_cheapest_plan_is_within_two_percent_of_brute_force_over_every_size_share_and_sample(

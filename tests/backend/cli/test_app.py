@@ -121,6 +121,7 @@ def test_bad_input_is_exit_code_two_with_the_rule(arguments: list[str], said: st
     assert "Traceback" not in seen.err
 
 
+@pytest.mark.slow
 def test_help_does_not_wait_for_heavy_imports() -> None:
     script = (
         "import sys; from backend.cli import app; app.run(['--help']); app.run(['campaign', '--help'])\n"
@@ -146,6 +147,7 @@ def test_simulate_and_bench_share_the_cores_before_numpy_is_loaded() -> None:
         assert done.stdout.strip() == shown
 
 
+@pytest.mark.slow
 def test_campaign_create_with_label_studio_away_is_exit_code_three(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,6 +39,7 @@ def mcal(world: World, capsys: pytest.CaptureFixture[str]) -> Said:
     return call
 
 
+@pytest.mark.slow
 def test_an_admin_audits_looks_takes_back_and_audits_again(world: World, mcal: Said) -> None:
     assert world.run().phase == Phase.FINISHED
     said = machine_said(world)

@@ -84,6 +84,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["events", "series", "review", "certificate", "items", "what-if", "watch"])
 def test_tables_say_what_the_json_has(mcal: Mcal, command: str) -> None:
     assert mcal(command, "1", "--json")

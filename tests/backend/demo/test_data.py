@@ -27,6 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
+@pytest.mark.slow
 def test_the_digits_are_five_thousand_of_ten_classes_in_an_order_that_the_seed_decides() -> None:
     first, again, other = data.load(None, 300, 1), data.load(None, 300, 1), data.load(None, 300, 2)
     assert first.choices == tuple("0123456789")

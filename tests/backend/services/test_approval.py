@@ -15,6 +15,8 @@ from mcal_engine.errors import InvalidValue
 from tests.backend.services.kills import advance_until
 from tests.backend.services.world import World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def waiting(tmp_path: Path) -> World:

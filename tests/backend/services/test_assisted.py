@@ -37,6 +37,7 @@ class Watched(World):
         return [task for task, role in state.roles.items() if role in ("test", "certificate")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("guarantee", ["certified", "estimate"])
 def test_test_and_certificate_items_are_blind_and_the_batch_and_the_rest_are_not(tmp_path: Path, guarantee: str) -> None:
     world = Watched(tmp_path, n=400, assisted_labelling="on", guarantee=guarantee)

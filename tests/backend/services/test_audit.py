@@ -29,6 +29,8 @@ from tests.backend.services.audited import another, audit, machine_said, order, 
 from tests.backend.services.kills import Snapshot, advance_until
 from tests.backend.services.world import World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Snapshot]]:
@@ -485,7 +487,6 @@ def strike(world: World, before: Snapshot, act: Any) -> list[str]:
     return names
 
 
-@pytest.mark.slow
 def test_a_worker_that_dies_anywhere_in_an_audit_is_followed_by_one_that_ends_it_the_same_way(finished: World) -> None:
     said = machine_said(finished)
 

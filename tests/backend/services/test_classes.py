@@ -16,6 +16,8 @@ from mcal_engine.class_certificate import OfClasses
 from mcal_engine.types import MachineLabel
 from tests.backend.services.world import CHOICES, World
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("count", "n"), [(0, 12), (3, 40), (40, 40), (1, 1), (17, 230)])
 def test_intervals_are_clopper_and_pearson_s(count: int, n: int) -> None:

@@ -12,6 +12,8 @@ from mcal_engine.errors import InvalidValue
 from mcal_engine.types import Acquire
 from tests.backend.services.world import World
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_paused_campaign_decides_nothing_and_goes_on_where_it_stood(tmp_path: Path) -> None:
     world = World(tmp_path)

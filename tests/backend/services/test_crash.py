@@ -12,6 +12,8 @@ from tests.backend.services.kills import READS, Snapshot, advance_until, lapse
 from tests.backend.services.two_harvests import two_harvests
 from tests.backend.services.world import World
 
+pytestmark = pytest.mark.slow
+
 Accident = Callable[[World, int], str]
 
 
@@ -94,7 +96,6 @@ def test_dying_here_and_there_changes_nothing(tmp_path: Path) -> None:
     assert len(strike_everywhere(small(tmp_path), die, stride=43)) >= 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])
 def test_accidents_in_a_campaign_with_two_harvests_change_nothing(tmp_path: Path, accident: Accident) -> None:
     world = two_harvests(tmp_path)
@@ -102,7 +103,6 @@ def test_accidents_in_a_campaign_with_two_harvests_change_nothing(tmp_path: Path
     assert {row.look for row in world.state().machine_labels if row.state == "written"} == {1, 2}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])
 def test_accidents_anywhere_change_nothing(tmp_path: Path, accident: Accident) -> None:
     struck = set(strike_everywhere(small(tmp_path), accident, stride=1))

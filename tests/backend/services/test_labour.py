@@ -22,6 +22,8 @@ from tests.backend.services.kills import advance_until
 from tests.backend.services.world import World
 from tests.fakes.label_studio import FakeLabelStudio
 
+pytestmark = pytest.mark.slow
+
 
 def paced(world: World, seconds: Callable[[int], float | None]) -> World:
     """People take as long over a task as ``seconds`` says."""

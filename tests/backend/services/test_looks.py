@@ -13,6 +13,8 @@ from backend.services.state import Phase
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, MachineLabel, Observation
 from tests.backend.services.world import CHOICES, World
 
+pytestmark = pytest.mark.slow
+
 N, SLIPS = 800, 2
 
 

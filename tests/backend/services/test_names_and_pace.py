@@ -92,6 +92,7 @@ def test_in_the_first_hours_the_end_is_told_from_the_time_since_the_first_label(
     assert [row["today"] for row in people.annotators(state)] == [10, 10]
 
 
+@pytest.mark.slow
 def test_an_ended_campaign_has_nothing_left_and_no_date(tmp_path: Path) -> None:
     world = World(tmp_path, n=220)
     state = world.run()

@@ -97,6 +97,7 @@ def keys(world: World, *, ok: bool = True) -> list[str]:
     return [key for payload in recorded(world) if payload["ok"] is ok for key in payload["keys"]]
 
 
+@pytest.mark.slow
 def test_a_whole_campaign_tells_each_thing_once_and_in_order(tmp_path: Path, receiver: Receiver, notifying: Start) -> None:
     world = World(tmp_path, n=240)
     notifying(world)
@@ -117,6 +118,7 @@ def test_a_whole_campaign_tells_each_thing_once_and_in_order(tmp_path: Path, rec
     assert "http://mcal.test/campaigns/1" in lines
 
 
+@pytest.mark.slow
 def test_a_restarted_worker_tells_nothing_twice(tmp_path: Path, receiver: Receiver, notifying: Start) -> None:
     world = World(tmp_path, n=240)
     first = notifying(world)
@@ -134,6 +136,7 @@ def test_a_restarted_worker_tells_nothing_twice(tmp_path: Path, receiver: Receiv
     assert sum("first queue: " in line and "ready" in line for line in receiver.lines()) == 1
 
 
+@pytest.mark.slow
 def test_an_end_that_nobody_was_told_of_is_told_after_a_restart(tmp_path: Path, receiver: Receiver, notifying: Start) -> None:
     world = World(tmp_path, n=240)
     world.run()
@@ -150,6 +153,7 @@ def test_an_end_that_nobody_was_told_of_is_told_after_a_restart(tmp_path: Path, 
     assert sum(line.startswith("Finished: ") for line in receiver.lines()) == 1
 
 
+@pytest.mark.slow
 def test_only_what_the_campaign_wants_is_told(tmp_path: Path, receiver: Receiver, notifying: Start) -> None:
     world = World(tmp_path, n=240, notify_about="attention, finished")
     notifying(world)
@@ -209,6 +213,7 @@ def test_a_nearly_empty_queue_is_told_before_it_is_empty(tmp_path: Path) -> None
     assert low.text == f"The queue is nearly empty, first queue: {len(state.progress.missing)} of {asked} are left."
 
 
+@pytest.mark.slow
 def test_a_slow_channel_holds_up_neither_the_round_nor_the_other_channel(tmp_path: Path, receiver: Receiver, notifying: Start) -> None:
     world = World(tmp_path, n=240, notify_about="decision")
     receiver.gate.clear()
@@ -274,6 +279,7 @@ def test_the_channels_can_be_tried_from_the_command_line(
     assert run(["notify", "test"]) == 2 and "MCAL_NOTIFY_URLS" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_worker_with_channels_tells_and_one_without_does_not(tmp_path: Path, receiver: Receiver) -> None:
     world = World(tmp_path, n=240, notify_about="decision")
     state = world.advance()

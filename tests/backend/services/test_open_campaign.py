@@ -75,6 +75,7 @@ def test_a_project_with_nothing_left_to_label_is_refused(tmp_path: Path) -> None
     assert state.halt is not None and "every task has been labelled or skipped already" in state.halt.reason
 
 
+@pytest.mark.slow
 def test_machine_labels_of_another_campaign_must_go_first(tmp_path: Path) -> None:
     world = World(tmp_path, n=220)
     world.run()
@@ -103,6 +104,7 @@ def test_an_unknown_classifier_is_refused_with_those_there_are(tmp_path: Path) -
         World(tmp_path, classifiers="vgg")
 
 
+@pytest.mark.slow
 def test_the_default_race_is_chosen_when_a_campaign_begins_and_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert World(tmp_path / "small", n=200).advance().settings.classifiers == ("frozen",)
     monkeypatch.setattr(candidates, "MANY", 200)

@@ -17,6 +17,7 @@ def wrong(world: World, task: int) -> str:
     return CHOICES[(world.truth(task) + 1) % len(CHOICES)]
 
 
+@pytest.mark.slow
 def test_of_two_labels_the_first_counts_and_the_second_is_listed_and_paid(tmp_path: Path) -> None:
     world = World(tmp_path)
     task = world.advance().queue.ids[0]  # type: ignore[union-attr]
@@ -43,6 +44,7 @@ def test_a_repeat_moves_up_when_the_first_label_is_deleted(tmp_path: Path) -> No
     assert world.store.duplicates(world.campaign.id) == []
 
 
+@pytest.mark.slow
 def test_skipped_tasks_are_set_aside_and_never_machine_labelled(tmp_path: Path) -> None:
     world = World(tmp_path, start=False)
     hated = set(world.tasks[::7])
@@ -91,6 +93,7 @@ def test_a_corrected_label_is_used_from_the_next_round_on(tmp_path: Path) -> Non
     assert dict(zip(last.train_ids, last.train_labels, strict=True))[task] == CHOICES.index(wrong(world, task))
 
 
+@pytest.mark.slow
 def test_tasks_deleted_in_mid_campaign_leave_and_nothing_waits_for_them(tmp_path: Path) -> None:
     world = World(tmp_path)
     queue = world.advance().queue
@@ -104,6 +107,7 @@ def test_tasks_deleted_in_mid_campaign_leave_and_nothing_waits_for_them(tmp_path
     assert report is not None and report["n_items"] == 292
 
 
+@pytest.mark.slow
 def test_a_deleted_item_of_the_certificate_sample_counts_as_an_error(tmp_path: Path) -> None:
     world = World(tmp_path)
     state = world.run(until=[Phase.CERTIFYING])
@@ -118,6 +122,7 @@ def test_a_deleted_item_of_the_certificate_sample_counts_as_an_error(tmp_path: P
     assert bool(outcome.errors[list(outcome.ranks).index(frozen[gone])])
 
 
+@pytest.mark.slow
 def test_a_skipped_item_of_the_certificate_sample_counts_as_an_error(tmp_path: Path) -> None:
     world = World(tmp_path)
     queue = world.run(until=[Phase.CERTIFYING]).queue
@@ -178,6 +183,7 @@ def test_a_queue_that_somebody_switched_off_is_served_again(tmp_path: Path) -> N
     assert state.queue is not None and world.label() == list(state.queue.ids)
 
 
+@pytest.mark.slow
 def test_renamed_choices_halt_the_campaign_which_goes_on_once_they_are_back(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.advance()
@@ -209,6 +215,7 @@ def test_a_change_of_titles_or_layout_does_not_halt(tmp_path: Path) -> None:
     assert world.advance().phase == Phase.COLLECTING
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read_are_left_to_people(tmp_path: Path) -> None:
     world = World(tmp_path)
     bad = world.tasks[5:15]
@@ -312,6 +319,7 @@ def test_a_token_of_another_user_halts_the_campaign_until_the_first_one_is_back(
     assert world.advance().phase == Phase.COLLECTING
 
 
+@pytest.mark.slow
 def test_a_test_set_that_is_topped_up_takes_random_items_of_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 

@@ -68,7 +68,7 @@ def look(world: World) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, max_size=14), looks=st.lists(st.integers(0, 3), min_size=14, max_size=14))
 def test_looks_that_are_lost_doubled_or_late_give_the_same_ledger(
     opened: tuple[World, Snapshot], acts: list[tuple[str, int, int, int]], looks: list[int]
@@ -92,7 +92,8 @@ def test_looks_that_are_lost_doubled_or_late_give_the_same_ledger(
     assert live == set(world.label_studio.task_ids(world.project))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=st.lists(ACTS, max_size=12))
 def test_paid_labels_are_those_that_label_studio_has_and_the_first_one_counts(
     opened: tuple[World, Snapshot], acts: list[tuple[str, int, int, int]]

@@ -25,6 +25,8 @@ from tests.backend.services.kills import advance_until
 from tests.backend.services.two_harvests import ERROR, N, two_harvests
 from tests.backend.services.world import World
 
+pytestmark = pytest.mark.slow
+
 
 def between(world: World) -> State:
     """The campaign as people go on after the first harvest."""

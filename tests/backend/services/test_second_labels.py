@@ -22,6 +22,8 @@ from backend.services.status import sentence
 from backend.services.view import campaign_view
 from tests.backend.services.world import CHOICES, World
 
+pytestmark = pytest.mark.slow
+
 
 def wrong(world: World, task: int) -> str:
     return CHOICES[(world.truth(task) + 1) % len(CHOICES)]

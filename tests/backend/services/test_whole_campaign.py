@@ -12,6 +12,8 @@ from backend.services.state import Phase, State
 from backend.services.status import sentence, status_line
 from tests.backend.services.world import World
 
+pytestmark = pytest.mark.slow
+
 
 def report_of(state: State) -> Report:
     assert state.phase == Phase.FINISHED and state.report is not None
@@ -142,7 +144,6 @@ def test_every_phase_has_a_sentence(tmp_path: Path) -> None:
     assert said[-1].startswith("finished: ") and "at 95%" in said[-1]
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_campaign_and_another_seed_another(tmp_path: Path) -> None:
     worlds = [World(tmp_path / name, n=220, seed=seed) for name, seed in (("a", 1), ("b", 1), ("c", 2))]
     for world in worlds:

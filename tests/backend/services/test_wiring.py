@@ -16,6 +16,8 @@ from backend.store import NewEvent, Store
 from backend.web.app import create_app
 from mcal_engine.errors import InvalidValue
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServerSettings:

@@ -47,6 +47,7 @@ def worker(world: World) -> Worker:
     return Worker(world.services, Jobs(), 1.0, rest_seconds=0)
 
 
+@pytest.mark.slow
 def test_the_timer_alone_is_enough(tmp_path: Path) -> None:
     world = World(tmp_path, n=220)
     one = worker(world)
@@ -102,6 +103,7 @@ def test_a_refusal_that_stays_halts_and_lifts_itself_when_it_is_over(tmp_path: P
     assert world.state().phase == Phase.COLLECTING
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_again_and_again_halts_with_its_reason(tmp_path: Path) -> None:
     world = World(tmp_path)
     one = worker(world)
@@ -140,6 +142,7 @@ def test_two_workers_never_work_on_one_campaign(tmp_path: Path) -> None:
     assert advance(world.services, world.campaign.id) is not None
 
 
+@pytest.mark.slow
 def test_a_training_of_one_campaign_does_not_hold_up_another(tmp_path: Path) -> None:
     world = World(tmp_path, n=205)
     world.advance()
@@ -206,6 +209,7 @@ def test_a_worker_whose_lease_was_taken_stops(tmp_path: Path) -> None:
             lease.check()
 
 
+@pytest.mark.slow
 def test_a_stop_during_a_training_ends_it_and_loses_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     one = worker(world)

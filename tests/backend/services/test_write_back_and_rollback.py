@@ -39,6 +39,7 @@ def surest(world: World, n: int) -> list[int]:
     return [row.task_id for row in rows if row.task_id not in roles][:n]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["import_predictions", "predictions_to_annotations"])
 def test_a_label_that_comes_in_during_the_write_back_wins(tmp_path: Path, method: str) -> None:
     world = certified(tmp_path)
@@ -123,6 +124,7 @@ def test_frozen_predictions_that_were_tampered_with_are_not_used(tmp_path: Path)
         world.advance()
 
 
+@pytest.mark.slow
 def test_labels_of_the_sample_that_change_after_the_decision_change_nothing(tmp_path: Path) -> None:
     world = certified(tmp_path)
     before = world.advance().outcomes[0]
@@ -152,6 +154,7 @@ def test_rollback_removes_the_campaigns_own_labels_and_keeps_what_people_edited(
         rollback(world.services, world.campaign.id, by="test")
 
 
+@pytest.mark.slow
 def test_rollback_in_the_middle_of_the_write_back_finds_what_was_written_and_not_recorded(tmp_path: Path) -> None:
     world = certified(tmp_path)
     before = {task: [a.id for a in rows] for task, rows in world.annotations().items()}
@@ -163,6 +166,7 @@ def test_rollback_in_the_middle_of_the_write_back_finds_what_was_written_and_not
     assert (project.sampling, project.model_version) == ("Sequential sampling", "")
 
 
+@pytest.mark.slow
 def test_after_a_rollback_the_project_can_be_a_campaign_again(tmp_path: Path) -> None:
     world = certified(tmp_path)
     world.run()

@@ -22,6 +22,8 @@ from mcal_engine.types import Acquire, MachineLabel, Observation
 from tests.browser.digits import DIGITS, DigitWorld
 from tests.browser.served import TOKEN, Wakes, deps_of
 
+pytestmark = pytest.mark.slow
+
 AS_PROGRAM = {"Authorization": f"Bearer {TOKEN}"}
 SETTINGS: dict[str, Any] = {"test_size": 60, "batch_size": 20, "machine_price_per_hour": 3.0}
 

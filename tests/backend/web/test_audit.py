@@ -19,6 +19,8 @@ from tests.backend.services.kills import Snapshot
 from tests.backend.services.world import World
 from tests.browser.served import PASSWORD, TOKEN, USER, Wakes, deps_of
 
+pytestmark = pytest.mark.slow
+
 NUMBER = re.compile(r'<data value="([^"]*)" data-path="([^"]*)">([^<]*)</data>')
 
 

@@ -15,6 +15,8 @@ from backend.web.throttle import Throttle
 from mcal_engine.errors import InvalidValue
 from tests.backend.web.world import ADMIN, LOGIN, World
 
+pytestmark = pytest.mark.slow
+
 PAGES = ["/campaigns", "/campaigns/1", "/campaigns/1/report", "/campaigns/1/settings", "/campaigns/1/actions/pause", "/projects/7/start"]
 DATA = ["/api/v1/campaigns", "/api/v1/campaigns/1", "/api/v1/campaigns/1/items.csv", "/api/v1/openapi.json", "/metrics"]
 TOKEN = "a-token-of-enough-length"

@@ -20,6 +20,8 @@ from tests.backend.services.world import World
 from tests.browser.digits import DigitWorld
 from tests.browser.served import PASSWORD, TOKEN, USER, deps_of
 
+pytestmark = pytest.mark.slow
+
 SETTINGS: dict[str, Any] = {"test_size": 60, "batch_size": 20, "machine_price_per_hour": 3.0}
 NUMBER = re.compile(r'<data value="([^"]*)" data-path="([^"]*)">([^<]*)</data>')
 
@@ -210,7 +212,6 @@ def test_text_from_label_studio_is_escaped(fresh: DigitWorld) -> None:
         assert "<script>alert" not in page and "&lt;script&gt;alert" in page
 
 
-@pytest.mark.slow
 def test_a_hundred_thousand_items_do_not_hold_up_the_page(fresh: DigitWorld) -> None:
     created = next(event for event in fresh.store.events(1) if event.kind == "created").payload
     settings = fresh.store.events(1)[0].payload

@@ -16,6 +16,8 @@ from backend.web.ports import WebDeps
 from mcal_engine.errors import InvalidValue
 from tests.backend.web.world import PARAMS, URL, Untouchable, World, desk, event_body, predict_body, setup_body
 
+pytestmark = pytest.mark.slow
+
 POSTS = ["/setup", "/predict", "/webhook", "/train"]
 GUARDED = Access("admin", "open sesame")
 CLOSED = [("GET", "/versions"), ("POST", "/versions"), ("POST", "/setup"), ("POST", "/predict"), ("POST", "/train")]

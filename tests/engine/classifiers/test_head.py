@@ -18,6 +18,7 @@ def clouds(n: int, d: int, k: int, *, apart: float = 1.5, seed: int = 0) -> tupl
     return (centres[classes] + draw.normal(size=(n, d)) / np.sqrt(d)).astype(np.float16), classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "d"), [(30, 80), (120, 10)])
 def test_a_view_is_the_minimum_of_its_loss_for_wide_and_tall_features(n, d):
     features, classes = clouds(n, d, 3)
@@ -33,6 +34,7 @@ def test_a_view_is_the_minimum_of_its_loss_for_wide_and_tall_features(n, d):
     assert best <= ours <= best + 0.01
 
 
+@pytest.mark.slow
 def test_the_blend_prefers_the_view_that_tells_the_classes_apart():
     telling, classes = clouds(150, 20, 3, apart=8)
     noise = np.random.default_rng(5).normal(size=(150, 20)).astype(np.float16)
@@ -43,6 +45,7 @@ def test_the_blend_prefers_the_view_that_tells_the_classes_apart():
     assert (fitted.logits([noise[:90], fresh]).argmax(axis=1) == truth).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_held_out_cross_entropy_is_about_that_of_new_examples():
     features, classes = clouds(300, 20, 3, apart=3)
     fitted = fit_head([features], classes)

@@ -42,6 +42,7 @@ def test_held_out_scores_are_those_of_a_fit_without_the_fold():
     assert not held_out[5].any()
 
 
+@pytest.mark.slow
 def test_some_anchors_say_about_what_all_of_them_say(monkeypatch):
     features, classes = rings(400)
     fresh, truth = rings(400, seed=1)
@@ -66,6 +67,7 @@ def test_scores_do_not_depend_on_what_else_is_scored(monkeypatch):
     assert fitted.scores(features[:0]).shape == (0, 2)
 
 
+@pytest.mark.slow
 def test_the_head_listens_to_neighbours_where_no_line_tells_the_classes_apart_and_not_to_noise():
     features, classes = rings(200)
     fresh, truth = rings(200, seed=1)

@@ -126,6 +126,7 @@ def write_some(directory: str, first: int) -> None:
         store.append(np.array([key]), rows_of([key]))
 
 
+@pytest.mark.slow
 def test_processes_may_append_together(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     writers = [spawn.Process(target=write_some, args=(str(tmp_path), first)) for first in (0, 50, 1000)]
@@ -139,6 +140,7 @@ def test_processes_may_append_together(tmp_path):
     assert is_whole(store, [*range(150), *range(1000, 1100)])
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_only_whole_rows(tmp_path):
     script = textwrap.dedent(
         """

@@ -19,6 +19,8 @@ from mcal_engine.classifiers.mirroring import mirror_helps
 from mcal_engine.classifiers.pixels import Pixels
 from tests.engine.classifiers.pictures import shapes
 
+pytestmark = pytest.mark.slow
+
 SIDE = 16
 TRAIN, REST = np.arange(36), np.arange(36, 60)
 IMAGES, LABELS = shapes(60, side=SIDE)
@@ -246,7 +248,6 @@ TOGETHER = textwrap.dedent(
 )
 
 
-@pytest.mark.slow
 def test_two_processes_train_the_net_that_one_trains_in_two_pieces(tmp_path, monkeypatch):
     """As torchrun starts them for two GPUs; here over gloo on the CPU. Batch norm sees half a batch at a time in both."""
     (tmp_path / "together.py").write_text(TOGETHER)

@@ -123,6 +123,7 @@ def toy_classifiers(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestMended:
     """What can be worked with is worked with, and the report says what was done."""
 
+    @pytest.mark.slow
     def test_images_of_several_sizes_are_resized_and_corrupt_ones_skipped_and_both_are_said(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -135,6 +136,7 @@ class TestMended:
         assert "images of 2 sizes (32×32 to 48×48) were resized" in said
         assert "4 of 224 images could not be read and were left out" in said
 
+    @pytest.mark.slow
     def test_a_budget_is_kept_and_both_errors_are_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         data = npz(tmp_path / "a.npz")
         errors = []
@@ -150,6 +152,7 @@ class TestMended:
         assert all(abs(predicted - true) < 0.06 for predicted, true in errors)
         assert "30.00 USD" in capsys.readouterr().out
 
+    @pytest.mark.slow
     def test_several_classifiers_make_a_race(self, tmp_path: Path) -> None:
         data = npz(tmp_path / "a.npz")
         race = ("--classifier", "frozen", "--classifier", "cnn")

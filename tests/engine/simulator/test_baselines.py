@@ -36,6 +36,7 @@ def test_on_hopeless_labels_active_learning_trains_until_people_have_labelled_ev
     assert row["savings"] < 0.02
 
 
+@pytest.mark.slow
 def test_the_comparison_has_every_strategy_and_the_oracle_takes_the_cheapest_batch() -> None:
     data = toy_data(1000, noise=80)
     ids, machines = np.arange(1000), toy_machines(data)

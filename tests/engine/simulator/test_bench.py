@@ -82,6 +82,7 @@ def test_the_key_depends_on_everything_a_result_depends_on(tmp_path: Path) -> No
     assert len({one.key(RUNS[0]) for one in (base, other_data, other_price, part)}) == 4
 
 
+@pytest.mark.slow
 def test_a_row_says_what_was_run_where(rows: list[dict[str, Any]]) -> None:
     assert json.loads(json.dumps(rows[0])) == rows[0]
     assert rows[0]["versions"]["numpy"] == np.__version__

@@ -55,6 +55,7 @@ def test_every_item_is_labelled_once_and_every_answer_is_paid() -> None:
     assert campaign.total_cost == pytest.approx(0.04 * len(by_people) + campaign.training_seconds / 3600 * 0.20)
 
 
+@pytest.mark.slow
 def test_a_bound_per_class_holds_of_the_machine_s_labels_and_the_report_can_tell() -> None:
     data = toy_data(2400)
     campaign = play(data, SPEC.model_copy(update={"min_class_precision": 0.8}))
@@ -99,6 +100,7 @@ def test_a_campaign_depends_on_no_label_that_was_not_asked_for() -> None:
     assert truth.true_overall_error(other, second) > truth.true_overall_error(data.labels, first)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_campaign_and_another_seed_another() -> None:
     data = toy_data()
     first, again, other = play(data), play(data), play(data, SPEC.model_copy(update={"seed": 1}))
@@ -124,6 +126,7 @@ def test_a_machine_label_at_an_estimate_needs_no_certificate_sample() -> None:
     assert not campaign.decision.certified
 
 
+@pytest.mark.slow
 def test_hopeless_labels_end_with_people_labelling_everything() -> None:
     data = toy_data()
     shuffled = data.with_labels(np.random.default_rng(0).permutation(data.labels), "shuffled")
@@ -158,6 +161,7 @@ def test_survivors_estimate_the_pools_error_where_the_whole_test_set_would_not()
     assert np.mean(with_all) > 2 * abs(np.mean(with_survivors))
 
 
+@pytest.mark.slow
 def test_a_race_trains_every_candidate_and_pays_for_all_of_them() -> None:
     data = toy_data()
     spec = SPEC.model_copy(update={"classifiers": ("frozen", "cnn")})
@@ -166,6 +170,7 @@ def test_a_race_trains_every_candidate_and_pays_for_all_of_them() -> None:
     assert campaign.observations[0].training_seconds == pytest.approx(2 * (0.5 + 0.001 * len(data)))
 
 
+@pytest.mark.slow
 def test_a_first_draw_of_one_class_only_is_followed_by_more_random_labels() -> None:
     data = toy_data(1000, n_classes=2)
     rare = np.where(np.arange(1000) < 15, 1, 0)

@@ -84,6 +84,7 @@ def test_a_csv_file_names_images_relative_to_its_own_folder(tmp_path: Path) -> N
     assert np.array_equal(data.images[4], pictures(N, 32)[4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "metadata",
     [{"class_names": "cat,dog,owl"}, {"huggingface": json.dumps({"info": {"features": {"label": {"names": ["cat", "dog", "owl"]}}}})}],

@@ -38,6 +38,7 @@ def test_a_stopped_headline_goes_on_where_it_was(tmp_path):
     assert len(out.read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_every_item_is_paid_or_labelled_by_machine_and_the_spread_is_that_of_the_seeds(tmp_path):
     rows = played(tmp_path / "headline.jsonl")
     (row,) = summary(rows)
@@ -52,6 +53,7 @@ def test_every_item_is_paid_or_labelled_by_machine_and_the_spread_is_that_of_the
     assert "| toy | 800 | 0.04 | frozen | 2 |" in markdown([row])
 
 
+@pytest.mark.slow
 def test_the_paper_s_figures_stand_beside_its_own_data_only(tmp_path):
     rows = played(tmp_path / "headline.jsonl", RUNS[:1])
     (fashion,) = summary([rows[0] | {"data": "fashion_mnist"}])
@@ -66,6 +68,7 @@ def test_fashion_is_priced_at_both_services_and_the_rest_at_amazon_s():
     assert prices_of(DATA.with_labels(DATA.labels, "fashion_mnist")) == (0.04, 0.003)
 
 
+@pytest.mark.slow
 def test_a_broken_promise_cannot_be_overlooked(tmp_path):
     row = played(tmp_path / "headline.jsonl", RUNS[:1])[0]
     (found,) = summary([row | {"result": row["result"] | {"true_overall_error": 0.2}}])
@@ -89,6 +92,7 @@ def test_a_run_is_the_same_run_however_its_settings_are_written():
     assert keys[0] == keys[1] != keys[2]
 
 
+@pytest.mark.slow
 def test_the_command_writes_rows_and_a_table(tmp_path, monkeypatch):
     monkeypatch.setattr("mcal_engine.simulator.data.read", lambda _: DATA)
     monkeypatch.setattr(session, "open_machines", lambda data, names, *_: toy_machines(data, *names))

@@ -34,6 +34,7 @@ def test_what_the_world_shows_is_what_its_law_says() -> None:
     assert wrong == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.slow
 def test_brute_force_finds_the_same_least_as_a_loop_over_every_single_size() -> None:
     spec = spec_for(SMALL, 0)
     best = brute_force(SMALL, spec, n_test=200)
@@ -82,6 +83,7 @@ def test_where_machine_labels_hardly_pay_people_label_nearly_everything() -> Non
     assert lived.total <= 1.02 * best.total
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_learned_people_label_everything_and_the_tax_is_small() -> None:
     law = WORLDS["1,000 classes, nothing to learn"]
     spec = spec_for(law, 0).model_copy(update={"test_size": 600})
@@ -92,6 +94,7 @@ def test_where_nothing_can_be_learned_people_label_everything_and_the_tax_is_sma
     assert lived.decision.verdict.sentence
 
 
+@pytest.mark.slow
 def test_the_benchmark_times_real_decisions() -> None:
     assert all(seconds > 0 for clock in decision_seconds(n_times=1) for seconds in clock)
     spec = CampaignSpec(target_error=0.05, price_per_label=0.04)

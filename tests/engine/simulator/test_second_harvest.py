@@ -42,6 +42,7 @@ def up_to_first_harvest() -> tuple[Row, ...]:
     return history[: next(place for place, row in enumerate(history) if isinstance(row, MachineLabel)) + 1]
 
 
+@pytest.mark.slow
 def test_a_campaign_harvests_twice_and_every_item_is_labelled_once() -> None:
     campaign, labels = played()
     first, second = rows_of(campaign, MachineLabel)
@@ -99,7 +100,7 @@ def test_test_items_in_front_of_the_cut_stand_for_nothing_that_is_left() -> None
     assert after.survivors[~of_sample].sum() < before.survivors.sum()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 60))
 def test_the_cut_treats_test_items_as_it_treats_the_pool_s(seed: int, n_ranked: int) -> None:
     """Whatever items of one order are T's: those that would have come before the cut are skimmed, and no others."""
@@ -133,6 +134,7 @@ def test_after_a_harvest_people_are_asked_for_what_the_frozen_classifier_is_leas
     assert ranking.test_scores.tolist() == [2.0]
 
 
+@pytest.mark.slow
 def test_any_prefix_replays_to_the_same_decisions_also_from_json() -> None:
     campaign, _ = played()
     rows = [codec.from_json(json.loads(json.dumps(codec.to_json(row)))) for row in campaign.history]
@@ -152,7 +154,7 @@ def test_rows_from_before_there_were_two_harvests_are_still_read() -> None:
     assert codec.from_json(machine).last
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     share=st.floats(0, 0.9),
     error=st.floats(0.001, 0.3),
@@ -219,6 +221,7 @@ def test_the_first_harvest_is_followed_by_a_batch_of_the_least_sure_with_the_bil
     assert "second harvest may make 18 errors" in decision.sentence
 
 
+@pytest.mark.slow
 def test_what_the_first_harvest_certified_stays_where_a_second_does_not_pay() -> None:
     campaign, labels = played(800, 100.0)
     first, end = rows_of(campaign, MachineLabel)

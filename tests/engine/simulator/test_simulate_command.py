@@ -37,6 +37,7 @@ def run(*arguments: Any) -> Result:
     return CliRunner().invoke(simulate, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
+@pytest.mark.slow
 def test_a_campaign_is_played_and_reported_on_screen_as_json_and_as_a_page(data_file: Path, tmp_path: Path) -> None:
     written, page = tmp_path / "out.json", tmp_path / "report.html"
     result = run("--data", data_file, "--target-error", 0.05, "--price", 0.04, "--json", written, "--html", page)

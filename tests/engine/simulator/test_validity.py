@@ -141,6 +141,7 @@ def test_the_oracle_needs_no_fewer_labels_for_a_stricter_target(world: World) ->
     assert all(least < with_proof for least, with_proof in zip(plain, proven, strict=True))
 
 
+@pytest.mark.slow
 def test_what_an_oracle_pays_for_its_proof_is_the_mean_over_draws_of_the_best_sample() -> None:
     """Against the rule itself, played: no size of V does better, and the best one does as well."""
     generator = np.random.default_rng(4)
@@ -196,6 +197,7 @@ def test_several_processes_find_what_one_finds(world: World, tmp_path: Path) -> 
         assert one["result"] | {"seconds": 0} == two["result"] | {"seconds": 0}
 
 
+@pytest.mark.slow
 def test_the_command_says_red_or_green_and_keeps_the_rows(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = toy_data(1000)
     np.savez(tmp_path / "toy.npz", images=data.images, labels=data.labels)

@@ -174,6 +174,7 @@ def test_a_wrong_miss_probability_is_red(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not all(finding.good for finding in verdict.findings(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [40, 300])
 def test_ridge_regression_solves_the_normal_equations_at_the_strength_of_least_cross_validated_error(n: int) -> None:
     generator = np.random.default_rng(n)
