@@ -101,6 +101,7 @@ ROUND_COLUMNS: tuple[Column, ...] = (
     ("at |B|", "plan.n_train", ",d"),
     ("θ", "plan.theta", ".2f"),
     ("training s", "training_seconds", ",.1f"),
+    ("classifier", "plan.classifier", "s"),
     ("what was decided", "sentence", "s"),
 )
 BASELINE_COLUMNS: tuple[Column, ...] = (

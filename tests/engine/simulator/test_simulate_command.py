@@ -51,6 +51,7 @@ def test_a_campaign_is_played_and_reported_on_screen_as_json_and_as_a_page(data_
     assert text.count("Plotly.newPlot") >= 4
     assert "<script src" not in text
     assert f"{found['savings']:.1%}" in text
+    assert text.count(f"<td>{found['classifier']}</td>") == len(found["rounds"])
 
 
 def test_baselines_are_played_on_request(data_file: Path, tmp_path: Path) -> None:
