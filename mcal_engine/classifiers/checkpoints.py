@@ -31,9 +31,9 @@ class Checkpoint:
         """The state that was kept last; None without one that can be read."""
         return _load(self._path)
 
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Keep the state, now and then."""
-        if self._writes and time.monotonic() - self._saved_at >= SAVED_EVERY:
+    def save(self, state: Mapping[str, Any], *, at_once: bool = False) -> None:
+        """Keep the state, now and then or ``at_once``."""
+        if self._writes and (at_once or time.monotonic() - self._saved_at >= SAVED_EVERY):
             _save(self._path, state)
             self._saved_at = time.monotonic()
             for other in self._path.parent.glob("*.pt"):

@@ -114,7 +114,7 @@ class FinetuneClassifier:
         truth = torch.from_numpy(classes).to(self._device)
         if self._frozen is not None:
             self._frozen.fit(rows, labels[order], n_classes, seed=seed)
-        finished, notes, losses, before = [], [], [], 0.0
+        finished, points, notes, losses, before = [], [], [], [], 0.0
         for number in range(self._n_nets):
             shelf = NetShelf(self._cache_dir, f"{self.name}-{encoder}-{number}")
             earlier = shelf.best(keys, seen[classes]) if self._warm else None
@@ -123,23 +123,20 @@ class FinetuneClassifier:
                 net.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
                 recipe = self._recipe(len(rows), warm=earlier is not None)
                 known_by = (self.name, encoder, seed + number, n_classes, keys, seen[classes], recipe, self._balanced)
-                fitting = Fitting(
-                    net,
-                    _Shown(self, rows),
-                    truth,
-                    recipe,
-                    self._descent(net),
-                    seed=seed + number,
-                    class_weights=balance,
-                    checkpoint=Checkpoint(self._cache_dir, digest(*known_by)),
-                )
-                loss, seconds = fitting.run(progress, tell=one_of(number, self._n_nets, recipe.epochs))
+                point, rates = Checkpoint(self._cache_dir, digest(*known_by)), self._descent(net)
+                shown = _Shown(self, rows)
+                fitting = Fitting(net, shown, truth, recipe, rates, seed=seed + number, class_weights=balance, checkpoint=point)
+                more = number + 1 < self._n_nets
+                loss, seconds = fitting.run(progress, tell=one_of(number, self._n_nets, recipe.epochs), keep=more)
             if self._warm:
                 shelf.keep(keys, seen[classes], {"upper": net.body.state_dict()})
             finished.append(net)
+            points.append(point)
             notes += fitting.notes
             losses.append(loss)
             before += seconds
+        for point in points:
+            point.forget()
         self._nets, self._seen, self._n_classes = tuple(finished), seen, n_classes
         took, epochs = time.perf_counter() - began + before, recipe.epochs * self._n_nets
         return FitReport(took, len(rows), epochs, devices.label(self._device), float(np.mean(losses)), tuple(notes))

@@ -95,11 +95,14 @@ class Fitting:
         self._fast: Callable[[torch.Tensor], torch.Tensor] | None = None
         self.notes: list[str] = []
 
-    def run(self, progress: ProgressCallback | None = None, *, tell: Callable[[int], tuple[int, int]] | None = None) -> tuple[float, float]:
+    def run(
+        self, progress: ProgressCallback | None = None, *, tell: Callable[[int], tuple[int, int]] | None = None, keep: bool = False
+    ) -> tuple[float, float]:
         """Train; return the mean loss of the last epoch and the seconds of earlier runs that this one went on from.
 
         Args:
             tell: (done, total) to report for an epoch, where this fit is one of several.
+            keep: leave the trained net in the checkpoint, until the others are done as well.
         """
         course = self._resume()
         began = time.perf_counter() - course.seconds
@@ -124,7 +127,9 @@ class Fitting:
             if self._checkpoint is not None:
                 self._checkpoint.save(self._state(course, time.perf_counter() - began))
         self._net.eval()
-        if self._checkpoint is not None:
+        if self._checkpoint is not None and keep:
+            self._checkpoint.save(self._state(course, time.perf_counter() - began), at_once=True)
+        elif self._checkpoint is not None:
             self._checkpoint.forget()
         return course.loss, course.seconds
 

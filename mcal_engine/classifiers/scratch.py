@@ -94,7 +94,7 @@ class ScratchClassifier:
         truth = torch.from_numpy(classes).to(self._device)
         weights = torch.from_numpy(len(classes) / (len(seen) * np.bincount(classes))).float().to(self._device) if self._balanced else None
         keys = self._images.keys(rows)
-        finished, notes, losses, before = [], [], [], 0.0
+        finished, points, notes, losses, before = [], [], [], [], 0.0
         for number in range(self._n_nets):
             with devices.repeatable(self._device, seed + number):
                 net = build(self._kind, len(seen), pixels.side).to(self._device)
@@ -104,13 +104,17 @@ class ScratchClassifier:
                 )
                 rates = descent(net, *(CNN_RATES if self._kind == "cnn" else PAPER_RATES))
                 fitting = Fitting(net, pixels, truth, plan, rates, seed=seed + number, class_weights=weights, checkpoint=point)
-                loss, earlier = fitting.run(progress, tell=one_of(number, self._n_nets, plan.epochs))
+                more = number + 1 < self._n_nets
+                loss, earlier = fitting.run(progress, tell=one_of(number, self._n_nets, plan.epochs), keep=more)
                 if shelf is not None:
                     shelf.keep(keys, seen[classes], {"net": net.state_dict(), "n_seen": len(seen)})
             finished.append(net)
+            points.append(point)
             notes += fitting.notes
             losses.append(loss)
             before += earlier
+        for point in points:
+            point.forget()
         self._trained = _Trained(tuple(finished), pixels.mean, pixels.spread, recipe.mirror, seen, n_classes)
         took = time.perf_counter() - began + before
         return FitReport(took, len(rows), plan.epochs * self._n_nets, devices.label(self._device), float(np.mean(losses)), tuple(notes))

@@ -182,6 +182,25 @@ def test_a_fit_that_was_killed_goes_on_from_its_last_state_to_the_same_net(kept,
     assert not list((tmp_path / "fits").iterdir())
 
 
+def test_of_several_nets_the_finished_ones_survive_a_kill(kept, tmp_path):
+    name = "finetune:epochs=2:nets=3:frozen=no"
+    whole = tuned(kept, name).logits(REST)
+    images, labels = shapes(20, side=SIDE)
+
+    def stop(progress: Progress) -> None:
+        if progress.phase == "fit" and progress.done == 5:  # in the third net
+            raise Killed
+
+    with pytest.raises(Killed):
+        make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu").fit(TRAIN, labels[TRAIN], 3, seed=7, progress=stop)
+    epochs: list[int] = []
+    again = make(name, ArrayImages(images), cache_dir=tmp_path, device="cpu")
+    again.fit(TRAIN, labels[TRAIN], 3, seed=7, progress=lambda told: epochs.append(told.done) if told.phase == "fit" else None)
+    assert epochs == [5, 6]
+    assert np.array_equal(again.logits(REST), whole)
+    assert not list((tmp_path / "fits").iterdir())
+
+
 def test_memory_that_runs_out_halves_the_batch_while_training_and_while_scoring_and_that_is_said(kept, monkeypatch):
     expected = tuned(kept, "finetune:nets=1:frozen=no:epochs=1:batch=12")
     images, labels = shapes(20, side=SIDE)
