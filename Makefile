@@ -14,6 +14,8 @@ UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
 PYTEST := $(BIN)/python -m pytest
+# One thread for each of two processes: two threads each, on two cores, wait for one another and take three times as long.
+IN_TWO := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2
 SLOW := slow or contract or browser or e2e
 FAST := not docker and not ($(SLOW))
 
@@ -52,12 +54,12 @@ demo: setup ## the whole product on real digits with a real Label Studio, e.g. A
 
 test: setup ## every test, the fast ones first
 	@failed=0; \
-	$(PYTEST) -n 2 -m "$(FAST)" $(ARGS) || failed=1; \
-	$(PYTEST) -n 2 --dist loadfile -m "not docker and ($(SLOW))" $(ARGS) || failed=1; \
+	$(IN_TWO) -m "$(FAST)" $(ARGS) || failed=1; \
+	$(IN_TWO) --dist loadfile -m "not docker and ($(SLOW))" $(ARGS) || failed=1; \
 	exit $$failed
 
-test-fast: setup ## in a minute: no network, no servers, no whole campaigns
-	@exec $(PYTEST) -n 2 -m "$(FAST)" $(ARGS)
+test-fast: setup ## in two minutes: no network, no servers, no whole campaigns
+	@$(IN_TWO) -m "$(FAST)" $(ARGS)
 
 test-contracts: setup ## the port to Label Studio, fake and real
 	@exec $(PYTEST) -m contract $(ARGS)
