@@ -57,7 +57,9 @@ def test_shapes_are_learnt_from_a_few_examples(name, kept, monkeypatch):
     logits = classifier.logits(REST)
     assert logits.shape == (24, 3)
     assert logits.dtype == np.float64
-    assert (logits.argmax(axis=1) == labels[REST]).mean() > 0.7  # by chance a third; how far above depends on the order of float sums
+    right = [logits.argmax(axis=1) == labels[REST]]
+    right += [fitted(name, kept, seed=seed)[0].logits(REST).argmax(axis=1) == labels[REST] for seed in (8, 9)]
+    assert np.mean(right) > 0.9  # over three seeds: one net of 36 images may be unlucky
 
 
 def test_the_same_inputs_and_seed_give_the_same_logits_bit_for_bit(name, kept):
