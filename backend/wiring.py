@@ -14,18 +14,18 @@ import mcal_engine
 from backend.jobs import JobQueue
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
+from backend.notify.channels import Channel, open_channels
+from backend.notify.notifier import Notifier
 from backend.protocol import MLProtocol
-from backend.services.image_shelf import CampaignImages
-from backend.services.notify import Notifier
-from backend.services.notify_channels import Channel, open_channels
-from backend.services.ports import Services
-from backend.services.predictions import predictions
-from backend.services.status import status_line
-from backend.services.trainer import ChildTrainer
-from backend.services.webhook import Webhook
 from backend.settings import ServerSettings, parse_campaign_settings
 from backend.shared_cache import SharedCache
+from backend.steps.images import CampaignImages
+from backend.steps.ports import Services
+from backend.steps.trainer import ChildTrainer
+from backend.steps.webhook import Webhook
 from backend.store import Campaign, Store
+from backend.views.predictions import predictions
+from backend.views.status import status_line
 from backend.web.access import Access
 from backend.web.admin import admin_of
 from backend.web.desk import Desk

@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 from types import FrameType
 from typing import Protocol
 
+from backend.campaign import facts
+from backend.campaign.state import State, derive
 from backend.jobs import scrub
 from backend.label_studio.port import LabelStudioError
-from backend.services import facts
-from backend.services.advance import advance, halt
-from backend.services.lease import LeaseLost, Stopping
-from backend.services.ports import Services
-from backend.services.state import State, derive
-from backend.services.status import sentence
+from backend.steps.lease import LeaseLost, Stopping
+from backend.steps.loop import advance, halt
+from backend.steps.ports import Services
 from backend.store import StoreUnavailable
+from backend.views.status import sentence
 from mcal_engine.errors import MCALError
 
 logger = logging.getLogger(__name__)

@@ -52,7 +52,7 @@ def bootstrap(check: bool, project_ids: tuple[int, ...], **options: Any) -> None
 def _ensure_token(settings: ServerSettings, say: Say) -> None:
     from backend.credentials import keep_token, kept_token
     from backend.label_studio.accounts import Session
-    from backend.services.bootstrap import Inviter, make_token, refused
+    from backend.setup.bootstrap import Inviter, make_token, refused
     from backend.wiring import label_studio
 
     here = settings.label_studio_url
@@ -78,7 +78,7 @@ def _connect(settings: ServerSettings, project_id: int, extra_params: dict[str, 
     from backend.label_studio.connecting import connect_model
     from backend.label_studio.port import LabelStudioError
     from backend.label_studio.transport import Connection
-    from backend.services.doctor import LET_US_IN
+    from backend.setup.doctor import LET_US_IN
     from backend.wiring import label_studio, webhook
 
     user, password = settings.basic_auth_user, settings.basic_auth_password

@@ -44,7 +44,7 @@ def create(project_id: int, as_json: bool, **options: Any) -> None:
     """Start a campaign on a project, without connecting a model in Label Studio."""
     settings = parse_campaign_settings(given(options, CampaignSettings))
     with opened(given(options, ServerSettings)) as house:
-        from backend.services.open_campaign import request_campaign
+        from backend.steps.open import request_campaign
         from backend.wiring import services
 
         with services(house.settings, house.store) as tools:
@@ -127,7 +127,7 @@ def set_settings(campaign_id: int, as_json: bool, **options: Any) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def label_all(campaign_id: int, as_json: bool, yes: bool, **options: Any) -> None:
     """Leave everything that is left to people; the machine labels nothing."""
-    from backend.services.label_all import label_all as leave
+    from backend.steering.label_all import label_all as leave
 
     with opened(given(options, ServerSettings)) as house:
         house.store.campaign(campaign_id)
@@ -147,7 +147,7 @@ def rollback(campaign_id: int, as_json: bool, yes: bool, **options: Any) -> None
         house.store.campaign(campaign_id)
         if not yes:
             click.confirm(f"Remove the machine labels of campaign {campaign_id} from Label Studio and end it?", abort=True, err=True)
-        from backend.services.rollback import rollback as undo
+        from backend.steps.rollback import rollback as undo
         from backend.wiring import services
 
         with services(house.settings, house.store) as tools:
@@ -176,7 +176,7 @@ def audit(
     The campaign must have written its machine labels. What people say about the sample is final. The result is part of show and report;
     then --take-back gives the slices that fail to people. Each audit is a statement of its own.
     """
-    from backend.services import audit_control
+    from backend.steering import audits as audit_control
 
     if cancel + fix + (size is not None or confidence is not None) > 1:
         raise InvalidValue("--cancel, --take-back and a new audit's --size and --confidence exclude each other")
@@ -201,7 +201,7 @@ for look in LOOKS:
 
 
 def _steer(action: str, campaign_id: int, as_json: bool, options: dict[str, Any], *arguments: Any) -> None:
-    from backend.services import control
+    from backend.steering import control
 
     with opened(given(options, ServerSettings)) as house:
         act: Steer = getattr(control, action)

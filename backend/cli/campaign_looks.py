@@ -13,12 +13,12 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from backend.campaign.state import State
 from backend.cli import shown
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import PLACES, campaign_options, given, server_options
-from backend.services.state import State
-from backend.services.status import sentence
 from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings
+from backend.views.status import sentence
 
 WATCH_SECONDS = 2.0  # between two looks
 
@@ -42,7 +42,7 @@ _id = click.argument("campaign_id", type=click.IntRange(min=1), metavar="CAMPAIG
 @_command("projects")
 def projects(as_json: bool, **options: Any) -> None:
     """List the projects that the token sees, with their campaigns."""
-    from backend.services.projects import project_rows
+    from backend.views.projects import project_rows
     from backend.wiring import label_studio
 
     with opened(given(options, ServerSettings)) as house, label_studio(house.settings) as client:
@@ -62,7 +62,7 @@ def projects(as_json: bool, **options: Any) -> None:
 @campaign_options()
 def estimate(project_id: int, as_json: bool, **options: Any) -> None:
     """Say what a campaign would ask for first, and what people alone would cost; nothing is started."""
-    from backend.services.projects import project_estimate
+    from backend.views.projects import project_estimate
     from backend.wiring import label_studio
 
     settings = parse_campaign_settings(given(options, CampaignSettings))
@@ -120,7 +120,7 @@ def _states(house: Opened, campaign_id: int) -> Iterator[State]:
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only events after this sequence number.")
 def events(campaign_id: int, after: int, as_json: bool, **options: Any) -> None:
     """Print the history in sentences, oldest first."""
-    from backend.services.event_log import log_row
+    from backend.views.log import log_row
 
     with opened(given(options, ServerSettings)) as house:
         house.store.campaign(campaign_id)
@@ -136,7 +136,7 @@ def events(campaign_id: int, after: int, as_json: bool, **options: Any) -> None:
 @campaign_options(defaults={})
 def what_if(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Say what the engine would decide with another ε or price; nothing is saved."""
-    from backend.services.what_if import what_if as ask
+    from backend.views.what_if import what_if as ask
 
     changes = given(options, CampaignSettings)
     with opened(given(options, ServerSettings)) as house:
@@ -164,7 +164,7 @@ def what_if(campaign_id: int, as_json: bool, **options: Any) -> None:
 @_id
 def series(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Print the charts' numbers: the forecast after each round, the race; error curves and their fits with --json."""
-    from backend.services.series import series as charts
+    from backend.views.series import series as charts
 
     with opened(given(options, ServerSettings)) as house:
         found = charts(shown.state_of(house.store, campaign_id, now()))
@@ -190,7 +190,7 @@ def series(campaign_id: int, as_json: bool, **options: Any) -> None:
 @_id
 def review(campaign_id: int, as_json: bool, **options: Any) -> None:
     """List the machine's least sure labels and, once the certificate is decided, what it got wrong in the sample."""
-    from backend.services.review import review as look
+    from backend.views.review import review as look
 
     with opened(given(options, ServerSettings)) as house:
         found = look(house.store, shown.state_of(house.store, campaign_id, now()))
@@ -208,8 +208,8 @@ def review(campaign_id: int, as_json: bool, **options: Any) -> None:
 @_id
 def certificate(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Print the certificate in plain words."""
-    from backend.services.certificate_words import certificate as words
-    from backend.services.report import make_report
+    from backend.views.certificate import certificate as words
+    from backend.views.report import make_report
 
     with opened(given(options, ServerSettings)) as house:
         state = shown.state_of(house.store, campaign_id, now())
@@ -226,7 +226,7 @@ def certificate(campaign_id: int, as_json: bool, **options: Any) -> None:
 @_id
 def items(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Print every item as CSV: label, by whom, margin, certificate."""
-    from backend.services.exports import items_csv
+    from backend.views.exports import items_csv
 
     with opened(given(options, ServerSettings)) as house:
         chunks = items_csv(shown.state_of(house.store, campaign_id, now()))

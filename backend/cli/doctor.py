@@ -31,7 +31,7 @@ def doctor(project_ids: tuple[int, ...], label_control: str | None, as_json: boo
     """
     with ExitStack() as stack:
         house = stack.enter_context(opened(given(options, ServerSettings)))
-        from backend.services.doctor import examine
+        from backend.setup.doctor import examine
 
         ids = project_ids or tuple(dict.fromkeys(campaign.project_id for campaign in house.store.live_campaigns()))
         found = []
@@ -57,7 +57,7 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
     from backend import wiring
     from backend.label_studio.inspection import Inspector
     from backend.label_studio.transport import Connection
-    from backend.services.doctor import Patient
+    from backend.setup.doctor import Patient
 
     settings = house.settings
     client, inspector, trouble, token = None, None, "", ""
@@ -95,7 +95,7 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
 
 def _asks_two(house: Opened, project_ids: Sequence[int]) -> list[int]:
     """The projects whose live campaign asks two people about some items."""
-    from backend.services.status import standing
+    from backend.views.status import standing
 
     url = house.settings.label_studio_url
     live = {each.project_id: each.id for each in house.store.live_campaigns() if each.label_studio_url == url}

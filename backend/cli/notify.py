@@ -28,7 +28,7 @@ def test(as_json: bool, **options: Any) -> int:
 
     Channels are shown by place and scheme, such as "2 slack": their addresses are secrets.
     """
-    from backend.services.notify_channels import ChannelFailed
+    from backend.notify.channels import ChannelFailed
     from backend.wiring import channels
 
     found = channels(server_settings(**given(options, ServerSettings)))

@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from backend.services import facts
-from backend.services.classes import Bound, Share
-from backend.services.disagreement import Disagreement
-from backend.services.names import title_of
-from backend.services.report import make_report
-from backend.services.state import State, derive
-from backend.services.status import sentence
-from backend.services.view import View, campaign_view
+from backend.campaign import facts
+from backend.campaign.state import State, derive
+from backend.steps.names import title_of
 from backend.store import Store
+from backend.views.campaign import View, campaign_view
+from backend.views.classes import Bound, Share
+from backend.views.disagreement import Disagreement
+from backend.views.report import make_report
+from backend.views.status import sentence
 from mcal_engine.errors import MCALError
 
 SHOWN: tuple[Literal["title", "pace", "labour", "annotators", "classes"], ...] = ("title", "pace", "labour", "annotators", "classes")

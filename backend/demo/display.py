@@ -17,9 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from backend.services.report import sentence_of
-from backend.services.state import State
-from backend.services.status import sentence
+from backend.campaign.state import State
+from backend.views.report import sentence_of
+from backend.views.status import sentence
 from mcal_engine.types import Acquire, Certify, HumanLabelAll, MachineLabel
 
 EVERY_SECONDS = 15.0  # between plain lines while nothing but the counts changes

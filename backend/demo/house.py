@@ -15,6 +15,8 @@ from typing import Any, Self
 
 import httpx
 
+from backend.campaign import facts
+from backend.campaign.state import State, derive
 from backend.demo.annotators import Annotator, Pull
 from backend.demo.data import DemoData
 from backend.demo.label_studio_server import LabelStudioServer
@@ -23,8 +25,6 @@ from backend.demo.project import FROM_NAME, TO_NAME, Admin, ProjectError
 from backend.demo.trace import Batch
 from backend.label_studio import wire
 from backend.label_studio.port import LabelControl, Task
-from backend.services import facts
-from backend.services.state import State, derive
 from backend.store import Store
 
 WEB_SECONDS = 60.0  # until the web server must answer

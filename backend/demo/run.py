@@ -15,13 +15,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from backend.campaign.state import Phase, State
 from backend.demo import audit, trace
 from backend.demo.data import load
 from backend.demo.directory import fresh_directory
 from backend.demo.display import Display
 from backend.demo.house import House, Plan
 from backend.demo.label_studio_server import VERSION, LabelStudioServer
-from backend.services.state import Phase, State
 from mcal_engine.errors import MCALError
 
 LOOK_SECONDS = 1.0  # between looks at the campaign

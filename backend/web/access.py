@@ -9,7 +9,7 @@ from flask import request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Unauthorized
 
-from backend.services.webhook import SECRET_HEADER
+from backend.steps.webhook import SECRET_HEADER
 from mcal_engine.errors import InvalidValue
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backend.services.audit_control import AUDITABLE, default_size
-from backend.services.audit_steps import written
-from backend.services.audits import Audit
-from backend.services.control import SEARCHING
-from backend.services.label_all import POSSIBLE
-from backend.services.state import ENDED, Phase, State
+from backend.campaign.audits import Audit
+from backend.campaign.state import ENDED, Phase, State
+from backend.steering.audits import AUDITABLE, default_size
+from backend.steering.control import SEARCHING
+from backend.steering.label_all import POSSIBLE
+from backend.steps.audit import written
 from mcal_engine.types import MachineLabel
 
 

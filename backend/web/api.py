@@ -10,15 +10,15 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from backend.campaign_settings import parse_campaign_settings
-from backend.services.certificate_words import certificate
-from backend.services.event_log import log_row
-from backend.services.exports import items_csv
-from backend.services.names import title_of
-from backend.services.review import visible_tasks
-from backend.services.status import sentence, standing
-from backend.services.what_if import CHANGEABLE, what_if
 from backend.settings import CampaignSettings, describe_settings
+from backend.steps.names import title_of
 from backend.store import Campaign
+from backend.views.certificate import certificate
+from backend.views.exports import items_csv
+from backend.views.log import log_row
+from backend.views.review import visible_tasks
+from backend.views.status import sentence, standing
+from backend.views.what_if import CHANGEABLE, what_if
 from backend.web.answers import Answer, error_response, json_view, read_object
 from backend.web.desk import ACTIONS, Desk
 from backend.web.openapi import describe

@@ -13,15 +13,16 @@ from werkzeug.exceptions import NotFound
 
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import Project
-from backend.services import audit_control, control
-from backend.services.estimate import Estimate
-from backend.services.label_all import label_all
-from backend.services.open_campaign import request_campaign
-from backend.services.ports import Services
-from backend.services.projects import project_estimate, project_rows
-from backend.services.rollback import rollback
-from backend.services.snapshots import Snapshot, Snapshots
+from backend.steering import audits as audit_control
+from backend.steering import control
+from backend.steering.label_all import label_all
+from backend.steps.open import request_campaign
+from backend.steps.ports import Services
+from backend.steps.rollback import rollback
 from backend.store import Campaign, Store
+from backend.views.estimate import Estimate
+from backend.views.projects import project_estimate, project_rows
+from backend.views.snapshots import Snapshot, Snapshots
 from backend.web.admin import Admin
 from mcal_engine.errors import InvalidValue, MCALError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from backend.services.view import View
+from backend.views.campaign import View
 from backend.web.answers import error_response
 from backend.web.desk import Desk
 from backend.web.session import Sessions

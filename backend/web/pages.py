@@ -11,15 +11,15 @@ from flask import Blueprint, Response, flash, g, make_response, redirect, render
 from werkzeug.exceptions import HTTPException, NotFound, TooManyRequests, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
-from backend.services import settings_form
-from backend.services.certificate_words import certificate
-from backend.services.event_log import log_row
-from backend.services.names import title_of
-from backend.services.state import ENDED, Phase, State
-from backend.services.status import LARGE, status_line
-from backend.services.what_if import what_if
+from backend.campaign.state import ENDED, Phase, State
 from backend.settings import CampaignSettings, campaign_defaults
+from backend.steps.names import title_of
 from backend.store import Campaign, Conflict
+from backend.views import settings_form
+from backend.views.certificate import certificate
+from backend.views.log import log_row
+from backend.views.status import LARGE, status_line
+from backend.views.what_if import what_if
 from backend.web.actions import CONFIRMED, possible
 from backend.web.api import campaign_row
 from backend.web.assets import asset, plotly_style_id

@@ -11,7 +11,7 @@ from PIL import Image
 from werkzeug.exceptions import NotFound
 
 from backend.label_studio.port import MediaError
-from backend.services.ports import Services
+from backend.steps.ports import Services
 from backend.store import Item
 from mcal_engine.classifiers.base import UnreadableImage
 from mcal_engine.classifiers.decoding import decode

@@ -41,8 +41,8 @@ def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, d
 
 def open_quick_machine(data: LabelledImages, cache_dir: Path, device: str = "auto") -> Machine:
     """Least squares on the frozen encoder's features, reduced once: for benchmarks of hundreds of campaigns. Embedding is not charged."""
-    from mcal_engine.simulator.validity_bench import open_world
-    from mcal_engine.simulator.validity_ridge import RidgeClassifier
+    from mcal_engine.bench.validity.bench import open_world
+    from mcal_engine.bench.validity.ridge import RidgeClassifier
 
     features = np.load(open_world(data, cache_dir, device).features, mmap_mode="r")
     return Machine(

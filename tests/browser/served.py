@@ -13,14 +13,14 @@ from werkzeug.security import generate_password_hash
 from backend.campaign_settings import parse_campaign_settings
 from backend.label_studio.config import parse_label_config
 from backend.protocol import MLProtocol
-from backend.services.status import status_line
+from backend.views.status import status_line
 from backend.web.access import Access
 from backend.web.admin import Admin
 from backend.web.app import create_app
 from backend.web.desk import Desk
 from backend.web.ports import WebDeps
 from backend.web.server import serve
-from tests.backend.services.world import World
+from tests.backend.world import World
 
 USER, PASSWORD, TOKEN = "admin", "open sesame", "a-token-of-enough-length"
 ADMIN = Admin(USER, generate_password_hash(PASSWORD, "scrypt:1024:8:1"), "signs the cookies", TOKEN)

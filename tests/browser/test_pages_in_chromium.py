@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.services.ports import Heartbeat, Trained, TrainingRequest
-from backend.services.state import Phase
+from backend.campaign.state import Phase
+from backend.steps.ports import Heartbeat, Trained, TrainingRequest
 from tests.browser.digits import SlowLearner
 from tests.browser.looking import axe, numbers, until
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
+from backend.campaign import facts
+from backend.campaign.state import Phase, State, derive
 from backend.campaign_settings import parse_campaign_settings
-from backend.services import control, facts
-from backend.services.advance import advance
-from backend.services.audit_control import cancel_audit, open_audit, take_back
-from backend.services.open_campaign import request_campaign
-from backend.services.ports import Services
-from backend.services.rollback import rollback
-from backend.services.state import Phase, State, derive
+from backend.steering import control
+from backend.steering.audits import cancel_audit, open_audit, take_back
+from backend.steps.loop import advance
+from backend.steps.open import request_campaign
+from backend.steps.ports import Services
+from backend.steps.rollback import rollback
 from backend.store import Store
-from tests.backend.services.world import NoisyTruth, Shelf
+from tests.backend.world import NoisyTruth, Shelf
 from tests.conftest import RealLabelStudio
 from tests.contracts.worlds import CONTROL, RealWorld
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from backend.campaign.state import Phase
 from backend.jobs import JobQueue
-from backend.services.ports import Trained
-from backend.services.state import Phase
+from backend.steps.ports import Trained
 from backend.store import Store
 from backend.worker import Worker
-from tests.backend.services.world import Killed, World
 from tests.backend.test_jobs import until
+from tests.backend.world import Killed, World
 from tests.databases import needs_postgresql, needs_redis
 
 LEASE_SECONDS = 2.0

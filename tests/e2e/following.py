@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from backend.campaign.state import Phase, State
 from backend.demo.house import House
-from backend.services.state import Phase, State
 
 LONGEST = 600.0  # seconds that any single thing may take on a busy machine
 

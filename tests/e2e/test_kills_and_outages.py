@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from backend.campaign.state import Phase, State
 from backend.demo.house import House
 from backend.demo.processes import Command
 from backend.demo.run import judge
-from backend.services.state import Phase, State
 from mcal_engine.types import Certify
 from tests.e2e.conftest import Build
 from tests.e2e.following import LONGEST, begin, finish, until

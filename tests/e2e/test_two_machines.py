@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from backend.campaign.state import Phase
 from backend.demo.house import House
 from backend.demo.run import judge
-from backend.services.state import Phase
 from backend.store.database import Database
 from backend.store.schema import leases
 from tests.databases import skip_without_postgresql, skip_without_redis

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from backend.campaign.state import Phase
 from backend.cli import app
-from backend.services.state import Phase
-from tests.backend.services.audited import another, machine_said, people
-from tests.backend.services.world import World
+from tests.backend.steps.audited import another, machine_said, people
+from tests.backend.world import World
 
 Said = Callable[..., tuple[int, str, str]]
 

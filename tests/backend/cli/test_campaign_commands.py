@@ -12,7 +12,7 @@ import pytest
 from backend.cli import app, shown
 from backend.jobs import JobQueue
 from backend.store import NewEvent, Store
-from tests.backend.services.world import World
+from tests.backend.world import World
 
 URL = "http://localhost:8080"
 SETTINGS = {"target_error": 0.05, "price_per_label": 0.04}

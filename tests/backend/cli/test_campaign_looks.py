@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from backend import wiring
+from backend.campaign.state import Phase
 from backend.cli import app
 from backend.cli.campaign import campaign as group
-from backend.services.state import Phase
 from backend.store import Store
 from backend.web.api import Api
-from tests.backend.services.world import World
 from tests.backend.web.world import desk
+from tests.backend.world import World
 
 Mcal = Callable[..., Any]
 

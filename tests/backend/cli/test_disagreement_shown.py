@@ -9,7 +9,7 @@ import pytest
 
 from backend.cli import shown
 from backend.cli.app import run
-from tests.backend.services.world import CHOICES, World
+from tests.backend.world import CHOICES, World
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from backend.label_studio.inspection import ConnectedModel, TokenSettings
-from backend.services.doctor import Finding, Patient, examine
+from backend.setup.doctor import Finding, Patient, examine
 from mcal_engine.errors import InvalidValue, MCALError
 from tests.fakes.label_studio import FakeLabelStudio
 

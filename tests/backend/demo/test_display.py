@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from backend.campaign import facts
+from backend.campaign.state import State, derive
 from backend.demo.display import Display
-from backend.services import facts
-from backend.services.state import State, derive
 from backend.store import NewEvent, Store
 from mcal_engine.types import Acquire
 

@@ -11,7 +11,7 @@ import pytest
 
 from backend.label_studio.accounts import Session
 from backend.label_studio.port import LabelStudioError
-from backend.services.bootstrap import Inviter, make_token
+from backend.setup.bootstrap import Inviter, make_token
 from mcal_engine.errors import InvalidValue
 
 URL = "http://label-studio.test"

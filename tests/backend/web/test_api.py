@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 
-from backend.services import facts
-from backend.services.report import make_report
-from backend.services.series import error_curves
-from backend.services.state import Phase
+from backend.campaign import facts
+from backend.campaign.state import Phase
+from backend.views.report import make_report
+from backend.views.series import error_curves
 from backend.web.app import create_app
 from backend.web.openapi import template
 from backend.web.operation import PREFIX

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.services.state import Phase
+from backend.campaign.state import Phase
 from backend.web import formats
 from backend.web.app import create_app
-from tests.backend.services.audited import another, machine_said, people
-from tests.backend.services.kills import Snapshot
-from tests.backend.services.world import World
+from tests.backend.kills import Snapshot
+from tests.backend.steps.audited import another, machine_said, people
+from tests.backend.world import World
 from tests.browser.served import PASSWORD, TOKEN, USER, Wakes, deps_of
 
 pytestmark = pytest.mark.slow

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from backend.services.state import Phase
+from backend.campaign.state import Phase
 from backend.settings import CampaignSettings
 from backend.store import Item, NewEvent
 from backend.web import formats
 from backend.web.app import create_app
-from tests.backend.services.world import World
+from tests.backend.world import World
 from tests.browser.digits import DigitWorld
 from tests.browser.served import PASSWORD, TOKEN, USER, deps_of
 

@@ -105,7 +105,7 @@ def test_of_several_processes_one_at_a_time_holds_the_lease(store: Store, campai
 @pytest.mark.slow
 def test_the_lease_of_a_killed_process_passes_on_within_its_time_and_not_while_it_lives(store: Store, campaign: Campaign, url: str) -> None:
     script = (
-        "import sys\nfrom backend.services.lease import hold\nfrom backend.store import Store\n"
+        "import sys\nfrom backend.steps.lease import hold\nfrom backend.store import Store\n"
         f"with hold(Store(sys.argv[1]), {campaign.id}, 2.0) as lease:\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, url], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

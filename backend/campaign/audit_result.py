@@ -1,0 +1,58 @@
+"""What an answered audit says, and where the cut lies that it vouches for. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from backend.campaign.audits import Audit, Result
+from backend.settings import CampaignSettings
+from backend.store import Frozen
+from mcal_engine import certificate
+from mcal_engine.certificate import Certified
+from mcal_engine.round import outcome
+
+
+def judge(audit: Audit, choices: Sequence[int], labels: Sequence[int | None]) -> Result:
+    """Compare what the machine said with what people say; no answer counts as wrong.
+
+    The upper bound takes every item without an answer as wrong, the lower one as right: each holds whatever people would have said.
+    """
+    unanswered = sum(label is None for label in labels)
+    errors = sum(choice != label for choice, label in zip(choices, labels, strict=True))
+    different = errors - unanswered
+    n, level = len(labels), round(1 - audit.confidence_level, 12)
+    most = certificate.most_errors(errors, n_pool=audit.n_written, n_sample=n, level=level)
+    fewest = audit.n_written - certificate.most_errors(n - different, n_pool=audit.n_written, n_sample=n, level=level)
+    verdict: Literal["holds", "not_shown", "broken"] = (
+        "holds" if most <= audit.allowed else "broken" if fewest > audit.allowed else "not_shown"
+    )
+    return Result(
+        errors=errors,
+        different=different,
+        unanswered=unanswered,
+        max_errors=most,
+        min_errors=fewest,
+        max_errors_left=most - errors,  # the whole sample is people's now
+        verdict=verdict,
+    )
+
+
+def cut(audit: Audit, frozen: Sequence[Frozen], settings: CampaignSettings) -> Certified:
+    """The longest prefix of the surest labels that the sample vouches for: the certificate's own scan, on S* as its pool.
+
+    It is a statement of its own, wrong with probability 1 − confidence at most, beside the audit's bound.
+    """
+    seen = outcome(
+        audit.look,
+        np.array([row.task_id for row in frozen], dtype=np.int64),
+        np.array([row.choice for row in frozen], dtype=np.int64),
+        dict(zip(audit.ids, audit.labels, strict=True)),
+        0,
+    )
+    level = round(1 - audit.confidence_level, 12)
+    if settings.error_scope == "machine":
+        return certificate.certify_inside(seen, target_error=audit.target_error, level=level)
+    return certificate.certify(seen, allowed=audit.allowed, level=level)

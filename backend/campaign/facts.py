@@ -1,0 +1,36 @@
+"""Everything the store knows about one campaign, read in one go: what :mod:`backend.campaign.state` derives from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from backend.store import Assignment, Campaign, Duplicate, Event, Item, MachineLabel, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    campaign: Campaign
+    events: tuple[Event, ...]
+    items: tuple[Item, ...]
+    assignments: tuple[Assignment, ...]
+    duplicates: tuple[Duplicate, ...]
+    machine_labels: tuple[MachineLabel, ...]
+
+
+def load(store: Store, campaign_id: int) -> Facts:
+    """Read the ledger. Events come first: a decision made on what is read here is refused if the history has moved on since."""
+    campaign = store.campaign(campaign_id)
+    events = tuple(store.events(campaign_id))
+    return Facts(
+        campaign,
+        events,
+        tuple(store.items(campaign_id)),
+        tuple(store.assignments(campaign_id)),
+        tuple(store.duplicates(campaign_id)),
+        tuple(store.machine_labels(campaign_id)),
+    )
+
+
+def load_history(store: Store, campaign_id: int) -> Facts:
+    """The history alone: enough for a sentence where reading a large ledger would take too long."""
+    return Facts(store.campaign(campaign_id), tuple(store.events(campaign_id)), (), (), (), ())

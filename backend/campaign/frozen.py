@@ -1,0 +1,46 @@
+"""The pool's predictions and order, fixed before V is drawn, and the machine labels that come out of them. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from backend.campaign.state import State
+from backend.store import Frozen, MachineLabel
+from mcal_engine.round import freeze
+from mcal_engine.types import FloatArray, IntArray
+from mcal_engine.types import MachineLabel as Decided
+
+
+def frozen_rows(pool_ids: IntArray, logits: FloatArray, kind: str) -> list[Frozen]:
+    """The pool, surest first, with predicted classes and sureties of ``kind``."""
+    ids, classes, sureties = freeze(pool_ids, logits, kind)
+    return [
+        Frozen(rank, task, choice, surety)
+        for rank, (task, choice, surety) in enumerate(zip(ids.tolist(), classes.tolist(), sureties.tolist(), strict=True))
+    ]
+
+
+def digest(rows: Sequence[Frozen]) -> str:
+    """SHA-256 over rank, task, class and surety (exact, as hexadecimal floats) of every row."""
+    made = hashlib.sha256()
+    for row in rows:
+        made.update(f"{row.rank},{row.task_id},{row.choice},{row.surety.hex()}\n".encode())
+    return made.hexdigest()
+
+
+def planned_labels(state: State, rows: Sequence[Frozen], decision: Decided, look: int) -> list[MachineLabel]:
+    """S*: what was decided, without V and without what people have touched meanwhile: that is right now, whatever the machine said."""
+    planned = []
+    for row in rows[: decision.n_ranked]:
+        if decision.class_cuts and row.rank >= decision.class_cuts[row.choice]:
+            continue
+        item = state.items.get(row.task_id)
+        untouched = item is not None and not item.deleted and item.label is None and not item.skipped and item.unreadable is None
+        if untouched and row.task_id not in state.roles:
+            planned.append(MachineLabel(row.task_id, look, row.choice, row.surety, "planned", None))
+    return planned
+
+
+def final_model_version(campaign_id: int, look: int) -> str:
+    return f"mcal-final-c{campaign_id}-l{look}"

@@ -1,0 +1,357 @@
+"""Where a campaign stands, derived from its facts. Pure: the phase is computed here and stored nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from backend.campaign import queues
+from backend.campaign.audits import Audit
+from backend.campaign.facts import Facts
+from backend.campaign.log import Created, Halt, Log
+from backend.campaign.queues import Progress, Queue
+from backend.label_studio.port import LabelControl
+from backend.label_studio.queue import Sentinel
+from backend.settings import CampaignSettings
+from backend.store import Duplicate, Item, MachineLabel, Role
+from mcal_engine import harvest
+from mcal_engine.round import Skim
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, Row
+from mcal_engine.types import MachineLabel as MachineLabelDecision
+
+
+class Phase(StrEnum):
+    """The life of a campaign::
+
+        requested ─▶ preparing ─▶ collecting ⇄ training_due ─▶ certifying ─▶ certificate_due ─▶ writing_back ─▶ residual ─▶ finished
+            │                                       │                               │                              ▲
+            │                                       └───────────────┬───────────────┘  people label all            │
+            │                                                       └──────────────────────────────────────────────┘
+            │                                                                     auditing, taking_back ⇄ residual or finished
+            └─ halted, paused: any phase before finished; what stood still goes on afterwards. rolled_back, cancelled: the end.
+
+    requested: the project has not been looked at. preparing: images are fetched, T and B0 are to be drawn. collecting: people
+    label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
+    writing_back: S* goes to Label Studio, after awaiting_approval where approve_write_back is on. residual: people label what is left.
+    Where a second harvest is looked for, collecting follows the first writing_back, and all of it comes once more.
+    auditing: people label some of S* again, blindly. taking_back: what an audit could not vouch for leaves S*; people label it.
+    """
+
+    REQUESTED = "requested"
+    PREPARING = "preparing"
+    COLLECTING = "collecting"
+    TRAINING_DUE = "training_due"
+    CERTIFYING = "certifying"
+    CERTIFICATE_DUE = "certificate_due"
+    AWAITING_APPROVAL = "awaiting_approval"
+    WRITING_BACK = "writing_back"
+    AUDITING = "auditing"
+    TAKING_BACK = "taking_back"
+    RESIDUAL = "residual"
+    FINISHED = "finished"
+    PAUSED = "paused"
+    HALTED = "halted"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+
+
+ENDED = (Phase.FINISHED, Phase.ROLLED_BACK, Phase.CANCELLED)
+BLIND_STAGES = (
+    Phase.REQUESTED,
+    Phase.PREPARING,
+    Phase.COLLECTING,
+    Phase.TRAINING_DUE,
+    Phase.CERTIFYING,
+    Phase.CERTIFICATE_DUE,
+    Phase.AUDITING,
+)
+
+
+@dataclass(frozen=True)
+class State:
+    """One campaign, now.
+
+    Attributes:
+        phase: where it stands; ``stage`` is the same without pause and halt: where it will go on.
+        settings: in force for decisions; ``wanted`` are the admin's, which may differ once V is drawn: it is judged under the old ones.
+        at: when this was so.
+        history: the engine's rows. ``decision`` is the last of them that is a decision.
+        queue: the open queue, with its ``progress``.
+        items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
+        written_looks: looks whose machine labels are in Label Studio. ``cuts``: such sets as skims of the pool, if it is used on.
+        repeats: human labels beyond the first on their task, paid; ``second_labels``: those that were asked for, by task.
+        last_known_task: highest task id that took part in the draw of T; tasks beyond it are new.
+        devices: by classifier, what the last round was trained on.
+        title: the project's, as last seen; ``names`` are the annotators' by id, as far as Label Studio tells them.
+        last_task: highest id of X, once the campaign has finished; tasks added later are not its own, also when it is taken up again.
+        audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not looked at since.
+        published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
+    """
+
+    campaign_id: int
+    project_id: int
+    created_at: datetime
+    at: datetime
+    last_seq: int
+    stage: Phase
+    phase: Phase
+    settings: CampaignSettings
+    wanted: CampaignSettings
+    created: Created | None
+    history: tuple[Row, ...]
+    decision: Decision | None
+    queues: tuple[Queue, ...]
+    progress: Progress | None
+    items: dict[int, Item]
+    roles: dict[int, Role]
+    repeats: tuple[Duplicate, ...]
+    second_labels: dict[int, Duplicate]
+    machine_labels: tuple[MachineLabel, ...]
+    written_looks: frozenset[int]
+    cuts: tuple[Skim, ...]
+    look: int
+    halt: Halt | None
+    stop_requested_by: str | None
+    devices: dict[str, str]
+    title: str
+    names: dict[int, str]
+    last_known_task: int
+    last_task: int | None
+    audits: tuple[Audit, ...]
+    reopened: bool
+    published: str | None
+    sentinel: Sentinel | None
+    report: dict[str, Any] | None
+
+    @property
+    def queue(self) -> Queue | None:
+        return self.queues[-1] if self.queues and not self.queues[-1].closed else None
+
+    @property
+    def sentinel_id(self) -> int | None:
+        return None if self.sentinel is None else self.sentinel.task_id
+
+    @property
+    def control(self) -> LabelControl:
+        assert self.created is not None  # nothing asks before the project was looked at
+        return self.created.control
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+    @property
+    def blind(self) -> bool:
+        """Whether people must not see predictions."""
+        return self.stage in BLIND_STAGES
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        return tuple(row for row in self.history if isinstance(row, Observation))
+
+    @property
+    def outcomes(self) -> tuple[CertificateOutcome, ...]:
+        return tuple(row for row in self.history if isinstance(row, CertificateOutcome))
+
+    @property
+    def promise(self) -> Decision | None:
+        """The decision that says what the machine labels: the last one, and the first harvest's while a second is looked for."""
+        first = harvest.first_of(self.history)
+        return first if first is not None and isinstance(self.decision, Acquire | Certify) else self.decision
+
+    @property
+    def planned(self) -> tuple[MachineLabel, ...]:
+        """Machine labels that are still to be written."""
+        return tuple(row for row in self.machine_labels if row.state == "planned")
+
+    @cached_property
+    def live(self) -> tuple[Item, ...]:
+        """The tasks that Label Studio still has, by id: X."""
+        return tuple(self.own[task] for task in sorted(self.own) if not self.own[task].deleted)
+
+    @cached_property
+    def own(self) -> dict[int, Item]:
+        """Every task that was ever this campaign's, deleted ones included: not what was added after it had finished."""
+        if self.last_task is None:
+            return self.items
+        return {task: item for task, item in self.items.items() if task <= self.last_task}
+
+    @cached_property
+    def test(self) -> tuple[Item, ...]:
+        """T as far as it can be used: live and readable, labelled or not. A sample that was gone on from has joined it."""
+        sample = set(self.sample)
+        return tuple(
+            item
+            for item in self.live
+            if self.roles.get(item.task_id) in ("test", "certificate") and item.task_id not in sample and item.unreadable is None
+        )
+
+    @cached_property
+    def train(self) -> tuple[Item, ...]:
+        """B: every readable human label that is not T's or V's, whoever asked for it."""
+        return tuple(
+            item
+            for item in self.live
+            if item.label is not None and item.unreadable is None and self.roles.get(item.task_id) not in ("test", "certificate")
+        )
+
+    @cached_property
+    def sample(self) -> tuple[int, ...]:
+        """V of the last look. A campaign that went on from a look has none: that sample is part of T."""
+        drawn = next((queue.ids for queue in reversed(self.queues) if queue.kind == "certificate"), ())
+        return () if isinstance(self.decision, Acquire) else drawn
+
+    @cached_property
+    def pool(self) -> tuple[Item, ...]:
+        """U: what a machine could label. Without a label or a role, readable, not skipped, not the sentinel.
+
+        What an acquisition skimmed and nobody answered is not in it: the test items stood before the same cut, and people get it
+        at the end. Nor is what people may have seen a suggestion for: no sample that must be blind is drawn from it again.
+        """
+        sentinel = self.sentinel_id or (self.queues[-1].sentinel if self.queues else None)
+        skimmed = {task for queue in self.queues for task in queue.ranked()[0][: self.n_taken(queue)]}
+        machine = {row.task_id for row in self.machine_labels if row.state != "removed"}
+        return tuple(
+            item
+            for item in self.live
+            if item.label is None
+            and item.unreadable is None
+            and not item.skipped
+            and item.machine_annotation_id is None
+            and item.task_id not in self.roles
+            and item.task_id != sentinel
+            and item.task_id not in skimmed
+            and item.task_id not in self.suggested
+            and item.task_id not in machine
+        )
+
+    @cached_property
+    def suggested(self) -> frozenset[int]:
+        """Every task that a suggestion of the model was ever served with."""
+        return frozenset(task for queue in self.queues for task in queue.suggestions)
+
+    @property
+    def audit(self) -> Audit | None:
+        """The audit that is not decided or called off yet."""
+        return self.audits[-1] if self.audits and self.audits[-1].ended is None else None
+
+    @cached_property
+    def audited(self) -> frozenset[int]:
+        """Every task that an audit took out of S*."""
+        return frozenset(task for audit in self.audits if audit.model_version for task in audit.ids)
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the admin wants to stop without waiting for the labels that were asked for."""
+        return self.stop_requested_by is not None
+
+    def n_taken(self, queue: Queue) -> int:
+        """How many of a queue's ranked items have left the pool."""
+        return queue.taken(self.items, hurried=self.hurried) if queue.n_taken is None else queue.n_taken
+
+    @property
+    def n_repeats_paid(self) -> int:
+        return len(self.repeats)
+
+    @property
+    def n_labels_paid(self) -> int:
+        """Human labels bought, repeats and those of deleted tasks included; what was there before the campaign is free."""
+        return sum(item.label is not None and not item.preexisting for item in self.own.values()) + self.n_repeats_paid
+
+    @property
+    def residual(self) -> tuple[Item, ...]:
+        """What people still have to look at before the campaign can end: no label of any kind, not set aside."""
+        return tuple(item for item in self.unlabelled if not item.skipped and item.unreadable is None)
+
+    @cached_property
+    def unlabelled(self) -> tuple[Item, ...]:
+        """Live tasks without a human label and without one of this campaign's machine labels."""
+        return tuple(item for item in self.live if item.label is None and item.task_id not in self._written)
+
+    @property
+    def n_machine(self) -> int:
+        """Live tasks whose label is one of this campaign's machine labels."""
+        return sum(item.label is None and item.task_id in self._written for item in self.live)
+
+    @cached_property
+    def _written(self) -> frozenset[int]:
+        return frozenset(row.task_id for row in self.machine_labels if row.state == "written")
+
+
+def derive(facts: Facts, now: datetime) -> State:
+    """The campaign's state at ``now`` (the clock matters only for how long people have been quiet)."""
+    log = Log()
+    for event in facts.events:
+        log.read(event)
+    items = {item.task_id: item for item in facts.items}
+    roles: dict[int, Role] = {row.task_id: row.role for row in facts.assignments}
+    queue = log.queues[-1] if log.queues and not log.queues[-1].closed else None
+    second = queues.second_labels(log.queues, items, facts.duplicates)
+    # Second labels are paid whatever clock stamped them: nobody had labelled their items when they were asked for.
+    asked, began = {row.annotation_id for row in second.values()}, facts.campaign.created_at
+    own = {task for task in items if log.last_task is None or task <= log.last_task}
+    repeats = tuple(row for row in facts.duplicates if row.task_id in own and (row.annotation_id in asked or row.created_at >= began))
+    seen = None if queue is None else queues.progress(queue, items, roles, second) if items else queues.unknown(queue)
+    settings = log.settings_for_decisions()
+    stage = _stage(log, seen, settings, now)
+    phase = stage if stage in ENDED else Phase.HALTED if log.halt else Phase.PAUSED if log.paused else stage
+    return State(
+        campaign_id=facts.campaign.id,
+        project_id=facts.campaign.project_id,
+        created_at=facts.campaign.created_at,
+        at=now,
+        last_seq=facts.events[-1].seq if facts.events else 0,
+        stage=stage,
+        phase=phase,
+        settings=settings,
+        wanted=log.settings,
+        created=log.created,
+        history=tuple(log.history),
+        decision=log.decision,
+        queues=tuple(log.queues),
+        progress=seen,
+        items=items,
+        roles=roles,
+        repeats=repeats,
+        second_labels=second,
+        machine_labels=facts.machine_labels,
+        written_looks=frozenset(log.written_looks),
+        cuts=tuple(log.cuts),
+        look=log.look,
+        halt=log.halt,
+        stop_requested_by=log.stop_requested_by,
+        devices=log.devices,
+        title=log.title,
+        names=log.names,
+        last_known_task=log.last_known_task,
+        last_task=log.last_task,
+        audits=tuple(log.audits.rows),
+        reopened=log.reopened,
+        published=log.published,
+        sentinel=log.sentinel,
+        report=log.report,
+    )
+
+
+def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: datetime) -> Phase:
+    if log.ending is not None:
+        return Phase(log.ending)
+    if log.audits.active or log.audits.taking_back:
+        return Phase.AUDITING if log.audits.active else Phase.TAKING_BACK
+    if log.created is None:
+        return Phase.REQUESTED
+    if log.decision is None:
+        return Phase.PREPARING
+    if isinstance(log.decision, HumanLabelAll) or log.written_back:
+        return Phase.RESIDUAL
+    if isinstance(log.decision, MachineLabelDecision):
+        waits = settings.approve_write_back == "on" and log.approved_by is None
+        return Phase.AWAITING_APPROVAL if waits else Phase.WRITING_BACK
+    done = seen is None or queues.enough(seen, settings, now)
+    if isinstance(log.decision, Certify):
+        return Phase.CERTIFICATE_DUE if done else Phase.CERTIFYING
+    hurried = log.stop_requested_by is not None and seen is not None and not seen.blind_missing
+    return Phase.TRAINING_DUE if done or hurried else Phase.COLLECTING

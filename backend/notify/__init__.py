@@ -1,0 +1,1 @@
+"""Tells people what happened, over the channels that the operator named."""

@@ -1,1 +1,0 @@
-"""What the product does, in steps that can be killed anywhere and run again."""

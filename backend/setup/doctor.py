@@ -1,0 +1,287 @@
+"""Looks at everything a campaign depends on and says, for each thing that is wrong, exactly what to do. Changes nothing.
+
+One check is one function that returns findings; what a check needs and is not there is a finding too, never an exception.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from PIL import Image
+
+from backend.label_studio.config import parse_label_config
+from backend.label_studio.inspection import ConnectedModel, TokenSettings
+from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, MediaError, Project, User
+from backend.steps.open import HOW_TO_MAKE_A_USER, SMALLEST
+from mcal_engine.errors import InvalidValue, MCALError
+
+Status = Literal["ok", "warn", "fail"]
+
+SUPPORTED = "1.23"  # the release that every behaviour was measured on
+LITTLE_DISK, NO_DISK = 2 * 1024**3, 200 * 1024**2  # bytes
+LET_US_IN = (
+    "Start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false and USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16 (plus every network that "
+    "it must not reach), or with both ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``fix`` is what to do; empty where all is well."""
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+
+class Inspection(Protocol):
+    """Questions beyond the port; :class:`backend.label_studio.inspection.Inspector`."""
+
+    def models(self, project_id: int) -> list[ConnectedModel]: ...
+
+    def token_settings(self) -> TokenSettings: ...
+
+    def labelled_by_hand(self, project_id: int, user_id: int) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """What the doctor looks at.
+
+    Attributes:
+        label_studio, inspection: ``None`` where the settings do not allow to ask; then ``settings_error`` says why.
+        label_studio_url, public_url: where Label Studio is, and where it is told to find us.
+        legacy_token: whether the token is of the legacy kind.
+        probe_ourselves: asks our own web server for its health; raises MCALError.
+        checks: name of a dependency of ours (store, queue) → a call that raises MCALError.
+        device: says what trainings run on; raises MCALError.
+        max_image_bytes: the limit that images are read with.
+    """
+
+    settings_error: str
+    label_studio: LabelStudioPort | None
+    inspection: Inspection | None
+    label_studio_url: str
+    public_url: str
+    legacy_token: bool
+    slips: Sequence[str]
+    probe_ourselves: Callable[[], object]
+    checks: dict[str, Callable[[], object]]
+    device: Callable[[], str]
+    data_dir: Path
+    max_image_bytes: int
+
+
+def examine(
+    patient: Patient, project_ids: Sequence[int], label_control_name: str | None = None, *, asks_two: Collection[int] = ()
+) -> Iterator[Finding]:
+    """Look at the machine, then at Label Studio, then at each project; findings come as they are made.
+
+    ``asks_two``: projects whose campaign asks two people about some items (``overlap_share``).
+    """
+    yield from _machine(patient)
+    if patient.label_studio is None or patient.inspection is None:
+        yield Finding("settings", "fail", patient.settings_error, "Set it in the environment or in .env, then run mcal doctor again.")
+        return
+    user = yield from _access(patient, patient.label_studio, patient.inspection)
+    if user is None:
+        return
+    if not project_ids:
+        fix = "Name one: mcal doctor --project ID."
+        yield Finding("project", "warn", "no project was looked at: none has a campaign here", fix)
+    for project_id in project_ids:
+        for finding in _project(patient, patient.label_studio, patient.inspection, user, project_id, label_control_name):
+            yield Finding(f"project {project_id}: {finding.name}", finding.status, finding.detail, finding.fix)
+        if project_id in asks_two:
+            found = _people(patient.label_studio, user)
+            yield Finding(f"project {project_id}: {found.name}", found.status, found.detail, found.fix)
+
+
+def _machine(patient: Patient) -> Iterator[Finding]:
+    for slip in patient.slips:
+        yield Finding("environment", "warn", slip, "Correct the name, or remove the variable.")
+    for name, check in patient.checks.items():
+        yield _tried(name, check, "reachable", f"Check the address of the {name} and that this user may write there.")
+    yield _disk(patient.data_dir)
+    try:
+        yield Finding("device", "ok", f"trainings run on {patient.device()}")
+    except MCALError as error:
+        yield Finding("device", "fail", str(error), "Set MCAL_DEVICE=auto, or install a torch that has this device.")
+    fix = f"Start it with mcal serve; MCAL_PUBLIC_URL is the address under which Label Studio reaches it (now {patient.public_url})."
+    yield _tried("web server", patient.probe_ourselves, f"answers at {patient.public_url}", fix)
+
+
+def _disk(data_dir: Path) -> Finding:
+    there = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    status: Status = "fail" if free < NO_DISK else "warn" if free < LITTLE_DISK else "ok"
+    fix = "" if status == "ok" else f"Make room, or set MCAL_DATA_DIR to a folder on a larger disk; now it is {data_dir}."
+    return Finding("disk", status, f"{free / 1024**3:.1f} GB free for {data_dir}", fix)
+
+
+def _access(patient: Patient, label_studio: LabelStudioPort, inspection: Inspection) -> Generator[Finding, None, User | None]:
+    """Address, version, token; returns the user whose token it is, or ``None`` where nothing more can be asked."""
+    try:
+        version = label_studio.version()
+    except LabelStudioError as error:
+        yield Finding(
+            "Label Studio", "fail", str(error), "Set MCAL_LABEL_STUDIO_URL to the address that opens Label Studio from this machine."
+        )
+        return None
+    known = version.startswith(SUPPORTED)
+    fix = "" if known else f"Use Label Studio {SUPPORTED}.x, or watch the first campaign closely."
+    yield Finding("Label Studio", "ok" if known else "warn", f"version {version or 'unknown'} at {patient.label_studio_url}", fix)
+    kind = "legacy token" if patient.legacy_token else "personal access token"
+    try:
+        user = label_studio.current_user()
+    except LabelStudioError as error:
+        fix = "As the backend's own user, open Account & Settings → Personal Access Token, create one, set MCAL_LABEL_STUDIO_TOKEN to it."
+        if patient.legacy_token:
+            fix += " A legacy token works only where Organization → API Tokens Settings allows them."
+        yield Finding("token", "fail", f"{kind}: {error}", fix)
+        return None
+    yield Finding("token", "ok", f"{kind} of {user.email}")
+    yield from _token_kinds(patient, inspection)
+    return user
+
+
+def _token_kinds(patient: Patient, inspection: Inspection) -> Iterator[Finding]:
+    try:
+        allowed = inspection.token_settings()
+    except LabelStudioError as error:
+        yield Finding("tokens allowed", "warn", f"cannot be read: {error}", "Ask the owner of the organisation.")
+        return
+    mine = allowed.legacy_tokens if patient.legacy_token else allowed.personal_access_tokens
+    detail = f"personal access tokens: {_yes(allowed.personal_access_tokens)}, legacy tokens: {_yes(allowed.legacy_tokens)}"
+    fix = "" if mine is not False else "Allow this kind under Organization → API Tokens Settings, or use the other."
+    yield Finding("tokens allowed", "ok" if mine is not False else "fail", detail, fix)
+
+
+def _project(
+    patient: Patient, label_studio: LabelStudioPort, inspection: Inspection, user: User, project_id: int, control_name: str | None
+) -> Iterator[Finding]:
+    try:
+        project = label_studio.project(project_id)
+    except LabelStudioError as error:
+        fix = f"Check the id in the project's address, and that {user.email} is a member of its organisation."
+        yield Finding("access", "fail", str(error), fix)
+        return
+    yield Finding("access", "ok", f"{user.email} sees {project.title!r}")
+    control = yield from _labelling(project, control_name)
+    yield from _rights(label_studio, project)
+    try:
+        yield _by_hand(inspection, user, project_id)
+        yield from _connection(patient, inspection, label_studio, project_id)
+    except LabelStudioError as error:
+        yield Finding("connection", "fail", str(error), "Label Studio's log says more.")
+    if control is not None:
+        yield _media(patient, label_studio, project_id, control)
+
+
+def _labelling(project: Project, control_name: str | None) -> Generator[Finding, None, LabelControl | None]:
+    once = project.maximum_annotations == 1
+    fix = (
+        ""
+        if once
+        else "Set Settings → Quality → Annotations per task to 1: Label Studio would ask people about machine-labelled tasks first."
+    )
+    yield Finding("annotators per task", "ok" if once else "fail", f"{project.maximum_annotations}", fix)
+    many = project.n_tasks >= SMALLEST
+    yield Finding("tasks", "ok" if many else "fail", f"{project.n_tasks}", "" if many else f"Import at least {SMALLEST}.")
+    try:
+        control = parse_label_config(project.label_config, control_name)
+    except InvalidValue as error:
+        yield Finding(
+            "labelling interface", "fail", str(error), 'It needs one <Choices choice="single"> on an <Image>; --label-control names it.'
+        )
+        return None
+    yield Finding("labelling interface", "ok", f"{len(control.choices)} choices under {control.from_name!r} on image ${control.data_key}")
+    return control
+
+
+def _rights(label_studio: LabelStudioPort, project: Project) -> Iterator[Finding]:
+    """A change to what is there already: refused where the user lacks the right, and otherwise without effect."""
+    try:
+        label_studio.update_project(project.id, sampling=project.sampling)
+    except LabelStudioError as error:
+        yield Finding("rights", "fail", str(error), "Give the backend's user the right to change the project.")
+    else:
+        yield Finding("rights", "ok", "may change the project")
+
+
+def _people(label_studio: LabelStudioPort, user: User) -> Finding:
+    """Second labels need a second person."""
+    try:
+        n = sum(each.id != user.id for each in label_studio.users())
+    except LabelStudioError as error:
+        return Finding("second labels", "warn", f"the people cannot be counted: {error}", "See that at least two of them label.")
+    if n >= 2:
+        return Finding("second labels", "ok", f"{n} people besides {user.email}; overlap_share needs two who label")
+    detail = f"overlap_share asks two people about some items, and besides {user.email} there {'is one' if n else 'is nobody'}"
+    fix = "Invite one more, or set overlap_share to 0. The campaign goes on either way: it does not wait for what nobody can give."
+    return Finding("second labels", "warn", detail, fix)
+
+
+def _by_hand(inspection: Inspection, user: User, project_id: int) -> Finding:
+    task = inspection.labelled_by_hand(project_id, user.id)
+    if task is None:
+        return Finding("service user", "ok", f"{user.email} has labelled nothing by hand")
+    detail = f"{user.email} has labelled task {task} by hand: its annotations could not be told from the machine's"
+    return Finding("service user", "fail", detail, HOW_TO_MAKE_A_USER)
+
+
+def _connection(patient: Patient, inspection: Inspection, label_studio: LabelStudioPort, project_id: int) -> Iterator[Finding]:
+    ours = [model for model in inspection.models(project_id) if model.url == patient.public_url]
+    if not ours:
+        fix = f"Connect {patient.public_url} under Settings → Model; campaigns of mcal campaign create do without."
+        yield Finding("model", "warn", "this backend is not connected", f"{fix} If Label Studio refuses the address: {LET_US_IN}.")
+        return
+    if ours[0].state == "Connected":
+        yield Finding("model", "ok", f"Label Studio reaches {patient.public_url}")
+    else:
+        detail = f"{ours[0].state or 'not connected'}: {ours[0].error or 'Label Studio does not reach us'}"
+        fix = f"Seen from Label Studio, {patient.public_url}/health must answer within a second. If it is refused as reserved: {LET_US_IN}."
+        yield Finding("model", "fail", detail[:300], fix)
+    wanted = f"{patient.public_url}/webhook"
+    active = any(
+        str(hook.get("url", "")).rstrip("/") == wanted and hook.get("is_active", True) for hook in label_studio.webhooks(project_id)
+    )
+    if active:
+        yield Finding("webhook", "ok", wanted)
+    else:
+        fix = f"Nothing is lost, labels are noticed later. If Label Studio refuses private addresses: {LET_US_IN}, then connect again."
+        yield Finding("webhook", "warn", "none is registered: the worker only looks now and then", fix)
+
+
+def _media(patient: Patient, label_studio: LabelStudioPort, project_id: int, control: LabelControl) -> Finding:
+    fix = "Open the task in Label Studio. If the image shows there, check allowed_private_hosts, max_image_bytes and the storage."
+    try:
+        task = next(iter(label_studio.tasks_by_id(project_id, control, label_studio.task_ids(project_id)[:1])), None)
+        if task is None:
+            return Finding("images", "warn", "there is no task to look at")
+        content = label_studio.fetch_media(task.image, task_id=task.id, max_bytes=patient.max_image_bytes)
+        with Image.open(io.BytesIO(content)) as image:
+            size = image.size
+    except (LabelStudioError, MediaError) as error:
+        return Finding("images", "fail", f"an image cannot be read: {error}", fix)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        return Finding("images", "fail", f"task {task.id} has no image that can be decoded: {error}" if task else str(error), fix)
+    return Finding("images", "ok", f"task {task.id}: {size[0]} × {size[1]} pixels, {len(content):,} bytes")
+
+
+def _tried(name: str, call: Callable[[], object], good: str, fix: str) -> Finding:
+    try:
+        call()
+    except MCALError as error:
+        return Finding(name, "fail", str(error), fix)
+    return Finding(name, "ok", good)
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "allowed", False: "not allowed", None: "unknown"}[value]

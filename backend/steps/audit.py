@@ -1,0 +1,226 @@
+"""The worker's part of an audit: draw, take out of sight, wait, read, and write again or take back. Each step may be killed and run again.
+
+People label the sample as they label anything else, and nobody can see what the machine said: not in the labelling interface, not in the
+Data Manager. For that its machine labels and their predictions leave Label Studio while it is labelled; what they were is kept here, frozen
+and hashed before the sample is drawn. (To ask for a second label beside the machine's would be blind in the labelling interface alone.)
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from backend.campaign import draws
+from backend.campaign.audit_result import judge
+from backend.campaign.audits import Audit
+from backend.campaign.commit import Commit
+from backend.campaign.frozen import digest, final_model_version
+from backend.campaign.queues import enough
+from backend.campaign.state import Phase, State
+from backend.label_studio.port import Project
+from backend.label_studio.write_back import CHUNK
+from backend.steps import write_back as finalize
+from backend.steps.ports import Heartbeat, Services
+from backend.steps.rollback import remove_labels
+from backend.store import Frozen, MachineLabel, Store
+from mcal_engine import certificate
+from mcal_engine.errors import HistoryError
+from mcal_engine.round import draw_random
+
+logger = logging.getLogger(__name__)
+
+
+def step(services: Services, state: State, project: Project, look_again: Callable[[], State], heartbeat: Heartbeat) -> bool:
+    """One step of the audit that is under way; whether another one may follow at once.
+
+    Args:
+        look_again: reconciles fully and derives the state anew.
+    """
+    audit = state.audit
+    assert audit is not None  # this is what the stage says
+    waits = audit.model_version and audit.cancelled_by is None
+    if waits and (state.progress is None or not enough(state.progress, state.settings, services.now())):
+        return False
+    state = look_again()  # what is drawn, and what is read, must be as Label Studio has it now
+    if state.phase != Phase.AUDITING or state.audit != audit:
+        return True
+    if audit.cancelled_by is not None:
+        commit = _restore(services, state, audit, look_again, heartbeat)
+    elif not audit.ids:
+        commit = _draw(state, audit)
+    elif not audit.model_version:
+        _withdraw(services, state, audit, heartbeat)
+        commit = Commit(look_again())
+        commit.open(draws.audit_queue(commit.state, audit))
+    elif state.progress is None or not enough(state.progress, state.settings, services.now()):
+        return True  # a label was taken back meanwhile
+    else:
+        commit = _decide(services, state, audit)
+    _note(commit, project)
+    commit.store(services.store)
+    return True
+
+
+def take_back(services: Services, state: State, project: Project, look_again: Callable[[], State], heartbeat: Heartbeat) -> None:
+    """Take what lies behind the cut out of S*, and leave it to people; what a person has edited is kept."""
+    audit = next(row for row in state.audits if row.taking_back)
+    assert audit.take_back is not None  # this is what taking back means
+    behind = {row.task_id for row in frozen_rows(services.store, state, audit)[audit.take_back["n_ranked"] :]} - state.audited
+    for rows in _chunks(row for row in state.machine_labels if row.task_id in behind and row.state == "written"):
+        heartbeat()
+        _take_away(services, state, rows)
+    commit = Commit(look_again())
+    states = [row.state for row in commit.state.machine_labels if row.task_id in behind]
+    commit.event("take_back_done", audit=audit.number, n_removed=states.count("removed"), n_kept=states.count("kept"))
+    _leave_rest(services, commit)
+    _note(commit, project)
+    commit.store(services.store)
+
+
+def frozen_rows(store: Store, state: State, audit: Audit) -> list[Frozen]:
+    """The machine labels that the sample was drawn from, surest first.
+
+    Raises:
+        HistoryError: they are not, to the bit, what was frozen.
+    """
+    rows = store.frozen(state.campaign_id, audit.look)
+    if digest(rows) != audit.digest:
+        raise HistoryError(f"campaign {state.campaign_id}: the machine labels that audit {audit.number} was drawn from have been changed")
+    return rows
+
+
+def written(state: State) -> list[MachineLabel]:
+    """S* as it is: every machine label that is written and that nobody has touched, surest first, ties by id."""
+    live = {item.task_id for item in state.live if item.label is None}
+    rows = (row for row in state.machine_labels if row.state == "written" and row.task_id in live)
+    return sorted(rows, key=lambda row: (-row.surety, row.task_id))
+
+
+def _draw(state: State, audit: Audit) -> Commit:
+    commit = Commit(state)
+    rows = written(state)
+    if not rows:
+        commit.event("audit_cancelled", audit=audit.number, reason="no machine labels are left to audit", n_restored=0)
+        return commit
+    frozen = [Frozen(rank, row.task_id, row.choice, row.surety) for rank, row in enumerate(rows)]
+    ids = np.array([row.task_id for row in rows], dtype=np.int64)
+    drawn = draw_random(state.settings, "audit", audit.number, ids, min(audit.size, len(rows))).tolist()
+    inside = state.settings.error_scope == "machine"
+    commit.event(
+        "audit_opened",
+        audit=audit.number,
+        ids=drawn,
+        n_written=len(rows),
+        n_items=len(state.live),
+        allowed=certificate.allowance(state.settings.target_error, len(rows) if inside else len(state.live)),
+        target_error=state.settings.target_error,
+        seed=state.settings.seed,
+        digest=digest(frozen),
+    )
+    _close_queue(commit, "an audit comes first")
+    commit.frozen = (audit.look, frozen)
+    return commit
+
+
+def _withdraw(services: Services, state: State, audit: Audit, heartbeat: Heartbeat) -> None:
+    sample = set(audit.ids)
+    for rows in _chunks(row for row in state.machine_labels if row.task_id in sample and row.state == "written"):
+        heartbeat()
+        _take_away(services, state, rows)
+    logger.info("campaign %d: audit %d: %d machine labels are out of sight", state.campaign_id, audit.number, len(sample))
+
+
+def _take_away(services: Services, state: State, rows: Sequence[MachineLabel]) -> None:
+    """Annotations and the predictions they were made of; the note comes last, so that a kill before it does it all again."""
+    by_look: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        by_look[row.look].append(row.task_id)
+    for look, tasks in by_look.items():
+        services.label_studio.delete_predictions_on(state.project_id, final_model_version(state.campaign_id, look), tasks)
+    remove_labels(services, state, list(rows))
+
+
+def _decide(services: Services, state: State, audit: Audit) -> Commit:
+    """What people said is final; what nobody answered counts as wrong, and is left to people for good."""
+    frozen = {row.task_id: row for row in frozen_rows(services.store, state, audit)}
+    labels = [None if (item := state.items[task]).deleted else item.label for task in audit.ids]
+    choices = [frozen[task].choice for task in audit.ids]
+    commit = Commit(state)
+    _close_queue(commit, "the audit's sample is answered")
+    commit.event(
+        "audit_decided",
+        audit=audit.number,
+        result=judge(audit, choices, labels),
+        labels=labels,
+        choices=choices,
+        ranks=[frozen[task].rank for task in audit.ids],
+        sureties=[frozen[task].surety for task in audit.ids],
+    )
+    _answered(commit, audit)
+    _leave_rest(services, commit)
+    return commit
+
+
+def _restore(services: Services, state: State, audit: Audit, look_again: Callable[[], State], heartbeat: Heartbeat) -> Commit:
+    """Call the audit off: what nobody has answered gets its machine label back."""
+    sample = set(audit.ids)
+    untouched = {item.task_id for item in state.live if item.label is None and not item.skipped}
+    lost = [row for row in state.machine_labels if row.task_id in sample & untouched and row.state == "removed"]
+    if lost:
+        services.store.set_machine_labels(state.campaign_id, [replace(row, state="planned", annotation_id=None) for row in lost])
+        state = look_again()
+    for look in sorted({row.look for row in state.machine_labels if row.state == "planned"}):
+        mine = tuple(row for row in state.machine_labels if row.look == look)
+        finalize.write_machine_labels(services, replace(state, machine_labels=mine), heartbeat)
+    commit = Commit(look_again())
+    n_restored = sum(row.task_id in sample and row.state == "written" for row in commit.state.machine_labels)
+    commit.event("audit_cancelled", audit=audit.number, reason=f"called off by {audit.cancelled_by}", n_restored=n_restored)
+    if commit.state.queue is not None and commit.state.queue.kind == "audit":
+        _close_queue(commit, "the audit is called off")
+    _answered(commit, audit)
+    if audit.ids:
+        _leave_rest(services, commit)
+    return commit
+
+
+def _answered(commit: Commit, audit: Audit) -> None:
+    """The person's label wins over the machine's, as it does everywhere."""
+    labelled = {task for task in audit.ids if commit.state.items[task].label is not None}
+    commit.machine_labels += [
+        replace(row, state="human") for row in commit.state.machine_labels if row.task_id in labelled and row.state == "removed"
+    ]
+
+
+def _leave_rest(services: Services, commit: Commit) -> None:
+    """Whatever has no label now is people's; the queue that served the rest before was another one."""
+    state = commit.state
+    if state.queue is not None and not any(event.kind == "queue_closed" for event in commit.events):
+        _close_queue(commit, "more is left to people")
+    frozen = services.store.frozen(state.campaign_id, state.look) if state.settings.assisted_labelling == "on" else []
+    commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
+
+
+def _close_queue(commit: Commit, reason: str) -> None:
+    """Nothing that a queue after the write-back asked for is training data, so nothing gets a role."""
+    if commit.state.queue is not None:
+        commit.event("queue_closed", model_version=commit.state.queue.model_version, reason=reason, n_taken=0)
+
+
+def _note(commit: Commit, project: Project) -> None:
+    """A finished campaign that was taken up again gives the project back as it was found, not as it was long ago."""
+    if not commit.state.reopened:
+        return
+    before = {name: value for name, value in asdict(project).items() if name in ("sampling", "model_version", "show_collab_predictions")}
+    for event in commit.events:
+        if event.kind in ("audit_opened", "audit_cancelled", "take_back_done"):
+            event.payload["project_before"] = before
+
+
+def _chunks(rows: Iterable[MachineLabel]) -> Iterator[list[MachineLabel]]:
+    listed = list(rows)
+    for place in range(0, len(listed), CHUNK):
+        yield listed[place : place + CHUNK]

@@ -1,0 +1,71 @@
+"""Read V, once it is answered, in the order that was frozen before it was drawn; its labels are not looked at again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from backend.campaign import draws
+from backend.campaign.commit import Commit
+from backend.campaign.frozen import digest, final_model_version, planned_labels
+from backend.campaign.state import State
+from backend.steps.ports import Services
+from backend.store import Frozen
+from mcal_engine import codec, engine
+from mcal_engine.class_certificate import cuts_planned
+from mcal_engine.errors import HistoryError
+from mcal_engine.round import outcome
+from mcal_engine.types import Acquire, Certify, MachineLabel
+
+
+def frozen_order(services: Services, state: State, look: int) -> list[Frozen]:
+    """The frozen pool of a look.
+
+    Raises:
+        HistoryError: it is not, to the bit, what was frozen.
+    """
+    rows = services.store.frozen(state.campaign_id, look)
+    frozen = services.store.events(state.campaign_id, kinds=("frozen",))
+    promised = next((event.payload["digest"] for event in reversed(frozen) if event.payload["look"] == look), None)
+    if digest(rows) != promised:
+        raise HistoryError(f"campaign {state.campaign_id}: the frozen predictions of look {look} have been changed since")
+    return rows
+
+
+def sample(state: State) -> dict[int, int | None]:
+    """V's labels; ``None`` for every item that has none (skipped, deleted, not answered in time): these count as errors."""
+    items = {task: state.items[task] for task in state.sample}
+    return {task: None if item.deleted else item.label for task, item in items.items()}
+
+
+def commit_outcome(services: Services, state: State) -> Commit:
+    """The transaction that decides the certificate: what V said, the decision, and what follows from it."""
+    rows, answered = frozen_order(services, state, state.look), sample(state)
+    asked = state.decision
+    assert isinstance(asked, Certify)  # this is what the stage says
+    seen = outcome(
+        state.look,
+        np.array([row.task_id for row in rows], dtype=np.int64),
+        np.array([row.choice for row in rows], dtype=np.int64),
+        answered,
+        state.n_labels_paid,
+        cuts=cuts_planned(state.settings, asked, state.observations[-1].n_items, len(rows)),
+    )
+    decision = engine.decide(state.settings, [*state.history, seen], stop_requested=state.stop_requested_by is not None)
+    commit = Commit(state)
+    commit.close_queue("the certificate sample is answered")
+    commit.event(
+        "outcome",
+        outcome=codec.to_json(seen),
+        n_without_label=sum(label is None for label in answered.values()),
+        choices=[rows[rank].choice for rank in seen.ranks.tolist()],
+    )
+    commit.decision(decision, "outcome")
+    if isinstance(decision, MachineLabel) and decision.look not in state.written_looks:
+        chosen = rows if decision.look == state.look else frozen_order(services, state, decision.look)
+        planned = planned_labels(state, chosen, decision, decision.look)
+        commit.write_back(final_model_version(state.campaign_id, decision.look), decision.look, planned)
+    elif isinstance(decision, Acquire):
+        commit.open(draws.nothing_asked(state))
+    else:
+        commit.leave_rest_to_people({row.task_id: row.choice for row in rows})
+    return commit

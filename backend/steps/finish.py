@@ -1,0 +1,38 @@
+"""The end: people label the rest, the project gets back what it had, the report is made final."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from backend.campaign.state import Phase, State
+from backend.label_studio import queue as label_queue
+from backend.steps.ports import Heartbeat, Services
+from backend.steps.serve import close_second
+from backend.store import NewEvent
+from backend.views.report import make_report
+
+logger = logging.getLogger(__name__)
+
+
+def finish(services: Services, state: State, heartbeat: Heartbeat) -> None:
+    """Tidy up in Label Studio, then record ``finished``: after it nobody looks at the project any more."""
+    tidy(services, state, heartbeat)
+    report = make_report(replace(state, phase=Phase.FINISHED), services.now())
+    services.store.append(state.campaign_id, [NewEvent("finished", {"report": report})], expected_seq=state.last_seq, ends=True)
+    services.images.discard(state.campaign_id)
+    logger.info(
+        "campaign %d: finished: %d machine labels, savings %.0f %%", state.campaign_id, report["n_machine"], 100 * report["savings"]
+    )
+
+
+def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
+    """Give the project its own settings back, unlock the sentinel and delete the queues' predictions. Safe to repeat."""
+    if state.created is None:
+        return
+    close_second(services, state)
+    label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id)
+    for queue in state.queues:
+        if queue.ids and (queue.kind != "residual" or queue.suggestions):
+            heartbeat()
+            services.label_studio.delete_predictions(state.project_id, queue.model_version)

@@ -1,0 +1,181 @@
+"""The campaign's images at training size: fetched in parallel through Label Studio once, decoded, kept on disk across restarts.
+
+Where several machines share a cache, what another one has fetched comes from there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from backend.label_studio.images import fetch_many
+from backend.label_studio.port import LabelStudioPort, MediaError
+from backend.shared_cache import SharedCache
+from backend.steps.ports import Heartbeat
+from mcal_engine.classifiers.base import UnreadableImage
+from mcal_engine.classifiers.image_cache import ImageCache, choose_size, image_size
+from mcal_engine.types import IntArray
+
+logger = logging.getLogger(__name__)
+
+SAMPLED = 24  # images that the training size is chosen from; held in memory together, so only a few
+TELL_EVERY = 500  # images between two progress lines
+SHARE_EVERY = 5000  # images that a worker which dies in mid-fetch costs the next one at most
+PLACE = "images"  # in the shared cache
+
+
+class CampaignImages:
+    """An :class:`backend.steps.ports.ImageShelf` with one folder per campaign.
+
+    Args:
+        port: where images are fetched.
+        directory: the folder of all campaigns' images.
+        max_bytes: larger files are not read.
+        max_pixels: larger images are not decoded.
+        threads: images of one campaign fetched at the same time.
+        name_of: a campaign's id → the name of its folder: another one for each campaign of all databases that share the directory or
+            the cache, so that no campaign is ever trained on another one's images.
+        shared: where other machines keep theirs.
+    """
+
+    def __init__(
+        self,
+        port: LabelStudioPort,
+        directory: Path,
+        *,
+        max_bytes: int,
+        max_pixels: int,
+        threads: int,
+        name_of: Callable[[int], str],
+        shared: SharedCache | None = None,
+    ) -> None:
+        self._port, self._directory, self._name_of, self._shared = port, directory, name_of, shared
+        self._max_bytes, self._max_pixels, self._threads = max_bytes, max_pixels, threads
+        self._caches: dict[int, ImageCache] = {}
+
+    def folder(self, campaign_id: int) -> Path:
+        """Where a campaign's images are kept."""
+        return self._directory / self._name_of(campaign_id)
+
+    def size(self, campaign_id: int) -> int | None:
+        """Side of the kept images in px; ``None`` before the first one was fetched."""
+        return _smallest_side(each.name for each in self.folder(campaign_id).glob("*px"))
+
+    def digests(self, campaign_id: int, task_ids: Sequence[int]) -> IntArray:
+        """The digests of kept images, by which their embeddings are found; of those that are here, in no order."""
+        cache = self._cache(campaign_id)
+        assert cache is not None  # asked before a training, which has images
+        here = [task for task, kept in zip(task_ids, cache.has(task_ids), strict=True) if kept]
+        return cache.keys(cache.rows(here))
+
+    def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
+        cache = self._cache(campaign_id)
+        return list(task_ids) if cache is None else cache.missing(task_ids)
+
+    def fetch(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> dict[int, str]:
+        """Fetch and keep images; see the port. Killed in between, what is kept stays kept."""
+        reasons: dict[int, str] = {}
+        cache = self._pulled(campaign_id, heartbeat)
+        if cache is not None:
+            references = {task: references[task] for task in cache.missing(list(references))}
+        arriving = self._arriving(references, reasons, heartbeat)
+        sample: list[tuple[int, bytes]] = []
+        if cache is None:
+            sample = list(islice(arriving, SAMPLED))
+            cache = self._new_cache(campaign_id, sample, reasons)
+        if cache is None:
+            return reasons  # not one image could be read
+        for done, (task, content) in enumerate(_chain(sample, arriving), start=1):
+            if task not in reasons:
+                try:
+                    cache.add(task, content)
+                except UnreadableImage as error:
+                    reasons[task] = error.reason
+            if done % SHARE_EVERY == 0:
+                self._push(campaign_id, cache, heartbeat)
+        cache.flush()
+        self._push(campaign_id, cache, heartbeat)
+        return reasons
+
+    def discard(self, campaign_id: int) -> None:
+        """Delete a campaign's images."""
+        self._caches.pop(campaign_id, None)
+        shutil.rmtree(self.folder(campaign_id), ignore_errors=True)
+        if self._shared is not None:
+            self._shared.remove(self._place(campaign_id))
+
+    def sweep(self, live: Callable[[], Sequence[int]]) -> None:
+        """Delete the folders of campaigns that have ended on other machines."""
+        there = sorted(self._directory.glob("campaign-*"))  # first, so that a campaign which begins now is not among them
+        kept = {self._name_of(campaign_id) for campaign_id in live()}
+        for folder in there:
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _place(self, campaign_id: int) -> str:
+        return f"{PLACE}/{self._name_of(campaign_id)}"
+
+    def _pulled(self, campaign_id: int, heartbeat: Heartbeat) -> ImageCache | None:
+        """The campaign's cache with what other machines have fetched; ``None`` where nobody has fetched anything yet."""
+        place = self._place(campaign_id)
+        side = self.size(campaign_id)
+        if self._shared is not None:
+            side = side or _smallest_side(self._shared.places(place))
+        if self._shared is not None and side is not None:
+            self._shared.pull(f"{place}/{side}px", self.folder(campaign_id) / f"{side}px", heartbeat)
+        cache = self._cache(campaign_id)
+        if cache is not None:
+            cache.refresh()
+        return cache
+
+    def _push(self, campaign_id: int, cache: ImageCache, heartbeat: Heartbeat) -> None:
+        if self._shared is not None:
+            side = f"{cache.shape[0]}px"
+            self._shared.push(f"{self._place(campaign_id)}/{side}", self.folder(campaign_id) / side, heartbeat)
+
+    def _arriving(self, references: Mapping[int, str], reasons: dict[int, str], heartbeat: Heartbeat) -> Iterator[tuple[int, bytes]]:
+        found = fetch_many(self._port, references.items(), max_bytes=self._max_bytes, threads=self._threads)
+        for done, (task, content) in enumerate(found, start=1):
+            heartbeat()
+            if done % TELL_EVERY == 0 or done == len(references):
+                logger.info("images: %d of %d fetched, %d cannot be read", done, len(references), len(reasons))
+            if isinstance(content, MediaError):
+                reasons[task] = str(content)
+            else:
+                yield task, content
+
+    def _cache(self, campaign_id: int) -> ImageCache | None:
+        if campaign_id not in self._caches:
+            size = self.size(campaign_id)
+            if size is None:
+                return None
+            self._caches[campaign_id] = ImageCache(self.folder(campaign_id), size, max_pixels=self._max_pixels)
+        return self._caches[campaign_id]
+
+    def _new_cache(self, campaign_id: int, sample: Iterable[tuple[int, bytes]], reasons: dict[int, str]) -> ImageCache | None:
+        sizes = []
+        for task, content in sample:
+            try:
+                sizes.append(image_size(content, max_pixels=self._max_pixels))
+            except UnreadableImage as error:
+                reasons[task] = error.reason
+        if not sizes:
+            return None
+        side = choose_size(sizes)
+        logger.info("campaign %d: images are kept at %d × %d pixels", campaign_id, side, side)
+        self._caches[campaign_id] = ImageCache(self.folder(campaign_id), side, max_pixels=self._max_pixels)
+        return self._caches[campaign_id]
+
+
+def _smallest_side(names: Iterable[str]) -> int | None:
+    sides = [int(match[1]) for name in names if (match := re.fullmatch(r"(\d+)px", name))]
+    return min(sides, default=None)
+
+
+def _chain(first: Iterable[tuple[int, bytes]], then: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    yield from first
+    yield from then

@@ -1,0 +1,151 @@
+"""Look at a project once, before anything is asked of people: can it be a campaign, and what is already there."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from backend.campaign_settings import CampaignSettings
+from backend.label_studio.config import config_fingerprint, parse_label_config
+from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
+from backend.label_studio.write_back import is_machine
+from backend.steps.ports import Services
+from backend.steps.reconcile import read_into_ledger, too_many_annotators
+from backend.store import Campaign, Item, NewEvent
+from mcal_engine import classifiers
+from mcal_engine.errors import InvalidValue
+
+logger = logging.getLogger(__name__)
+
+SMALLEST = 200  # tasks; below that T alone is most of the work
+HOW_TO_MAKE_A_USER = (
+    "Make a user for this backend alone: invite one more member in Label Studio's Organization page, sign up with the link, create a "
+    "personal access token there and set MCAL_LABEL_STUDIO_TOKEN to it."
+)
+
+
+class Unfit(InvalidValue):
+    """The project cannot be a campaign now. ``fix`` says what to do; the text holds both."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        super().__init__(f"{reason}. {fix}")
+        self.reason = reason
+        self.fix = fix
+
+
+def request_campaign(services: Services, project_id: int, settings: CampaignSettings, source: str) -> Campaign:
+    """Check the project, then open a campaign on it: for people who wait for the answer (the command line).
+
+    Raises:
+        InvalidValue: the project cannot be a campaign, or already has a live one.
+        LabelStudioError: Label Studio cannot be asked.
+    """
+    check(services, project_id, settings)
+    event = NewEvent("requested", {"settings": settings.model_dump(mode="json"), "source": source})
+    return services.store.create_campaign(project_id, services.label_studio_url, [event])
+
+
+def check(services: Services, project_id: int, settings: CampaignSettings) -> tuple[Project, LabelControl, User]:
+    """What can be said without reading the tasks. Raises :class:`Unfit`."""
+    try:
+        classifiers.check_race(settings.classifiers)
+    except InvalidValue as error:
+        raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names())}.") from None
+    project = services.label_studio.project(project_id)
+    if project.maximum_annotations != 1:
+        trouble = too_many_annotators(project)
+        raise Unfit(trouble.reason, trouble.fix)
+    if project.n_tasks < SMALLEST:
+        raise Unfit(f"a campaign needs at least {SMALLEST} tasks, project {project_id} has {project.n_tasks}", "Import the rest first.")
+    try:
+        control = parse_label_config(project.label_config, settings.label_control)
+    except InvalidValue as error:
+        raise Unfit(str(error).rstrip("."), "Change the labelling interface, or name the control with label_control.") from None
+    return project, control, services.label_studio.current_user()
+
+
+def open_campaign(services: Services, campaign: Campaign, settings: CampaignSettings, last_seq: int) -> None:
+    """Read every task once and record ``created``. Killed in between, it begins again: nothing has been asked of anybody.
+
+    Raises:
+        Unfit: the project cannot be a campaign.
+    """
+    project, control, user = check(services, campaign.project_id, settings)
+    known = {item.task_id: item for item in services.store.items(campaign.id)}
+    tasks = _Checked(services, campaign.project_id, control, user)
+    read_into_ledger(services, campaign.id, control, user.id, known, tasks, baseline=True, since=None)
+    gone = [task for task in known if task not in tasks.ids]
+    services.store.mark_deleted(campaign.id, gone)
+    live = [item for task, item in known.items() if task in tasks.ids]
+    _check_items(live)
+    _register_webhook(services, campaign)
+    services.store.append(
+        campaign.id, [NewEvent("created", _created(services, project, control, user, settings, live))], expected_seq=last_seq
+    )
+    logger.info("campaign %d: project %d with %d tasks", campaign.id, project.id, len(live))
+
+
+def _register_webhook(services: Services, campaign: Campaign) -> None:
+    if services.webhook is None:
+        return
+    try:
+        services.webhook.register(services.label_studio, campaign.project_id)
+    except LabelStudioError as error:  # a hint less: the timer finds everything too
+        logger.warning("campaign %d: Label Studio takes no webhook of ours, news are seen by the timer: %s", campaign.id, error)
+
+
+class _Checked:
+    """The project's tasks, read once, with the service user's own annotations looked at on the way."""
+
+    def __init__(self, services: Services, project_id: int, control: LabelControl, user: User) -> None:
+        self._services, self._project_id, self._control, self._user = services, project_id, control, user
+        self.ids: set[int] = set()
+
+    def __iter__(self) -> Any:
+        for task in self._services.label_studio.tasks(self._project_id, self._control):
+            self._check(task)
+            self.ids.add(task.id)
+            yield task
+
+    def _check(self, task: Task) -> None:
+        for annotation in task.annotations:
+            if not is_machine(annotation, self._user.id) or annotation.was_cancelled:
+                continue  # what giving a lock back leaves behind, if interrupted, looks like a skip by the service user
+            if annotation.provenance is None:
+                raise Unfit(
+                    f"user {self._user.email}, whom this backend acts as, has labelled task {task.id} by hand, and its own annotations "
+                    "could not be told from that",
+                    HOW_TO_MAKE_A_USER,
+                )
+            raise Unfit(
+                f"task {task.id} carries a machine label of an earlier campaign",
+                "Roll that campaign back first (mcal campaign rollback), or start from a copy of the project.",
+            )
+
+
+def _check_items(live: list[Item]) -> None:
+    unlabelled = sum(item.label is None and not item.skipped for item in live)
+    if not unlabelled:
+        raise Unfit("every task has been labelled or skipped already", "There is nothing left to save.")
+
+
+def _created(
+    services: Services, project: Project, control: LabelControl, user: User, settings: CampaignSettings, live: list[Item]
+) -> dict[str, Any]:
+    race = classifiers.race_of(settings.classifiers, len(live), services.device)  # recorded, so that a replay runs the same one
+    return {
+        "settings": settings.model_copy(update={"classifiers": race}).model_dump(mode="json"),
+        "title": project.title,
+        "control": {**asdict(control), "choices": list(control.choices)},
+        "config_fingerprint": config_fingerprint(control),
+        "service_user": {"id": user.id, "email": user.email},
+        "project_before": {
+            "sampling": project.sampling,
+            "model_version": project.model_version,
+            "show_collab_predictions": project.show_collab_predictions,
+        },
+        "n_items": len(live),
+        "n_preexisting": sum(item.preexisting for item in live),
+        "label_studio_version": services.label_studio.version(),
+    }

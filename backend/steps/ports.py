@@ -1,0 +1,118 @@
+"""What the services need besides the store and Label Studio, as values and small protocols; wired in ``backend.wiring``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from backend.label_studio.port import LabelStudioPort
+from backend.steps.webhook import Webhook
+from backend.store import Store
+from mcal_engine.acquisition import Distances, Features, by_numpy
+from mcal_engine.types import FloatArray
+
+if TYPE_CHECKING:
+    from backend.campaign.state import State
+
+Heartbeat = Callable[[], None]  # raises when the work must end: lease lost, or the process is asked to stop
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRequest:
+    """One candidate's training of one round. The same request gives the same logits."""
+
+    campaign_id: int
+    round: int
+    classifier: str
+    n_classes: int
+    train_ids: tuple[int, ...]
+    train_labels: tuple[int, ...]
+    score_ids: tuple[int, ...]
+    seed: int
+    with_features: bool = False  # also bring what the last layer sees, for acquisitions that measure distances
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came back: ``logits`` of shape (len(score_ids), n_classes), and what it took.
+
+    Attributes:
+        seconds: by part, such as embed, fit, score; all of them are paid.
+        one_off_seconds: the part of them that later rounds do not pay again (filling the embedding cache).
+        device: what it was trained on, in words.
+        features: shape (len(score_ids) + len(train_ids), d), in this order, where they were asked for.
+    """
+
+    logits: FloatArray
+    seconds: Mapping[str, float]
+    one_off_seconds: float = 0.0
+    device: str = ""
+    features: Features | None = None
+
+
+class Trainer(Protocol):
+    def __call__(self, request: TrainingRequest, heartbeat: Heartbeat) -> Trained:
+        """Train and score; ``heartbeat`` is called every few seconds and its exception ends the training."""
+
+
+class ImageShelf(Protocol):
+    """The campaign's decoded images, fetched once and kept across restarts."""
+
+    def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
+        """The given tasks whose image is not on the shelf yet."""
+
+    def fetch(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> dict[int, str]:
+        """Fetch images in parallel (task id → reference); returns the reason for each one that cannot be read.
+
+        Raises:
+            LabelStudioError: Label Studio itself is away, which says nothing about the images.
+        """
+
+    def discard(self, campaign_id: int) -> None:
+        """Forget a campaign's images: it has ended."""
+
+    def sweep(self, live: Callable[[], Sequence[int]]) -> None:
+        """Forget the images here of all but the live campaigns: the others have ended on other machines."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What a worker remembers of its last looks, by campaign, so that it need not look again at once. To lose it costs time only."""
+
+    user: int | None = None  # whom the token belongs to
+    looked_at: dict[int, datetime] = field(default_factory=dict)
+    checked_at: dict[int, datetime] = field(default_factory=dict)  # the last full check
+    guarded_at: dict[int, datetime] = field(default_factory=dict)  # the last look at the sentinel
+    named_at: dict[int, datetime] = field(default_factory=dict)  # the last question for annotators' names
+    nameless: set[int] = field(default_factory=set)  # annotators whom Label Studio did not name
+
+
+def _nobody(state: State) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a step works with.
+
+    Attributes:
+        seen: is shown each state on the way; it never waits and never raises.
+        webhook: registered for each new campaign; ``None``: only what Label Studio registers by itself, or the timer.
+        distances: how acquisitions that need features measure them.
+        device: where trainings run, as ``MCAL_DEVICE`` names it; the default race depends on it.
+    """
+
+    store: Store
+    label_studio: LabelStudioPort
+    trainer: Trainer
+    images: ImageShelf
+    now: Callable[[], datetime]
+    label_studio_url: str
+    lease_seconds: float
+    memory: Memory = field(default_factory=Memory)
+    seen: Callable[[State], None] = _nobody
+    webhook: Webhook | None = None
+    distances: Distances = by_numpy
+    device: str = "auto"

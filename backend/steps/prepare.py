@@ -1,0 +1,61 @@
+"""Before anything is asked: images on the shelf, then T and B0; and later the same for tasks that were added."""
+
+from __future__ import annotations
+
+import logging
+
+from backend.campaign import draws
+from backend.campaign.commit import Commit
+from backend.campaign.state import State
+from backend.steps.ports import Heartbeat, Services
+from backend.store import Assignment
+from mcal_engine import engine
+
+logger = logging.getLogger(__name__)
+
+
+def fetch_images(services: Services, state: State, heartbeat: Heartbeat) -> bool:
+    """Put the images that are missing on the shelf; what cannot be read is set aside. Returns whether the ledger has changed."""
+    readable = [item.task_id for item in state.live if item.unreadable is None]
+    missing = services.images.missing(state.campaign_id, readable)
+    if not missing:
+        return False
+    logger.info("campaign %d: fetching %d images", state.campaign_id, len(missing))
+    reasons = services.images.fetch(state.campaign_id, {task: state.items[task].image for task in missing}, heartbeat)
+    if reasons:
+        task, reason = next(iter(reasons.items()))
+        logger.warning(
+            "campaign %d: %d images are set aside for people, such as task %d: %s", state.campaign_id, len(reasons), task, reason
+        )
+        services.store.mark_unreadable(state.campaign_id, reasons)
+    return bool(reasons)
+
+
+def nothing_readable(state: State) -> str | None:
+    """The first reason why, if not a single image can be read: then it is not the images."""
+    reasons = [item.unreadable for item in state.live if item.unreadable is not None]
+    return reasons[0] if reasons and len(reasons) == len(state.live) else None
+
+
+def commit_start(state: State) -> Commit:
+    """The first decision: T and B0, drawn and opened as one queue."""
+    unlabelled = sum(item.label is None and not item.skipped and item.unreadable is None for item in state.live)
+    decision = engine.start(state.settings, len(state.live), len(state.control.choices), unlabelled)
+    queue, assignments = draws.start_queue(state, decision)
+    commit = Commit(state)
+    commit.decision(decision, "start")
+    commit.event("queue_opened", **queue.payload(), last_known_task=max(state.items))
+    commit.assignments.extend(assignments)
+    return commit
+
+
+def commit_newcomers(state: State) -> Commit | None:
+    """Tasks that were added since: some of them join T, by a draw of their own; the rest is pool."""
+    added = draws.newcomers(state)
+    if not added:
+        return None
+    joining = draws.joins_test(state, added)
+    commit = Commit(state)
+    commit.event("tasks_joined", last_known_task=added[-1].task_id, n=len(added), test_ids=joining)
+    commit.assignments.extend(Assignment(task, "test", len(state.observations), rank) for rank, task in enumerate(joining))
+    return commit

@@ -1,0 +1,218 @@
+"""Bring the ledger in line with Label Studio, which is the truth about labels. Idempotent; events are only hints to look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+
+from backend.campaign.labels import Reading, read_task
+from backend.campaign.state import State
+from backend.label_studio import write_back
+from backend.label_studio.config import parse_label_config
+from backend.label_studio.port import LabelControl, Project, Task
+from backend.steps.ports import Services
+from backend.store import Item, MachineLabel
+from mcal_engine.errors import InvalidValue
+
+logger = logging.getLogger(__name__)
+
+# A change's time is set before others can see it: for a single label by fractions of a second, by bulk writes up to 30 s.
+OVERLAP = timedelta(seconds=15)
+FULL_OVERLAP = timedelta(minutes=2)
+SETTLED = timedelta(minutes=5)  # changes that were this old when they were read have no late companions; more than clocks differ
+CHUNK = 1000  # tasks per transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why the campaign must stand still: the project is no longer the one that was agreed on."""
+
+    reason: str
+    fix: str
+
+
+def check_project(project: Project, state: State) -> Trouble | None:
+    """Whether the labels still mean what they meant at the start."""
+    control = state.control
+    try:
+        now = parse_label_config(project.label_config, control.from_name)
+    except InvalidValue as error:
+        return Trouble(
+            f"the label config has changed: {error}", f"Bring back the choices {_list(control.choices)} under {control.from_name!r}."
+        )
+    if now.choices != control.choices:
+        return Trouble(
+            f"the choices of {control.from_name!r} were {_list(control.choices)} and are now {_list(now.choices)}",
+            "Put the choices back as they were, or roll this campaign back and start a new one.",
+        )
+    if (now.to_name, now.data_key) != (control.to_name, control.data_key):
+        return Trouble(
+            f"{control.from_name!r} labels {now.to_name!r} from ${now.data_key} now; it was {control.to_name!r} from ${control.data_key}",
+            "Put the label config back as it was, or roll this campaign back and start a new one.",
+        )
+    if project.maximum_annotations > 1:
+        return too_many_annotators(project)
+    return None
+
+
+def too_many_annotators(project: Project) -> Trouble:
+    return Trouble(
+        f"maximum_annotations must be 1, got {project.maximum_annotations}: people would be asked about machine-labelled tasks first",
+        "Set Settings → Quality → Annotations per task to 1.",
+    )
+
+
+def labelled_by_hand(state: State) -> Trouble | None:
+    """Whether the service user has labelled a task that this campaign did not plan to: nobody could tell such a label from ours."""
+    planned = {row.task_id for row in state.machine_labels}
+    strays = [item.task_id for item in state.live if item.machine_annotation_id is not None and item.task_id not in planned]
+    if not strays:
+        return None
+    return Trouble(
+        f"the user whom this backend acts as has labelled {len(strays):,} tasks by hand, such as task {strays[0]}",
+        "Delete these annotations and label as another user: this one must be the backend's alone.",
+    )
+
+
+def reconcile(services: Services, state: State, project: Project, *, full: bool = False) -> bool:
+    """Read what has changed in Label Studio into the ledger; let human labels win over machine labels.
+
+    Args:
+        state: the campaign, created; its items are what the ledger has so far.
+        project: as just read. A count of tasks that differs from the ledger's makes the ids be compared as well.
+        full: look further back and compare the ids of all tasks: only that finds deleted ones.
+
+    Returns:
+        Whether the ledger has changed.
+    """
+    since = services.store.watermark(state.campaign_id)
+    known = dict(state.items)
+    started = services.now()
+    start = _start(services, state.campaign_id, since, full=full)
+    tasks = services.label_studio.tasks(state.project_id, state.control, updated_since=start)
+    changed = read_into_ledger(services, state.campaign_id, state.control, _service_user(state), known, tasks, baseline=False, since=since)
+    if full or project.n_tasks != sum(not item.deleted for item in known.values()):
+        changed |= _check_ids(services, state, known)
+    changed |= humans_win(services, state, known)
+    services.memory.looked_at[state.campaign_id] = started
+    return changed
+
+
+def _start(services: Services, campaign_id: int, watermark: datetime | None, *, full: bool) -> datetime | None:
+    """Where to begin to read: a little before the latest change seen, unless that change had settled when it was last read.
+
+    Without the exception, the tasks of a fresh import would be read again at every look until somebody labels one.
+    """
+    if watermark is None:
+        return None
+    looked = services.memory.looked_at.get(campaign_id)
+    if not full and looked is not None and looked - watermark > SETTLED:
+        return watermark
+    return watermark - (FULL_OVERLAP if full else OVERLAP)
+
+
+def read_into_ledger(
+    services: Services,
+    campaign_id: int,
+    control: LabelControl,
+    service_user: int,
+    known: dict[int, Item],
+    tasks: Iterable[Task],
+    *,
+    baseline: bool,
+    since: datetime | None,
+) -> bool:
+    """Read tasks chunk by chunk, store the rows that differ, and move the watermark once all are in. ``known`` is updated in place."""
+    latest, changed, started = since, False, services.now()
+    for chunk in _chunks(tasks):
+        readings = [read_task(task, control.choices, service_user, known.get(task.id), baseline=baseline) for task in chunk]
+        changed |= _store(services, campaign_id, known, readings)
+        latest = max(task.updated_at for task in chunk) if latest is None else max(latest, *(task.updated_at for task in chunk))
+    if latest is not None and services.now() - started > OVERLAP:
+        # While a long reading went on, tasks that it had passed may have changed. Clocks may differ by some of this minute.
+        latest = min(latest, started - timedelta(minutes=1))
+        latest = latest if since is None else max(latest, since)
+    if latest is not None and latest != since:
+        services.store.set_watermark(campaign_id, latest)
+    return changed
+
+
+def humans_win(services: Services, state: State, known: dict[int, Item]) -> bool:
+    """Where a person has labelled a machine-labelled task, the machine's annotation goes; what a person edited became a human label.
+
+    Each suspect is read again first: the ledger may not have seen yet what was written a moment ago.
+    """
+    written = {row.task_id: row for row in state.machine_labels if row.state == "written"}
+    suspects = [task for task in written if task in known and (known[task].label is not None or known[task].machine_annotation_id is None)]
+    changed: list[MachineLabel] = []
+    for place in range(0, len(suspects), CHUNK):
+        ids = suspects[place : place + CHUNK]
+        tasks = {task.id: task for task in services.label_studio.tasks_by_id(state.project_id, state.control, ids)}
+        _store(services, state.campaign_id, known, _read(state, known, tasks.values()))
+        for task_id in ids:
+            task, item = tasks.get(task_id), known[task_id]
+            if task is None or (item.label is None and item.machine_annotation_id is None):
+                changed.append(replace(written[task_id], state="removed"))  # the task is gone, or a person took the machine's label away
+            elif item.label is not None:
+                write_back.yield_to_people(services.label_studio, task, _service_user(state))
+                changed.append(replace(written[task_id], state="human"))
+    if changed:
+        services.store.set_machine_labels(state.campaign_id, changed)
+    return bool(changed)
+
+
+def _check_ids(services: Services, state: State, known: dict[int, Item]) -> bool:
+    there = set(services.label_studio.task_ids(state.project_id))
+    gone = [task for task, item in known.items() if not item.deleted and task not in there]
+    missing = sorted(task for task in there if task not in known or known[task].deleted)
+    if gone:
+        services.store.mark_deleted(state.campaign_id, gone)
+        known.update({task: replace(known[task], deleted=True) for task in gone})
+        logger.info("campaign %d: %d tasks are gone from Label Studio", state.campaign_id, len(gone))
+    changed = bool(gone)
+    for place in range(0, len(missing), CHUNK):
+        tasks = services.label_studio.tasks_by_id(state.project_id, state.control, missing[place : place + CHUNK])
+        changed |= _store(services, state.campaign_id, known, _read(state, known, tasks))
+    return changed
+
+
+def _read(state: State, known: dict[int, Item], tasks: Iterable[Task]) -> list[Reading]:
+    return [read_task(task, state.control.choices, _service_user(state), known.get(task.id), baseline=False) for task in tasks]
+
+
+def _store(services: Services, campaign_id: int, known: dict[int, Item], readings: Sequence[Reading]) -> bool:
+    news = [reading for reading in readings if known.get(reading.item.task_id) != reading.item]
+    for reading in news:
+        if reading.unknown_choices:
+            logger.warning(
+                "campaign %d: task %d holds a choice that the label config does not have: %s",
+                campaign_id,
+                reading.item.task_id,
+                _list(sorted(reading.unknown_choices)),
+            )
+    if not news:
+        return False
+    repeats = [row for reading in news for row in reading.duplicates]
+    # Repeats first: a row that is stored makes the next look think that all of this task is known.
+    services.store.upsert_duplicates(campaign_id, repeats, of_tasks=[reading.item.task_id for reading in news])
+    services.store.upsert_items(campaign_id, [reading.item for reading in news])
+    known.update({reading.item.task_id: reading.item for reading in news})
+    return True
+
+
+def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    iterator = iter(tasks)
+    while chunk := list(islice(iterator, CHUNK)):
+        yield chunk
+
+
+def _service_user(state: State) -> int:
+    assert state.created is not None  # reconcile begins after `created`
+    return state.created.service_user
+
+
+def _list(choices: Sequence[str]) -> str:
+    return ", ".join(repr(choice) for choice in choices)

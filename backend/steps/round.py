@@ -1,0 +1,232 @@
+"""One round: train every candidate on B, measure on T, decide, and commit the decision with what follows from it."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from backend.campaign import draws
+from backend.campaign.commit import Commit
+from backend.campaign.draws import ids_of
+from backend.campaign.frozen import digest, final_model_version, frozen_rows, planned_labels
+from backend.campaign.state import State
+from backend.steps.ports import Heartbeat, Services, TrainingRequest
+from backend.store import Item
+from mcal_engine import codec, engine
+from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features
+from mcal_engine.round import Scored, measure, rank_for_people, surety, surviving
+from mcal_engine.types import (
+    Acquire,
+    Certify,
+    Decision,
+    FloatArray,
+    HumanLabelAll,
+    IntArray,
+    MachineLabel,
+    Observation,
+    StopReason,
+    Verdict,
+)
+
+logger = logging.getLogger(__name__)
+
+ESTIMATE_LOOK = 0  # the freeze of guarantee = "estimate": no sample is drawn from it
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the candidates said, trained and scored on the ledger as ``state`` had it.
+
+    Attributes:
+        test_ids: every readable test item, labelled or not: the skims are judged by all of them.
+        test_logits, pool_logits: by classifier, shapes (n_test, n_classes) and (n_pool, n_classes).
+        features: by classifier, shape (n_test + n_pool + n_train, d), where the acquisition measures distances.
+        distances: how it measures them.
+    """
+
+    state: State
+    observation: Observation
+    test_ids: IntArray
+    pool_ids: IntArray
+    test_logits: dict[str, FloatArray]
+    pool_logits: dict[str, FloatArray]
+    seconds: dict[str, dict[str, float]]
+    devices: dict[str, str]
+    features: dict[str, Features]
+    distances: Distances
+
+
+def cannot_train(state: State) -> Decision | str | None:
+    """Why no classifier can be trained or measured yet: the decision that follows, or a sentence if more labels may help."""
+    labels = set(_labels(state.train))
+    if state.pool and not any(item.label is not None for item in state.test):
+        sentence = "No test item has a usable label: machine labels could not be judged."
+        return HumanLabelAll(None, Verdict(StopReason.MACHINE_CANNOT_PAY, sentence))
+    if not state.pool or len(labels) > 1:
+        return None
+    if state.stop_requested_by is not None:
+        return HumanLabelAll(None, Verdict(StopReason.STOPPED_BY_ADMIN, "Stopped by the admin before there were labels of two classes."))
+    found = f"all are {state.control.choices[min(labels)]!r}" if labels else "none can be trained on"
+    return f"Of the labels so far {found}: another random batch is asked for."
+
+
+def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
+    """Train and score every candidate that is still in the race. Runs for minutes; nothing is stored."""
+    assert isinstance(state.decision, Acquire)  # training follows an Acquire
+    test_ids, pool_ids = ids_of(state.test), ids_of(state.pool)
+    test_logits: dict[str, FloatArray] = {}
+    pool_logits: dict[str, FloatArray] = {}
+    seconds: dict[str, dict[str, float]] = {}
+    devices: dict[str, str] = {}
+    features: dict[str, Features] = {}
+    scored: list[Scored] = []
+    labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
+    racing = [name for name in state.decision.candidates if name in state.settings.classifiers] or state.settings.classifiers
+    for name in racing if len(pool_ids) else ():
+        request = TrainingRequest(
+            campaign_id=state.campaign_id,
+            round=len(state.observations),
+            classifier=name,
+            n_classes=len(state.control.choices),
+            train_ids=tuple(item.task_id for item in state.train),
+            train_labels=_labels(state.train),
+            score_ids=(*test_ids.tolist(), *pool_ids.tolist()),
+            seed=state.settings.seed,
+            with_features=state.settings.acquisition in NEEDS_FEATURES,
+        )
+        found = services.trainer(request, heartbeat)
+        test_logits[name], pool_logits[name] = found.logits[: len(test_ids)], found.logits[len(test_ids) :]
+        seconds[name], devices[name] = dict(found.seconds), found.device
+        if found.features is not None:
+            features[name] = found.features
+        paid = sum(found.seconds.values())
+        scored.append(Scored(name, test_logits[name][labelled], pool_logits[name], paid, min(found.one_off_seconds, paid)))
+    observation = _measure(state, [item for item in state.test if item.label is not None], pool_ids, scored)
+    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds, devices, features, services.distances)
+
+
+def decide(trained: Trained, state: State) -> Decision:
+    """What the engine says to this observation, under the settings and wishes of now."""
+    measured = tuple(measurement.classifier for measurement in trained.observation.measurements)
+    spec = state.settings
+    if not set(measured) <= set(spec.classifiers):  # the admin has exchanged them: they take part from the next round on
+        spec = spec.model_copy(update={"classifiers": measured})
+    return engine.decide(spec, [*state.history, trained.observation], stop_requested=state.stop_requested_by is not None)
+
+
+def commit_decision(trained: Trained, decision: Decision, state: State) -> Commit:
+    """The transaction that ends the round. ``state`` is the ledger of now: what was labelled during the training is left out."""
+    commit = Commit(state)
+    commit.close_queue("enough labels are in")
+    commit.event(
+        "observation",
+        observation=codec.to_json(trained.observation),
+        train_digest=train_digest(trained.state.train),
+        n_train=len(trained.state.train),
+        seconds=trained.seconds,
+        devices=trained.devices,
+    )
+    commit.decision(decision, "observation")
+    _follow(commit, trained, decision, state)
+    return commit
+
+
+def commit_without_training(state: State, reason: Decision | str) -> Commit:
+    """People label everything, or one more random batch, where no classifier can be had."""
+    commit = Commit(state)
+    commit.close_queue("enough labels are in")
+    if isinstance(reason, str):
+        last = state.decision.n_train if isinstance(state.decision, Acquire) else 0
+        n = max(last, state.settings.batch_size or engine.default_batch_size(len(state.live), len(state.control.choices)))
+        commit.open(draws.random_queue(state, n, len(state.observations), reason))
+    else:
+        commit.decision(reason, "observation")
+        commit.leave_rest_to_people()
+    return commit
+
+
+def train_digest(train: Sequence[Item]) -> str:
+    """SHA-256 of what the classifiers were trained on: task ids with their classes, by id."""
+    made = hashlib.sha256()
+    for item in train:
+        made.update(f"{item.task_id},{item.label}\n".encode())
+    return made.hexdigest()
+
+
+def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) -> None:
+    if isinstance(decision, HumanLabelAll) or (isinstance(decision, MachineLabel) and decision.look in state.written_looks):
+        name = decision.plan.classifier if decision.plan is not None else next(iter(trained.pool_logits), None)
+        logits = None if name is None else trained.pool_logits.get(name)
+        commit.leave_rest_to_people({} if logits is None else predicted(trained.pool_ids, logits))
+        return
+    assert decision.classifier is not None  # after an observation there is one to rank or freeze with
+    # What people labelled while the training ran is no longer in the pool.
+    still = np.isin(trained.pool_ids, ids_of(state.pool))
+    pool_ids, pool_logits = trained.pool_ids[still], trained.pool_logits[decision.classifier][still]
+    if isinstance(decision, Acquire):
+        round = trained.observation.round + 1
+        more_test = draws.more_test(state, decision, pool_ids, round)
+        left = ~np.isin(pool_ids, more_test)
+        scored = Scored(decision.classifier, trained.test_logits[decision.classifier], pool_logits[left], 0.0)
+        parts = trained.features.get(decision.classifier)
+        if parts is not None:
+            test, pool, labelled = np.split(parts, np.cumsum([len(trained.test_ids), len(trained.pool_ids)]))
+            scored = replace(scored, features=(test, pool[still][left], labelled))
+        spec = state.settings
+        if spec.acquisition in NEEDS_FEATURES and parts is None:  # changed while the round trained: distances come with the next one
+            spec = spec.model_copy(update={"acquisition": "margin"})
+        wanted = draws.served(decision, state)
+        ranking = rank_for_people(spec, scored, pool_ids[left], trained.test_ids, wanted, round=round, distances=trained.distances)
+        said = predicted(pool_ids, pool_logits)
+        commit.open(draws.train_queue(state, decision, ranking, round, more_test, said), draws.as_test(more_test, round))
+        return
+    rows = frozen_rows(pool_ids, pool_logits, state.settings.surety)
+    look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
+    sureties = surety(trained.test_logits[decision.classifier], state.settings.surety)
+    beside = {"ids": trained.test_ids.tolist(), "sureties": sureties.tolist()}
+    commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows), test=beside)
+    commit.frozen = (look, rows)
+    if isinstance(decision, Certify):
+        queue, assignments = draws.certificate_queue(state, look, trained.observation.round, decision.n_certificate, pool_ids)
+        commit.open(queue, assignments)
+    elif isinstance(decision, MachineLabel):
+        planned = planned_labels(state, rows, decision, look)
+        commit.write_back(final_model_version(state.campaign_id, look), look, planned)
+
+
+def predicted(ids: IntArray, logits: FloatArray) -> dict[int, int]:
+    """Task id → class that the classifier thinks most likely."""
+    return dict(zip(ids.tolist(), logits.argmax(axis=1).tolist(), strict=True)) if len(ids) else {}
+
+
+def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Sequence[Scored]) -> Observation:
+    test_ids, train = ids_of(test), state.train
+    settled = [replace(queue, n_taken=state.n_taken(queue)) for queue in state.queues]
+    skims = [skim for skim in (queue.skim() for queue in settled) if skim is not None]
+    before = [item.task_id for item in test if item.preexisting]
+    n_items = len(state.live)
+    return measure(
+        state.settings,
+        round=len(state.observations),
+        n_items=n_items,
+        n_classes=len(state.control.choices),
+        n_train=len(train),
+        # Whatever is neither T, B, U nor the machine's is people's at the end: skipped, unreadable, unanswered, the sentinel.
+        n_set_aside=n_items - len(test) - len(train) - len(pool_ids) - state.n_machine,
+        n_preexisting=sum(item.preexisting for item in state.live),
+        n_labels_paid=state.n_labels_paid,
+        test_ids=test_ids,
+        test_labels=np.array(_labels(test), dtype=np.int64),
+        survivors=surviving(test_ids, [*skims, *state.cuts], before),
+        pool_ids=pool_ids,
+        scored=scored,
+        n_machine=state.n_machine,
+    )
+
+
+def _labels(items: Sequence[Item]) -> tuple[int, ...]:
+    return tuple(item.label for item in items if item.label is not None)

@@ -1,0 +1,1 @@
+"""State turned into numbers and sentences; nothing here writes."""

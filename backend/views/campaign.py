@@ -1,0 +1,236 @@
+"""One campaign as people see it: every number of its page, and of the API, comes from here. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypedDict
+
+from backend.campaign.state import Phase, State
+from backend.store import Campaign, Event, Item
+from backend.views import people
+from backend.views.classes import ClassRow, absent_from_test, absent_from_training, classes
+from backend.views.labour import Labour, labour
+from backend.views.log import decision_title
+from backend.views.report import Report, make_report
+from backend.views.status import sentence, training_seconds
+from mcal_engine import codec
+from mcal_engine.types import Acquire, Certify, HumanLabelAll, MachineLabel, Plan
+
+SHOWN_ASIDE = 100  # set-aside items that are listed
+
+
+class Money(TypedDict):
+    """Spent so far, and the forecast of the whole bill; ``None`` before there is a plan. In the campaign's currency."""
+
+    human: float
+    training: float
+    total: float
+    human_only: float
+    forecast: float | None
+    low: float | None
+    high: float | None
+    savings: float | None
+
+
+class Part(TypedDict):
+    """One segment of the bar: ``n`` items; all segments add up to all items."""
+
+    key: str
+    name: str
+    n: int
+
+
+class Decided(TypedDict):
+    """One decision: when, what, why, and the numbers it rests on."""
+
+    seq: int
+    at: str
+    title: str
+    sentence: str
+    reason: str | None
+    evidence: dict[str, float]
+    plan: dict[str, Any] | None
+
+
+class Training(TypedDict):
+    """A training under way: seconds since the labels for it were complete, and what the last one took (``None``: it is the first)."""
+
+    seconds: float
+    expected_seconds: float | None
+
+
+class Aside(TypedDict):
+    """An item that neither people nor the machine could label; ``readable``: there is a picture to look at."""
+
+    task: int
+    why: str
+    readable: bool
+
+
+class View(TypedDict):
+    campaign: int
+    project: int
+    title: str
+    created_at: str
+    as_of: str
+    phase: str
+    stage: str
+    sentence: str
+    last_seq: int
+    halt: dict[str, str] | None
+    stop_requested_by: str | None
+    settings: dict[str, Any]
+    settings_in_force: dict[str, Any]
+    queue: dict[str, Any] | None
+    training: Training | None
+    trained_on: list[str]
+    money: Money
+    bar: list[Part]
+    plan: dict[str, Any] | None
+    decisions: list[Decided]
+    classes: list[ClassRow]
+    classes_absent_from_test: list[str]
+    classes_absent_from_training: list[str]
+    annotators: list[people.Annotator]
+    pace: people.Pace
+    labour: Labour
+    n_set_aside: int
+    set_aside: list[Aside]
+    report: Report
+
+
+def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now: datetime) -> View:
+    """Everything about a campaign at ``now``, as JSON values. ``events`` is its whole history, or its decisions at least."""
+    work = labour(state)
+    rows = classes(state, events)
+    report = make_report(state, now, work)
+    aside = [item for item in state.unlabelled if item.skipped or item.unreadable is not None]
+    said = sentence(state)
+    return View(
+        campaign=campaign.id,
+        project=campaign.project_id,
+        title=state.title,
+        created_at=campaign.created_at.isoformat(),
+        as_of=now.isoformat(),
+        phase=state.phase.value,
+        stage=state.stage.value,
+        sentence=f"{said[:1].upper()}{said[1:]}".rstrip(".") + ".",
+        last_seq=state.last_seq,
+        halt=None if state.halt is None else {"reason": state.halt.reason, "fix": state.halt.fix},
+        stop_requested_by=state.stop_requested_by,
+        settings=state.wanted.model_dump(mode="json"),
+        settings_in_force=state.settings.model_dump(mode="json"),
+        queue=_queue(state),
+        training=_training(state),
+        trained_on=sorted({device for device in state.devices.values() if device}),
+        money=money(state, report),
+        bar=bar(report, None if state.stage == Phase.RESIDUAL else plan_in_force(state)),
+        plan=plan_values(plan_in_force(state)),
+        decisions=decided(events),
+        classes=rows,
+        classes_absent_from_test=absent_from_test(rows),
+        classes_absent_from_training=absent_from_training(state),
+        annotators=people.annotators(state),
+        pace=people.pace(state, work),
+        labour=work,
+        n_set_aside=len(aside),
+        set_aside=[_aside(item) for item in aside[:SHOWN_ASIDE]],
+        report=report,
+    )
+
+
+def plan_in_force(state: State) -> Plan | None:
+    """The forecast that the campaign follows now; none once it has ended, where the report says what it came to."""
+    return None if state.ended or state.decision is None else state.decision.plan
+
+
+def plan_values(plan: Plan | None) -> dict[str, Any] | None:
+    return None if plan is None else {name: getattr(plan, name) for name in plan.__slots__}
+
+
+def money(state: State, report: Report) -> Money:
+    plan = plan_in_force(state)
+    total = plan.total_cost if plan is not None and not isinstance(state.decision, HumanLabelAll) else None
+    certain = state.ended
+    human_only = report["human_only_cost"]
+    return Money(
+        human=report["human_cost"],
+        training=report["training_cost"],
+        total=report["total_cost"],
+        human_only=human_only,
+        forecast=report["total_cost"] if certain else total,
+        low=None if certain or plan is None or total is None else plan.low,
+        high=None if certain or plan is None or total is None else plan.high,
+        savings=report["savings"] if certain else None if total is None or not human_only else 1 - total / human_only,
+    )
+
+
+def bar(report: Report, plan: Plan | None) -> list[Part]:
+    """All items by what became of them; what is open is split as the plan would have it."""
+    planned = 0 if plan is None else min(plan.n_machine, report["n_open"])
+    parts = [
+        ("test", "Test (T)", report["n_test"]),
+        ("train", "Training (B)", report["n_train"]),
+        ("certificate", "Certificate (V)", report["n_certificate"]),
+        ("audit", "Audited", report["n_audit"]),
+        ("residual", "Rest, by people", report["n_residual"]),
+        ("machine", "Machine (S*)", report["n_machine"]),
+        ("planned", "Machine, forecast", planned),
+        ("open", "Open", report["n_open"] - planned),
+        ("aside", "Set aside", report["n_set_aside"]),
+    ]
+    return [Part(key=key, name=name, n=n) for key, name, n in parts if n]
+
+
+def decided(events: Sequence[Event]) -> list[Decided]:
+    """Every decision, the newest first."""
+    rows = []
+    for event in events:
+        if event.kind != "decision":
+            continue
+        row = codec.from_json(event.payload["decision"])
+        if not isinstance(row, Acquire | Certify | MachineLabel | HumanLabelAll):
+            continue
+        verdict = None if isinstance(row, Acquire) else row.verdict
+        rows.append(
+            Decided(
+                seq=event.seq,
+                at=event.created_at.isoformat(),
+                title=decision_title(event.payload["decision"]),
+                sentence=row.sentence if isinstance(row, Acquire) else row.verdict.sentence,
+                reason=None if verdict is None else verdict.reason.value,
+                evidence={} if verdict is None else dict(verdict.evidence),
+                plan=plan_values(row.plan),
+            )
+        )
+    return rows[::-1]
+
+
+def _aside(item: Item) -> Aside:
+    return Aside(task=item.task_id, why=item.unreadable or "skipped by people", readable=item.unreadable is None)
+
+
+def _training(state: State) -> Training | None:
+    since = None if state.progress is None else state.progress.quiet_since
+    if state.phase != Phase.TRAINING_DUE or since is None:
+        return None
+    return Training(seconds=max((state.at - since).total_seconds(), 0.0), expected_seconds=training_seconds(state))
+
+
+def _queue(state: State) -> dict[str, Any] | None:
+    if state.ended or state.queue is None or state.progress is None or state.queue.kind == "residual" or state.stage == Phase.WRITING_BACK:
+        return None
+    seen = state.progress
+    return {
+        "kind": state.queue.kind,
+        "round": state.queue.round,
+        "asked": seen.asked,
+        "labelled": seen.labelled,
+        "skipped": seen.skipped,
+        "gone": seen.gone,
+        "missing": len(seen.missing),
+        "twice": seen.twice,
+        "second": seen.second,
+        "work_ahead": len(state.queue.ids) - state.queue.n_asked,
+    }

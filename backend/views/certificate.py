@@ -1,0 +1,164 @@
+"""A certificate in plain words: what was drawn, what was seen, what follows, and what it does not say. Pure."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from backend.campaign.state import State
+from backend.views.classes import bounds
+from backend.views.report import Report
+from mcal_engine import harvest
+from mcal_engine.certificate import THRESHOLDS
+from mcal_engine.types import Certify, HumanLabelAll, MachineLabel
+
+NAMED = 20  # classes that are told of one by one
+
+
+class Certificate(TypedDict):
+    """``status``: none, running, certified, estimated, refused or by_hand. ``steps`` are sentences in the order things happened."""
+
+    status: str
+    headline: str
+    steps: list[str]
+
+
+def certificate(state: State, report: Report) -> Certificate:
+    """The campaign's promise as it stands."""
+    decision = state.promise
+    looks = report["looks"]
+    if isinstance(decision, MachineLabel) and not decision.certified:
+        return Certificate(status="estimated", headline="Estimated, not certified.", steps=[_estimate(report)])
+    if isinstance(decision, MachineLabel):
+        steps = [*_steps(state, report, decision), *_contradicted(report)]
+        return Certificate(status="certified", headline=_promise(state, report, decision), steps=steps)
+    if isinstance(decision, HumanLabelAll) and looks and looks[-1]["certified"] is False:
+        return Certificate(status="refused", headline="No set of machine labels could be certified.", steps=[decision.verdict.sentence])
+    if isinstance(decision, HumanLabelAll):
+        return Certificate(status="by_hand", headline="People label everything: nothing to certify.", steps=[decision.verdict.sentence])
+    if isinstance(decision, Certify):
+        step = (
+            f"{decision.n_certificate:,} items were drawn at random from the frozen predictions. People label them without seeing what the "
+            "machine said; until the last one is in, nobody can know which of them it got wrong."
+        )
+        return Certificate(status="running", headline="The blind certificate sample is being labelled.", steps=[step])
+    return Certificate(status="none", headline="There is no certificate yet.", steps=["It comes when the search for training labels ends."])
+
+
+def _contradicted(report: Report) -> list[str]:
+    """An audit that refutes the promise is told beside it."""
+    broken = [row for row in report["audits"] if row["verdict"] == "broken"]
+    return [f"Audit {row['audit']} contradicts this: it found more wrong labels than ε allows. One of the two is wrong." for row in broken]
+
+
+def _promise(state: State, report: Report, decision: MachineLabel) -> str:
+    if _inside(state):
+        return (
+            f"With {report['confidence_level']:.0%} confidence, at most {report['target_error']:.2%} of the {decision.n_machine:,} machine "
+            "labels differ from what your people would have said."
+        )
+    bound = decision.error_upper_bound or 0.0
+    precision = state.settings.min_class_precision
+    each = "" if precision is None else f", and at least {precision:.4g} of the machine's labels for each class do not"
+    return (
+        f"With {report['confidence_level']:.0%} confidence, at most {bound:.2%} of all {report['n_items']:,} labels differ from what your "
+        f"people would have said{each}."
+    )
+
+
+def _steps(state: State, report: Report, decision: MachineLabel) -> list[str]:
+    evidence = decision.verdict.evidence
+    asked = next(row for row in reversed(state.history) if isinstance(row, Certify) and row.look == decision.look)
+    outcome = next(row for row in reversed(state.outcomes) if row.look == decision.look)
+    return [
+        *_other_looks(state, decision),
+        f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of {outcome.n_pool:,} items were "
+        "stored and hashed before the sample was drawn.",
+        f"Of these, {len(outcome.ranks):,} were drawn at random and labelled by people who could not see the predictions. "
+        f"{int(evidence.get('errors_in_sample', 0)):,} predictions were wrong; items that nobody answered count as wrong"
+        f"{_first_counts(state)}.",
+        *_rule(state, report, decision),
+        f"So the machine labels the {decision.n_machine:,} surest items that are not in the sample. The chance that more than the allowed "
+        f"number of them are wrong is at most {asked.level:.1%}.",
+        *_of_classes(state, decision, asked.level),
+        *_harvests(state, report, decision),
+        "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
+        f"It is relative to your own people's labels, over {'the machine labels' if _inside(state) else 'all items'}. "
+        f"It says nothing about a single label{'' if decision.class_cuts else ' or a single class'}.",
+    ]
+
+
+def _first_counts(state: State) -> str:
+    """A rule that was there before anybody answered: a second label cannot move the certificate."""
+    twice = any(queue.twice for queue in state.queues if queue.kind == "certificate")
+    return ", and where two people were asked the first label counts" if twice else ""
+
+
+def _inside(state: State) -> bool:
+    return state.settings.error_scope == "machine"
+
+
+def _rule(state: State, report: Report, decision: MachineLabel) -> list[str]:
+    evidence = decision.verdict.evidence
+    if _inside(state):
+        return [
+            f"The target of {report['target_error']:g} is for the machine's labels alone. An exact test was made at {THRESHOLDS} cuts that "
+            "were fixed beforehand and share the level; the longest set of surest items that passes is taken."
+        ]
+    shared = "" if harvest.first_of(state.history) is None else " by this harvest, as its part"
+    return [
+        f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors{shared} among "
+        f"{report['n_items']:,} items. An exact rule says how many errors of the sample may stand above the cut for that: "
+        f"{int(evidence.get('tolerated', 0)):,}."
+    ]
+
+
+def _of_classes(state: State, decision: MachineLabel, level: float) -> list[str]:
+    """The bound per class, and by name the classes that it takes labels from."""
+    if not decision.class_cuts:
+        return []
+    found = bounds(state)
+    changed = [row["sentence"] for row in found if row["status"] in ("cut", "people")]
+    return [
+        f"Half of that chance is for a second promise: of the machine's labels for each class at least "
+        f"{state.settings.min_class_precision:.4g} are right. The {sum(row['status'] != 'none' for row in found)} classes were tested, "
+        f"each at cuts fixed beforehand and all together at {level / 2:.1%}.",
+        *changed[:NAMED],
+        *([f"So it is with {len(changed) - NAMED:,} classes more; the table of classes has them all."] if len(changed) > NAMED else []),
+    ]
+
+
+def _harvests(state: State, report: Report, decision: MachineLabel) -> list[str]:
+    """One promise over both: the errors allowed and the doubt are shared, not used twice."""
+    first = harvest.first_of(state.history)
+    if first is None:
+        return []
+    doubt = sum(look["level"] for look in report["looks"])
+    if decision.look != first.look:
+        both = decision.error_upper_bound or 0.0
+        return [
+            f"It is the second of two harvests. The first, look {first.look}, gave the machine {first.n_machine:,} items, with at most "
+            f"{first.error_upper_bound or 0.0:.2%} of all labels wrong; with this one's they are {both:.2%} at most. The looks' chances of "
+            f"being wrong add up to {doubt:.1%}."
+        ]
+    if not decision.last:
+        kept = "Part of the errors that the target allows, and of the doubt, is kept for a second harvest"
+        return [f"{kept}: while people label the rest, the classifier learns from it, and a fresh blind sample is drawn from what is left."]
+    return ["A second harvest, for which part of the errors and of the doubt was kept, was not taken: people label the rest."]
+
+
+def _other_looks(state: State, decision: MachineLabel) -> list[str]:
+    """All looks share the confidence, so that looking again costs certainty and not honesty."""
+    n_looks = len(state.outcomes)
+    if n_looks < 2:
+        return []
+    return [
+        f"{n_looks} samples were drawn, each from predictions frozen anew, and each may be wrong with its own share of the doubt only. "
+        f"What follows is about look {decision.look}."
+    ]
+
+
+def _estimate(report: Report) -> str:
+    return (
+        f"The setting guarantee = estimate takes the error counted on the test set at its word: {report['error_estimate'] or 0:.2%} of all "
+        f"items, for a target of {report['target_error']:.2%}. No blind sample stands behind it."
+    )

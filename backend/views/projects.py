@@ -1,0 +1,47 @@
+"""The projects of Label Studio beside our campaigns, and what one on them would ask for first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backend.campaign_settings import CampaignSettings
+from backend.label_studio.config import parse_label_config
+from backend.label_studio.port import LabelStudioPort
+from backend.steps.open import SMALLEST
+from backend.store import Store
+from backend.views.estimate import Estimate, estimate
+
+
+def project_rows(store: Store, label_studio: LabelStudioPort, label_studio_url: str) -> list[dict[str, Any]]:
+    """Every project that the token sees, with its campaigns' ids, the newest first.
+
+    Raises:
+        LabelStudioError: Label Studio cannot be asked.
+    """
+    campaigns = store.campaigns()
+    live = {each.id for each in store.live_campaigns()}
+    rows = []
+    for project in sorted(label_studio.projects(), key=lambda each: -each.id):
+        mine = [each.id for each in campaigns if (each.project_id, each.label_studio_url) == (project.id, label_studio_url)]
+        rows.append(
+            {
+                "project": project.id,
+                "title": project.title,
+                "n_tasks": project.n_tasks,
+                "campaigns": mine,
+                "live_campaign": next((each for each in mine if each in live), None),
+                "too_small": project.n_tasks < SMALLEST,
+            }
+        )
+    return rows
+
+
+def project_estimate(label_studio: LabelStudioPort, project_id: int, settings: CampaignSettings) -> Estimate:
+    """What a campaign on this project would ask for first.
+
+    Raises:
+        InvalidValue: a project that cannot be a campaign.
+        LabelStudioError: Label Studio cannot be asked.
+    """
+    project = label_studio.project(project_id)
+    return estimate(settings, project.n_tasks, len(parse_label_config(project.label_config, settings.label_control).choices))

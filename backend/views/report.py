@@ -1,0 +1,267 @@
+"""What a campaign did and what it cost, as one JSON object (the shape that the simulator and the demo use too). Pure."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime
+from importlib import metadata
+from typing import Any, NotRequired, TypedDict, TypeGuard
+
+import mcal_engine
+from backend.campaign.state import State
+from backend.views.audits import AuditRow, audit_rows
+from backend.views.classes import Bound, bounds
+from backend.views.disagreement import Disagreement, disagreement
+from backend.views.labour import Labour, labour
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, MachineLabel, Observation, Row, StopReason
+
+LABOUR = ("price_per_hour", "hours", "seconds_per_label", "n", "n_capped", "n_assumed", "cap")
+
+
+class Look(TypedDict):
+    """One certificate: a sample V that was drawn, and what it said once it was answered."""
+
+    look: int
+    level: float
+    n_sample: int
+    n_pool: int | None
+    errors_in_sample: int | None
+    n_machine: int | None
+    certified: bool | None
+
+
+class Round(TypedDict):
+    """One observation with the decision that followed; the plan's numbers are ``None`` where the engine made none."""
+
+    round: int
+    n_train: int
+    n_test: int
+    n_survivors: int
+    n_pool: int
+    n_labels_paid: int
+    classifiers: list[str]
+    training_seconds: float
+    decision: str | None
+    sentence: str
+    plan: dict[str, Any] | None
+
+
+class Report(TypedDict):
+    """``human_items + n_machine + n_set_aside = n_items`` when the campaign is finished; before, ``n_open`` items are still to come.
+
+    ``human_labels`` are all that were paid: ``second_labels`` are those that ``overlap_share`` asked for, ``duplicates`` what nobody did.
+    """
+
+    n_items: int
+    n_test: int
+    n_train: int
+    n_certificate: int
+    n_audit: int
+    n_machine: int
+    n_residual: int
+    n_set_aside: int
+    n_open: int
+    n_preexisting: int
+    human_items: int
+    human_labels: int
+    duplicates: int
+    second_labels: int
+    price_per_label: float
+    human_cost: float
+    machine_price_per_hour: float
+    training_cost: float
+    total_cost: float
+    human_only_cost: float
+    savings: float
+    currency: str
+    target_error: float
+    error_estimate: float | None
+    error_upper_bound: float | None
+    confidence_level: float
+    guarantee: str
+    looks: list[Look]
+    audits: list[AuditRow]
+    certified: bool
+    stop_reason: str | None
+    sentence: str
+    classifier: str | None
+    rounds: list[Round]
+    wall_seconds: float
+    training_seconds: float
+    seed: int
+    versions: dict[str, str]
+    campaign: int
+    project: int
+    phase: str
+    disagreement: NotRequired[Disagreement]  # where two people are asked about some items
+    min_class_precision: NotRequired[float]
+    class_bounds: NotRequired[list[Bound]]  # beside it: what it leaves of each class
+    labour: NotRequired[dict[str, float]]  # where hours are paid: what the human cost is made of
+    true_overall_error: NotRequired[float]  # added by the demo and the simulator, which know the truth
+    true_machine_error: NotRequired[float]
+
+
+def make_report(state: State, now: datetime, work: Labour | None = None) -> Report:
+    """The report of a campaign as it stands at ``now``; ``work`` is its labour, where that has been measured already."""
+    if state.report is not None:
+        final: Report = state.report  # type: ignore[assignment]  # as it was written
+        return final
+    settings, decision = state.settings, state.decision
+    labelled = [item for item in state.live if item.label is not None]
+    n_test = sum(item.label is not None for item in state.test)
+    sample = set(state.sample)
+    n_certificate = sum(item.task_id in sample for item in labelled)
+    n_audit = sum(item.task_id in state.audited for item in labelled)
+    others = len(labelled) - n_test - n_certificate - n_audit
+    # Until the search ends every other label is B's; what came after the last training is the residual.
+    ended = not isinstance(decision, Acquire) and bool(state.observations)
+    n_train = min(state.observations[-1].n_train, others) if ended else others
+    n_machine = len(state.live) - len(labelled) - len(state.unlabelled)
+    n_set_aside = sum(item.skipped or item.unreadable is not None for item in state.unlabelled)
+    seconds = sum(row.training_seconds for row in state.observations)
+    human_cost = settings.price_per_label * state.n_labels_paid
+    hourly = None if settings.price_per_hour is None else work or labour(state)
+    if hourly is not None and hourly["human_cost"] is not None:
+        human_cost = hourly["human_cost"]
+    training_cost = settings.machine_price_per_hour * seconds / 3600
+    human_only = settings.price_per_label * len(state.live)
+    promise = state.promise
+    estimate, bound = errors(promise)
+    report = Report(
+        n_items=len(state.live),
+        n_test=n_test,
+        n_train=n_train,
+        n_certificate=n_certificate,
+        n_audit=n_audit,
+        n_machine=n_machine,
+        n_residual=others - n_train,
+        n_set_aside=n_set_aside,
+        n_open=len(state.unlabelled) - n_set_aside,
+        n_preexisting=sum(item.preexisting for item in state.live),
+        human_items=len(labelled),
+        human_labels=state.n_labels_paid,
+        duplicates=state.n_repeats_paid - len(state.second_labels),
+        second_labels=len(state.second_labels),
+        price_per_label=settings.price_per_label,
+        human_cost=human_cost,
+        machine_price_per_hour=settings.machine_price_per_hour,
+        training_cost=training_cost,
+        total_cost=human_cost + training_cost,
+        human_only_cost=human_only,
+        savings=1 - (human_cost + training_cost) / human_only if human_only else 0.0,
+        currency=settings.currency,
+        target_error=settings.target_error,
+        error_estimate=estimate,
+        error_upper_bound=bound,
+        confidence_level=settings.confidence_level,
+        guarantee=settings.guarantee,
+        looks=looks(state),
+        audits=audit_rows(state),
+        certified=isinstance(promise, MachineLabel) and promise.certified,
+        stop_reason=stop_reason(state),
+        sentence=sentence_of(decision),
+        classifier=None if decision is None or isinstance(decision, HumanLabelAll) else decision.classifier,
+        rounds=rounds(state),
+        wall_seconds=(now - state.created_at).total_seconds(),
+        training_seconds=seconds,
+        seed=settings.seed,
+        versions=versions(state),
+        campaign=state.campaign_id,
+        project=state.project_id,
+        phase=state.phase.value,
+    )
+    found = disagreement(state)
+    if found is not None:
+        report["disagreement"] = found
+    if settings.min_class_precision is not None:
+        report["min_class_precision"] = settings.min_class_precision
+        report["class_bounds"] = bounds(state)
+    if hourly is not None:
+        report["labour"] = {name: value for name in LABOUR if isinstance(value := hourly.get(name), int | float)}
+    return report
+
+
+def errors(decision: Decision | None) -> tuple[float | None, float | None]:
+    """Estimate and upper bound of the overall error; where people label everything there is no machine error at all."""
+    if isinstance(decision, HumanLabelAll):
+        return 0.0, 0.0
+    return (decision.error_estimate, decision.error_upper_bound) if isinstance(decision, MachineLabel) else (None, None)
+
+
+def looks(state: State) -> list[Look]:
+    made: list[Look] = []
+    history = (*state.history, None, None)  # what a campaign under way has not come to yet
+    for asked, following, after in zip(history, history[1:], history[2:], strict=False):
+        if not isinstance(asked, Certify):
+            continue
+        answer = following if isinstance(following, CertificateOutcome) else None
+        made.append(
+            Look(
+                look=asked.look,
+                level=asked.level,
+                n_sample=asked.n_certificate if answer is None else len(answer.ranks),
+                n_pool=None if answer is None else answer.n_pool,
+                errors_in_sample=None if answer is None else int(answer.errors.sum()),
+                n_machine=after.n_machine if _takes(after, asked) else None if after is None else 0,
+                certified=None if after is None else _takes(after, asked),
+            )
+        )
+    return made
+
+
+def _takes(decision: Decision | Row | None, asked: Certify) -> TypeGuard[MachineLabel]:
+    """Whether the machine labels are those that this look certified; a later look may have been gone on to."""
+    return isinstance(decision, MachineLabel) and decision.look == asked.look
+
+
+def rounds(state: State) -> list[Round]:
+    made: list[Round] = []
+    for place, row in enumerate(state.history):
+        if not isinstance(row, Observation):
+            continue
+        after = state.history[place + 1] if place + 1 < len(state.history) else None
+        decision = None if isinstance(after, Observation | CertificateOutcome) else after
+        plan = None if decision is None else decision.plan
+        made.append(
+            Round(
+                round=row.round,
+                n_train=row.n_train,
+                n_test=len(row.test_ids),
+                n_survivors=int(row.survivors.sum()),
+                n_pool=row.n_pool,
+                n_labels_paid=row.n_labels_paid,
+                classifiers=[measurement.classifier for measurement in row.measurements],
+                training_seconds=row.training_seconds,
+                decision=None if decision is None else type(decision).__name__,
+                sentence=sentence_of(decision),
+                plan=None if plan is None else {name: getattr(plan, name) for name in plan.__slots__},
+            )
+        )
+    return made
+
+
+def stop_reason(state: State) -> str | None:
+    """Why the search for training labels ended; a certificate that failed is the reason that counts."""
+    verdicts = [row.verdict for row in state.history if isinstance(row, Certify | MachineLabel | HumanLabelAll)]
+    if not verdicts:
+        return None
+    last = verdicts[-1]
+    return str(verdicts[-2].reason if last.reason == StopReason.CERTIFIED and len(verdicts) > 1 else last.reason)
+
+
+def sentence_of(decision: Decision | None) -> str:
+    if decision is None:
+        return ""
+    return decision.sentence if isinstance(decision, Acquire) else decision.verdict.sentence
+
+
+def versions(state: State) -> dict[str, str]:
+    found = {"mcal": mcal_engine.__version__, "python": platform.python_version()}
+    if state.created is not None and state.created.label_studio_version:
+        found["label_studio"] = state.created.label_studio_version
+    for name in ("torch", "label-studio-sdk"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,77 @@
+"""What is worth a look by eye: the machine's least sure labels; and V's errors, once the certificate is decided and not before."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from backend.campaign.state import State
+from backend.steps.write_back import score
+from backend.store import Store
+from mcal_engine.types import MachineLabel
+
+LEAST_SURE = 60
+
+
+class Tile(TypedDict):
+    """One task to look at. ``surety`` is the logit gap, ``score`` its softmax; ``human`` is ``None`` where nobody answered."""
+
+    task: int
+    machine: str
+    human: str | None
+    surety: float
+    score: float
+
+
+class Review(TypedDict):
+    n_machine: int
+    least_sure: list[Tile]
+    certificate_decided: bool
+    n_sample: int
+    errors: list[Tile]
+
+
+def review(store: Store, state: State) -> Review:
+    """Read the frozen order only where the certificate is decided: before, nothing tells which items of V the machine got wrong."""
+    hidden = set(state.audit.ids) if state.audit is not None else set()  # people are labelling these blindly
+    rows = [row for row in state.machine_labels if row.state in ("planned", "written", "human") and row.task_id not in hidden]
+    choices = state.created.control.choices if state.created is not None else ()
+    least = sorted(rows, key=lambda row: (row.surety, row.task_id))[:LEAST_SURE]
+    tiles = [
+        Tile(task=row.task_id, machine=choices[row.choice], human=_human(state, row.task_id), surety=row.surety, score=score(row.surety))
+        for row in least
+    ]
+    decided = bool(state.outcomes)
+    return Review(
+        n_machine=len(rows) if isinstance(state.decision, MachineLabel) else 0,
+        least_sure=tiles,
+        certificate_decided=decided,
+        n_sample=len(state.outcomes[-1].ranks) if decided else 0,
+        errors=_errors(store, state) if decided else [],
+    )
+
+
+def visible_tasks(found: Review) -> set[int]:
+    """The tasks whose pictures the page may show."""
+    return {tile["task"] for tile in (*found["least_sure"], *found["errors"])}
+
+
+def _errors(store: Store, state: State) -> list[Tile]:
+    look = state.outcomes[-1].look
+    drawn = [queue.ids for queue in state.queues if queue.kind == "certificate"]
+    sample = set(drawn[len(state.outcomes) - 1])  # the one that was decided, also while another is being labelled
+    choices = state.control.choices
+    wrong = []
+    for row in store.frozen(state.campaign_id, look):
+        if row.task_id not in sample:
+            continue
+        item = state.items[row.task_id]
+        label = None if item.deleted else item.label
+        if label != row.choice:
+            human = None if label is None else choices[label]
+            wrong.append(Tile(task=row.task_id, machine=choices[row.choice], human=human, surety=row.surety, score=score(row.surety)))
+    return wrong
+
+
+def _human(state: State, task: int) -> str | None:
+    label = state.items[task].label
+    return None if label is None else state.control.choices[label]

@@ -1,0 +1,157 @@
+"""What a campaign is doing, in one sentence: for Label Studio's model page, the command line and the status page."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from backend.campaign import facts
+from backend.campaign.state import Phase, State, derive
+from backend.store import Store
+from backend.views.audits import in_short
+from backend.views.report import errors, make_report
+from mcal_engine.types import Acquire, MachineLabel
+
+QUIET = timedelta(minutes=2)
+LARGE = 20_000  # items; beyond that the ledger is not read just to answer Label Studio within its time limit
+
+
+def status_line(store: Store, campaign_id: int, now: datetime) -> str:
+    """One short sentence, from the database alone.
+
+    Raises:
+        InvalidValue: there is no such campaign.
+    """
+    return sentence(standing(store, campaign_id, now))
+
+
+def standing(store: Store, campaign_id: int, now: datetime) -> State:
+    """The state that one line can be told from: without the ledger where it would take long to read or no longer matters.
+
+    Raises:
+        InvalidValue: there is no such campaign.
+    """
+    state = derive(facts.load_history(store, campaign_id), now)
+    if state.ended or (state.created is not None and state.created.n_items > LARGE):
+        return state
+    return derive(facts.load(store, campaign_id), now)
+
+
+def sentence(state: State) -> str:
+    """One sentence without a full stop. A state that was derived without items has no counts of labels in it."""
+    if state.phase == Phase.HALTED and state.halt is not None:
+        return f"halted: {state.halt.reason}. {state.halt.fix}"
+    if state.phase == Phase.PAUSED:
+        return f"paused while {_stage(state)}"
+    return _stage(state)
+
+
+def _stage(state: State) -> str:
+    match state.stage:
+        case Phase.REQUESTED:
+            return "waiting for the first look at the project"
+        case Phase.PREPARING:
+            return "fetching the images"
+        case Phase.COLLECTING:
+            return f"round {_round(state)}: {_progress(state)} in{_waiting(state)}; next: training{_how_long(state)}{_forecast(state)}"
+        case Phase.TRAINING_DUE:
+            on = f" on {len(state.train):,} labels" if state.items else ""
+            return f"round {_round(state)}: training{on}{_how_long(state)}{_forecast(state)}"
+        case Phase.CERTIFYING:
+            return f"certificate: {_progress(state)} of the blind sample in{_waiting(state)}"
+        case Phase.CERTIFICATE_DUE:
+            return "certificate: the sample is answered and is being read"
+        case Phase.AWAITING_APPROVAL:
+            n = f"{len(state.planned):,} " if state.planned else ""
+            return f"waiting for the admin's yes to write {n}machine labels"
+        case Phase.WRITING_BACK:
+            done = sum(row.state != "planned" for row in state.machine_labels)
+            return f"writing machine labels: {done:,} of {len(state.machine_labels):,}"
+        case Phase.AUDITING:
+            return _audit(state)
+        case Phase.TAKING_BACK:
+            return "taking back the least sure machine labels"
+        case Phase.RESIDUAL:
+            return f"people label the rest{f': {len(state.residual):,} to go' if state.items else ''}"
+        case Phase.FINISHED:
+            return _finished(state)
+        case Phase.ROLLED_BACK:
+            return "rolled back: its machine labels are removed"
+        case _:
+            return state.stage.value
+
+
+def _audit(state: State) -> str:
+    audit = state.audit
+    assert audit is not None  # this is what the stage says
+    if audit.cancelled_by is not None:
+        return f"audit {audit.number}: called off, the machine labels are written again"
+    if not audit.model_version:
+        return f"audit {audit.number}: {audit.size:,} machine labels are taken out of sight"
+    return f"audit {audit.number}: {_progress(state)} of the blind sample in{_waiting(state)}"
+
+
+def _round(state: State) -> int:
+    return len(state.observations)
+
+
+def _progress(state: State) -> str:
+    seen = state.progress
+    if seen is None:
+        return "no queue"
+    if not state.items:
+        return f"{seen.asked:,} labels asked for"
+    skipped = f", {seen.skipped:,} skipped" if seen.skipped else ""
+    second = f", {seen.second:,} of {seen.twice:,} second labels" if seen.twice else ""
+    return f"{seen.labelled:,} of {seen.asked:,} labels{skipped}{second}"
+
+
+def training_seconds(state: State) -> float | None:
+    """What the next training will take: about as long as the last one."""
+    return state.observations[-1].training_seconds if state.observations else None
+
+
+def _how_long(state: State) -> str:
+    seconds = training_seconds(state)
+    if seconds is None:
+        return ""
+    return f", about {max(seconds, 1):.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"
+
+
+def _waiting(state: State) -> str:
+    """What a straggler is waited for, once nobody has labelled for a while."""
+    seen = state.progress
+    if seen is None or seen.quiet_since is None or state.at - seen.quiet_since < QUIET:
+        return ""
+    if not seen.missing and seen.others_at is not None:
+        return f" (waiting up to {state.settings.patience_minutes:g} min for the last {seen.twice - seen.second:,} second labels)"
+    if not seen.missing or len(seen.missing) > (1 - state.settings.quorum) * seen.asked:
+        return ""
+    if seen.blind_missing:
+        return f" (waiting up to {state.settings.blind_timeout_hours:g} h for the last {len(seen.missing):,})"
+    return f" (waiting up to {state.settings.patience_minutes:g} min for the last {len(seen.missing):,})"
+
+
+def _forecast(state: State) -> str:
+    decision = state.decision
+    if state.queue is not None and state.queue.note:
+        return f"; {state.queue.note}"
+    if not isinstance(decision, Acquire) or decision.plan is None or state.created is None:
+        return ""
+    plan = decision.plan
+    n_items = len(state.live) or state.created.n_items
+    saves = 1 - plan.total_cost / (plan.price_per_label * n_items)
+    return f"; forecast {plan.total_cost:,.2f} {state.settings.currency}, saves {saves:.0%}"
+
+
+def _finished(state: State) -> str:
+    report = make_report(state, state.created_at)  # the final one: the time does not enter
+    if not isinstance(state.decision, MachineLabel):
+        return f"finished: people labelled everything, {report['total_cost']:,.2f} {report['currency']}"
+    _, bound = errors(state.decision)
+    promise = (
+        f"error at most {bound:.2%} at {report['confidence_level']:.0%}"
+        if report["certified"] and bound is not None
+        else "estimated, not certified"
+    )
+    audits = "".join(f"; {in_short(audit)}" for audit in [row for row in state.audits if row.result is not None][-1:])
+    return f"finished: {report['n_machine']:,} of {report['n_items']:,} machine-labelled, saved {report['savings']:.0%} ({promise}{audits})"

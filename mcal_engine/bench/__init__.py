@@ -1,0 +1,1 @@
+"""Measurements: the paper's runs, worlds of known law, validity, whole campaigns, devices."""

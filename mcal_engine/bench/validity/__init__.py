@@ -1,0 +1,1 @@
+"""How often an error target is broken, over hundreds of seeded campaigns."""

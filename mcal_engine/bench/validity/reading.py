@@ -1,0 +1,140 @@
+"""One campaign read at several error targets by every rule, with the truth beside it: who would have kept ε, and with how many labels.
+
+The size of V, its reading and the decision are the product's; only the second harvest is put together here, out of the product's parts.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from mcal_engine import certificate
+from mcal_engine import round as rounds
+from mcal_engine.bench.validity import rules
+from mcal_engine.bench.validity.worlds import Row, Task, Trajectory, World, fixed_trajectory, spec_for
+from mcal_engine.simulator.machines import seed_of
+from mcal_engine.simulator.people import Annotators
+from mcal_engine.simulator.truth import true_largest_machine_set
+from mcal_engine.spec import CampaignSpec
+from mcal_engine.types import BoolArray, CertificateOutcome, Certify, IntArray
+from mcal_engine.types import Row as HistoryRow
+
+SKIPPED_IF_WRONG, SKIPPED_IF_RIGHT = 0.3, 0.02  # people skip what is hard, and what is hard the machine gets wrong
+
+
+def true_fixed_campaign(world: World, task: Task) -> Row:
+    """Play one campaign of kind ``fixed`` and read it at every target."""
+    began = time.perf_counter()
+    people = Annotators(world.labels)
+    trajectory = fixed_trajectory(world, people, task)
+    wrong = np.asarray(world.labels[trajectory.frozen] != trajectory.classes)
+    readings = [_true_reading(world, people, task, trajectory, wrong, number) for number in range(len(task.targets))]
+    observation = trajectory.observation
+    return {
+        "n_items": len(trajectory.ids),
+        "n_test": len(observation.test_ids),
+        "n_survivors": int(observation.survivors.sum()),
+        "n_train": observation.n_train,
+        "n_pool": observation.n_pool,
+        "pool_errors": int(wrong.sum()),
+        "readings": readings,
+        "seconds": round(time.perf_counter() - began, 3),
+    }
+
+
+def _true_reading(world: World, people: Annotators, task: Task, trajectory: Trajectory, wrong: BoolArray, number: int) -> Row:
+    """One target: what each rule gives to the machine, and how much of that is wrong."""
+    # V gets a seed of its own at each target: given the trajectory, the targets' certificates then fail independently of each other.
+    spec = spec_for(task.targets[number], seed_of(task.seed, 1000 + number) >> 1)
+    observation = trajectory.observation
+    found: dict[str, list[int]] = {}
+
+    def note(rule: str, n_ranked: int, sample: IntArray) -> None:
+        machine = ~np.isin(trajectory.frozen[:n_ranked], sample)
+        found[rule] = [int(machine.sum()), int(wrong[:n_ranked][machine].sum())]
+
+    nothing = trajectory.frozen[:0]
+    target, places = spec.target_error, trajectory.places
+    note("plug_in_all_of_T", rules.plug_in_cut(target, observation, places), nothing)
+    note("theta_grid", rules.theta_grid_cut(spec, observation), nothing)
+    note("survivors", rules.survivors_cut(target, observation, places), nothing)
+    note("engine_estimate", rules.engine_estimate_cut(spec, observation), nothing)
+    reading: Row = {
+        "target_error": spec.target_error,
+        "allowed": certificate.allowance(spec.target_error, observation.n_items),
+        "rules": found,
+    }
+    reading["n_oracle"] = true_largest_machine_set(wrong, reading["allowed"])
+    asked = rules.certify_request(spec, observation)
+    if asked is None:
+        found["certificate"] = [0, 0]
+        return reading
+    sample = rounds.draw_random(spec, "certificate", 1, trajectory.frozen, asked.n_certificate)
+    answers: dict[int, int | None] = {int(item): int(label) for item, label in zip(sample, people.ask(sample), strict=True)}
+    outcome = rounds.outcome(1, trajectory.frozen, trajectory.classes, answers, people.n_labels_paid)
+    history: list[HistoryRow] = [observation, asked]
+    note("certificate", rules.certified_cut(spec, [*history, outcome]), sample)
+    for rule, n_ranked in rules.cross_checks(outcome, reading["allowed"], asked.level).items():
+        note(rule, n_ranked, sample)
+    for item in _true_skips(spec, trajectory, wrong, sample):
+        answers[item] = None
+    skipped = rounds.outcome(1, trajectory.frozen, trajectory.classes, answers, people.n_labels_paid)
+    note("certificate_with_skips", rules.certified_cut(spec, [*history, skipped]), sample)
+    found["second_harvest"] = _true_second_harvest(world, people, spec, trajectory, outcome, asked, sample)
+    tolerated = certificate.tolerated_errors(
+        n_pool=outcome.n_pool, n_sample=len(outcome.ranks), allowed=reading["allowed"], level=asked.level
+    )
+    return reading | {
+        "n_certificate": asked.n_certificate,
+        "level": asked.level,
+        "tolerated": tolerated,
+        "sample_errors": int(outcome.errors.sum()),
+    }
+
+
+def _true_skips(spec: CampaignSpec, trajectory: Trajectory, wrong: BoolArray, sample: IntArray) -> list[int]:
+    """Items of V that people skip: more often those that are hard, told by the machine being wrong about them."""
+    generator = np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(104,)))
+    of_sample = np.isin(trajectory.frozen, sample)
+    chance = np.where(wrong, SKIPPED_IF_WRONG, SKIPPED_IF_RIGHT)
+    return [int(item) for item in trajectory.frozen[of_sample & (generator.random(len(wrong)) < chance)]]
+
+
+def _true_second_harvest(
+    world: World,
+    people: Annotators,
+    spec: CampaignSpec,
+    trajectory: Trajectory,
+    outcome: CertificateOutcome,
+    asked: Certify,
+    sample: IntArray,
+) -> list[int]:
+    """Certify twice: a quarter of the residual is labelled and learned from, then a fresh V certifies part of the rest.
+
+    Each harvest has its own share of the allowance and of the level, fixed beforehand.
+    """
+    first_allowed, second_allowed = rules.split_allowance(certificate.allowance(spec.target_error, len(trajectory.ids)))
+    level = (1 - spec.confidence_level) / 2
+    first = certificate.certify(outcome, allowed=first_allowed, level=level)
+    harvested = ~np.isin(trajectory.frozen[: first.n_ranked], sample)
+    n_machine = int(harvested.sum())
+    errors = int((world.labels[trajectory.frozen] != trajectory.classes)[: first.n_ranked][harvested].sum())
+    residual = trajectory.frozen[first.n_ranked :]
+    residual = np.sort(residual[~np.isin(residual, sample)])
+    if len(residual) < 4:
+        return [n_machine, errors]
+    bought = rounds.draw_random(spec, "mix", 1, residual, len(residual) // 4)
+    pool = np.setdiff1d(residual, bought, assume_unique=True)
+    train = np.concatenate([trajectory.train, sample, bought])
+    scored = world.machine.fit_and_score(
+        train, people.ask(train), train[:0], pool, world.n_classes, seed_of(spec.seed, 99), once=0.0, with_features=False
+    )
+    frozen, classes, _ = rounds.freeze(pool, scored.pool_logits)
+    fresh = rounds.draw_random(spec, "certificate", 2, frozen, min(asked.n_certificate, len(frozen) // 2))
+    answers = {int(item): int(label) for item, label in zip(fresh, people.ask(fresh), strict=True)}
+    second = certificate.certify(rounds.outcome(2, frozen, classes, answers, people.n_labels_paid), allowed=second_allowed, level=level)
+    machine = frozen[: second.n_ranked]
+    kept = ~np.isin(machine, fresh)
+    wrong = world.labels[machine] != classes[: second.n_ranked]
+    return [n_machine + int(kept.sum()), errors + int(wrong[kept].sum())]

@@ -1,0 +1,196 @@
+"""Trainings on one machine take turns; embeddings that another machine has computed are not computed again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.shared_cache import SharedCache
+from backend.steps import kept_answers, trainer
+from backend.steps.images import CampaignImages
+from backend.steps.ports import Trained, TrainingRequest
+from backend.steps.trainer import ChildTrainer
+from backend.training import TrainingJob, TrainingResult
+from mcal_engine.classifiers.base import FitReport
+from mcal_engine.classifiers.row_store import RowStore
+from tests.backend.steps.test_image_shelf import beat, filled, shelf
+
+REQUEST = TrainingRequest(1, 0, "frozen", 2, (1, 2), (0, 1), (3, 4), 0)
+Run = Callable[..., TrainingResult]
+
+
+def images(directory: Path, shared: SharedCache | None = None) -> CampaignImages:
+    fake, references = filled(4)
+    kept = shelf(fake, directory / "images", shared)
+    kept.fetch(1, references, beat)
+    return kept
+
+
+def child_trainer(kept: CampaignImages, directory: Path, shared: SharedCache | None = None) -> ChildTrainer:
+    return ChildTrainer(kept, cache_dir=directory / "encoders", device="cpu", time_limit_hours=1, shared=shared)
+
+
+def result(job: TrainingJob) -> TrainingResult:
+    return TrainingResult(np.zeros((len(job.score_ids), 2)), {"fit": 1.0}, 0.0, "cpu", FitReport(1.0, 2, 1, "cpu", 0.0))
+
+
+@pytest.fixture
+def running(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+    """Exchange what happens in the child."""
+    return lambda run: monkeypatch.setattr(trainer, "run_training", run)
+
+
+def test_two_trainings_on_one_machine_take_turns(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    kept = images(tmp_path)
+    busy, entered, leave, waited = threading.Lock(), threading.Event(), threading.Event(), threading.Event()
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        assert busy.acquire(blocking=False), "two trainings at once"
+        entered.set()
+        assert leave.wait(10)
+        busy.release()
+        return result(job)
+
+    running(run)
+    done: list[Trained] = []
+    # Two trainers, as of two processes: what they share is the folder.
+    first = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(REQUEST, beat)))
+    second = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(REQUEST, waited.set)))
+    first.start()
+    assert entered.wait(10)
+    second.start()
+    assert waited.wait(10)  # the heart beats while it waits
+    assert not done
+    leave.set()
+    first.join(10)
+    second.join(10)
+    assert len(done) == 2
+
+
+def test_a_stop_ends_the_wait_for_the_device(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop() -> None:
+        raise Stop
+
+    kept = images(tmp_path)
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        with pytest.raises(Stop):
+            child_trainer(kept, tmp_path)(REQUEST, stop)  # while this one is on
+        return result(job)
+
+    running(run)
+    child_trainer(kept, tmp_path)(REQUEST, beat)
+
+
+def test_embeddings_of_one_machine_are_there_on_another(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    computed: list[int] = []
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        """A child that embeds what is missing, as the frozen encoder does."""
+        store = RowStore(job.cache_directory / "encoder-v1", (4,), np.float16)
+        keys = kept.digests(1, [*job.train_ids.tolist(), *job.score_ids.tolist()])
+        missing = keys[store.find(keys) < 0]
+        computed.append(len(missing))
+        store.append(missing, np.ones((len(missing), 4), dtype=np.float16))
+        return result(job)
+
+    running(run)
+    for machine in ("one", "two"):
+        shared = SharedCache(f"file://{tmp_path / 'shared'}")
+        kept = images(tmp_path / machine, shared)
+        child_trainer(kept, tmp_path / machine, shared)(REQUEST, beat)
+    assert computed == [4, 0]
+
+
+def said_of(job: TrainingJob) -> TrainingResult:
+    """Logits that tell which item they are of."""
+    logits = np.stack([job.score_ids, -job.score_ids], axis=1) / 7.0
+    return TrainingResult(logits, {"start": 1.0, "fit": 5.0}, 0.5, "cpu", FitReport(5.0, 2, 3, "cpu", 0.1, ("a note",)))
+
+
+def test_the_same_b_is_not_trained_on_twice_and_is_paid_for_once(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    kept, trained = images(tmp_path), []
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        trained.append(job.train_ids.tolist())
+        return said_of(job)
+
+    running(run)
+    train = child_trainer(kept, tmp_path)
+    first = train(REQUEST, beat)
+    lost = child_trainer(kept, tmp_path)(REQUEST, beat)  # the worker died before it could decide; another one goes on
+    assert (dict(lost.seconds), lost.one_off_seconds, lost.device) == (dict(first.seconds), 0.5, "cpu")
+    assert np.array_equal(lost.logits, first.logits)
+    topped_up = train(replace(REQUEST, round=1, score_ids=(4, 3), train_ids=(2, 1), train_labels=(1, 0)), beat)
+    assert sum(topped_up.seconds.values()) == topped_up.one_off_seconds == 0.0
+    assert np.array_equal(topped_up.logits, first.logits[::-1])
+    assert trained == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train_labels": (1, 0)},  # a label was corrected
+        {"train_ids": (1, 4), "score_ids": (3, 2)},
+        {"score_ids": (3, 4, 2)},  # an item that was not scored
+        {"seed": 1},
+        {"classifier": "cnn"},
+        {"n_classes": 3},
+        {"campaign_id": 2},
+        {"with_features": True},
+    ],
+    ids=", ".join,
+)
+def test_anything_else_is_trained_on_anew(change: dict[str, Any], tmp_path: Path, running: Callable[[Run], None]) -> None:
+    kept, trained = images(tmp_path), []
+    kept.fetch(2, filled(4)[1], beat)
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        trained.append(job)
+        return said_of(job)
+
+    running(run)
+    for request in (REQUEST, replace(REQUEST, **change)):
+        child_trainer(kept, tmp_path)(request, beat)
+    assert len(trained) == 2
+
+
+def test_answers_that_were_cut_short_are_not_used_and_few_are_kept(
+    tmp_path: Path, running: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, trained = images(tmp_path), []
+
+    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+        trained.append(job)
+        return said_of(job)
+
+    running(run)
+    train = child_trainer(kept, tmp_path)
+    train(REQUEST, beat)
+    (file,) = (tmp_path / "encoders" / trainer.ANSWERS).iterdir()
+    file.write_bytes(file.read_bytes()[:200])
+    train(REQUEST, beat)
+    assert len(trained) == 2
+    monkeypatch.setattr(kept_answers, "FILES", 2)
+    for seed in range(4):
+        train(replace(REQUEST, seed=seed), beat)
+    assert len(list((tmp_path / "encoders" / trainer.ANSWERS).iterdir())) == 2
+    monkeypatch.setattr(kept_answers, "LARGEST", 0)
+    train(replace(REQUEST, seed=9), beat)
+    train(replace(REQUEST, seed=9), beat)
+    assert len(trained) == 2 + 3 + 2  # seed 0 was known
+
+
+def test_without_images_there_is_no_training(tmp_path: Path) -> None:
+    fake, _ = filled(1)
+    with pytest.raises(Exception, match="campaign 1 has no images to train on"):
+        child_trainer(shelf(fake, tmp_path), tmp_path)(REQUEST, beat)
