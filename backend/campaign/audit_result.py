@@ -8,10 +8,13 @@ from typing import Literal
 import numpy as np
 
 from backend.campaign.audits import Audit, Result
+from backend.campaign.frozen import digest
+from backend.campaign.state import State
 from backend.settings import CampaignSettings
-from backend.store import Frozen
+from backend.store import Frozen, MachineLabel, Store
 from mcal_engine import certificate
 from mcal_engine.certificate import Certified
+from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
 
 
@@ -56,3 +59,22 @@ def cut(audit: Audit, frozen: Sequence[Frozen], settings: CampaignSettings) -> C
     if settings.error_scope == "machine":
         return certificate.certify_inside(seen, target_error=audit.target_error, level=level)
     return certificate.certify(seen, allowed=audit.allowed, level=level)
+
+
+def audited_rows(store: Store, state: State, audit: Audit) -> list[Frozen]:
+    """The machine labels that the sample was drawn from, surest first.
+
+    Raises:
+        HistoryError: they are not, to the bit, what was frozen.
+    """
+    rows = store.frozen(state.campaign_id, audit.look)
+    if digest(rows) != audit.digest:
+        raise HistoryError(f"campaign {state.campaign_id}: the machine labels that audit {audit.number} was drawn from have been changed")
+    return rows
+
+
+def written(state: State) -> list[MachineLabel]:
+    """S* as it is: every machine label that is written and that nobody has touched, surest first, ties by id."""
+    live = {item.task_id for item in state.live if item.label is None}
+    rows = (row for row in state.machine_labels if row.state == "written" and row.task_id in live)
+    return sorted(rows, key=lambda row: (-row.surety, row.task_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 from backend.campaign.state import State
@@ -44,3 +45,8 @@ def planned_labels(state: State, rows: Sequence[Frozen], decision: Decided, look
 
 def final_model_version(campaign_id: int, look: int) -> str:
     return f"mcal-final-c{campaign_id}-l{look}"
+
+
+def score(surety: float) -> float:
+    """A logit gap as a share in [0.5, 1]: the softmax of the two best classes. For display only; the order is the gap's."""
+    return 1 / (1 + math.exp(-surety)) if surety < 700 else 1.0

@@ -22,6 +22,8 @@ from mcal_engine.round import Skim
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, Row
 from mcal_engine.types import MachineLabel as MachineLabelDecision
 
+SMALLEST = 200  # tasks; below that T alone is most of the work
+
 
 class Phase(StrEnum):
     """The life of a campaign::

@@ -14,10 +14,11 @@ from typing import Literal, Protocol
 
 from PIL import Image
 
+from backend.campaign.state import SMALLEST
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.inspection import ConnectedModel, TokenSettings
 from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, MediaError, Project, User
-from backend.steps.open import HOW_TO_MAKE_A_USER, SMALLEST
+from backend.steps.open import HOW_TO_MAKE_A_USER
 from mcal_engine.errors import InvalidValue, MCALError
 
 Status = Literal["ok", "warn", "fail"]

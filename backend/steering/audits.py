@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from backend.campaign import facts
-from backend.campaign.audit_result import cut
+from backend.campaign.audit_result import audited_rows, cut, written
 from backend.campaign.commit import Commit
 from backend.campaign.state import Phase, State, derive
 from backend.steering.control import ATTEMPTS
-from backend.steps.audit import frozen_rows, written
 from backend.store import Conflict, Store
 from backend.views.audits import percent
 from mcal_engine import certificate
@@ -88,7 +87,7 @@ def take_back(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         audit = decided[-1]
         if audit.take_back is not None:
             raise InvalidValue(f"audit {audit.number} of campaign {campaign_id} was followed already: audit again to see what is left")
-        rows = frozen_rows(store, state, audit)
+        rows = audited_rows(store, state, audit)
         found = cut(audit, rows, state.settings)
         behind = {row.task_id for row in rows[found.n_ranked :]}
         n = sum(row.task_id in behind for row in written(state))

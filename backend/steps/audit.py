@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from backend.campaign import draws
-from backend.campaign.audit_result import judge
+from backend.campaign.audit_result import audited_rows, judge, written
 from backend.campaign.audits import Audit
 from backend.campaign.commit import Commit
 from backend.campaign.frozen import digest, final_model_version
@@ -23,12 +23,11 @@ from backend.campaign.queues import enough
 from backend.campaign.state import Phase, State
 from backend.label_studio.port import Project
 from backend.label_studio.write_back import CHUNK
-from backend.steps import write_back as finalize
+from backend.steps import write_back
 from backend.steps.ports import Heartbeat, Services
 from backend.steps.rollback import remove_labels
-from backend.store import Frozen, MachineLabel, Store
+from backend.store import Frozen, MachineLabel
 from mcal_engine import certificate
-from mcal_engine.errors import HistoryError
 from mcal_engine.round import draw_random
 
 logger = logging.getLogger(__name__)
@@ -69,7 +68,7 @@ def take_back(services: Services, state: State, project: Project, look_again: Ca
     """Take what lies behind the cut out of S*, and leave it to people; what a person has edited is kept."""
     audit = next(row for row in state.audits if row.taking_back)
     assert audit.take_back is not None  # this is what taking back means
-    behind = {row.task_id for row in frozen_rows(services.store, state, audit)[audit.take_back["n_ranked"] :]} - state.audited
+    behind = {row.task_id for row in audited_rows(services.store, state, audit)[audit.take_back["n_ranked"] :]} - state.audited
     for rows in _chunks(row for row in state.machine_labels if row.task_id in behind and row.state == "written"):
         heartbeat()
         _take_away(services, state, rows)
@@ -79,25 +78,6 @@ def take_back(services: Services, state: State, project: Project, look_again: Ca
     _leave_rest(services, commit)
     _note(commit, project)
     commit.store(services.store)
-
-
-def frozen_rows(store: Store, state: State, audit: Audit) -> list[Frozen]:
-    """The machine labels that the sample was drawn from, surest first.
-
-    Raises:
-        HistoryError: they are not, to the bit, what was frozen.
-    """
-    rows = store.frozen(state.campaign_id, audit.look)
-    if digest(rows) != audit.digest:
-        raise HistoryError(f"campaign {state.campaign_id}: the machine labels that audit {audit.number} was drawn from have been changed")
-    return rows
-
-
-def written(state: State) -> list[MachineLabel]:
-    """S* as it is: every machine label that is written and that nobody has touched, surest first, ties by id."""
-    live = {item.task_id for item in state.live if item.label is None}
-    rows = (row for row in state.machine_labels if row.state == "written" and row.task_id in live)
-    return sorted(rows, key=lambda row: (-row.surety, row.task_id))
 
 
 def _draw(state: State, audit: Audit) -> Commit:
@@ -146,7 +126,7 @@ def _take_away(services: Services, state: State, rows: Sequence[MachineLabel]) -
 
 def _decide(services: Services, state: State, audit: Audit) -> Commit:
     """What people said is final; what nobody answered counts as wrong, and is left to people for good."""
-    frozen = {row.task_id: row for row in frozen_rows(services.store, state, audit)}
+    frozen = {row.task_id: row for row in audited_rows(services.store, state, audit)}
     labels = [None if (item := state.items[task]).deleted else item.label for task in audit.ids]
     choices = [frozen[task].choice for task in audit.ids]
     commit = Commit(state)
@@ -175,7 +155,7 @@ def _restore(services: Services, state: State, audit: Audit, look_again: Callabl
         state = look_again()
     for look in sorted({row.look for row in state.machine_labels if row.state == "planned"}):
         mine = tuple(row for row in state.machine_labels if row.look == look)
-        finalize.write_machine_labels(services, replace(state, machine_labels=mine), heartbeat)
+        write_back.write_machine_labels(services, replace(state, machine_labels=mine), heartbeat)
     commit = Commit(look_again())
     n_restored = sum(row.task_id in sample and row.state == "written" for row in commit.state.machine_labels)
     commit.event("audit_cancelled", audit=audit.number, reason=f"called off by {audit.cancelled_by}", n_restored=n_restored)

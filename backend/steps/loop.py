@@ -13,10 +13,9 @@ from backend.campaign import facts
 from backend.campaign.state import ENDED, Phase, State, derive
 from backend.label_studio.port import Project
 from backend.steps import audit as audit_steps
-from backend.steps import certify, prepare
+from backend.steps import certify, prepare, write_back
 from backend.steps import finish as residual
 from backend.steps import round as rounds
-from backend.steps import write_back as finalize
 from backend.steps.lease import Lease, hold
 from backend.steps.names import learn_names
 from backend.steps.open import Unfit, open_campaign
@@ -135,8 +134,8 @@ class _Loop:
                     certify.commit_outcome(self.services, state).store(self.services.store)
                 return True
             case Phase.WRITING_BACK:
-                finalize.write_machine_labels(self.services, state, self.lease.check)
-                finalize.commit_written(self.services, self.state()).store(self.services.store)
+                write_back.write_machine_labels(self.services, state, self.lease.check)
+                write_back.commit_written(self.services, self.state()).store(self.services.store)
                 return True
             case Phase.AUDITING:
                 return audit_steps.step(self.services, state, project, lambda: self._look_again(project), self.lease.check)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict
 from typing import Any
 
+from backend.campaign.state import SMALLEST
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import config_fingerprint, parse_label_config
 from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
@@ -18,7 +19,7 @@ from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
 
-SMALLEST = 200  # tasks; below that T alone is most of the work
+
 HOW_TO_MAKE_A_USER = (
     "Make a user for this backend alone: invite one more member in Label Studio's Organization page, sign up with the link, create a "
     "personal access token there and set MCAL_LABEL_STUDIO_TOKEN to it."

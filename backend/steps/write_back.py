@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import replace
 from typing import Any, Literal
 
 from backend.campaign.commit import Commit
-from backend.campaign.frozen import final_model_version
+from backend.campaign.frozen import final_model_version, score
 from backend.campaign.state import State
 from backend.label_studio import write_back
 from backend.label_studio.write_back import CHUNK, PlannedLabel
@@ -84,11 +83,6 @@ def provenance(state: State, row: MachineLabel) -> dict[str, Any]:
             "error_upper_bound": decision.error_upper_bound,
         },
     }
-
-
-def score(surety: float) -> float:
-    """A logit gap as a share in [0.5, 1]: the softmax of the two best classes. For display only; the order is the gap's."""
-    return 1 / (1 + math.exp(-surety)) if surety < 700 else 1.0
 
 
 def _label(state: State, row: MachineLabel) -> PlannedLabel:

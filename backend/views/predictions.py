@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from backend.campaign import facts
-from backend.campaign.frozen import final_model_version
+from backend.campaign.frozen import final_model_version, score
 from backend.campaign.state import derive
-from backend.steps.write_back import score
 from backend.store import Store
 from mcal_engine.types import MachineLabel
 

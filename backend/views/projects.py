@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.campaign.state import SMALLEST
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelStudioPort
-from backend.steps.open import SMALLEST
 from backend.store import Store
 from backend.views.estimate import Estimate, estimate
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+from backend.campaign.frozen import score
 from backend.campaign.state import State
-from backend.steps.write_back import score
 from backend.store import Store
 from mcal_engine.types import MachineLabel
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backend.campaign.audit_result import written
 from backend.campaign.audits import Audit
 from backend.campaign.state import ENDED, Phase, State
 from backend.steering.audits import AUDITABLE, default_size
 from backend.steering.control import SEARCHING
 from backend.steering.label_all import POSSIBLE
-from backend.steps.audit import written
 from mcal_engine.types import MachineLabel
 
 

@@ -39,17 +39,6 @@ def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, d
     return [Machine(name, make(name, images, cache_dir=place, device=device), stopwatch, distances=distances) for name in names]
 
 
-def open_quick_machine(data: LabelledImages, cache_dir: Path, device: str = "auto") -> Machine:
-    """Least squares on the frozen encoder's features, reduced once: for benchmarks of hundreds of campaigns. Embedding is not charged."""
-    from mcal_engine.bench.validity.bench import open_world
-    from mcal_engine.bench.validity.ridge import RidgeClassifier
-
-    features = np.load(open_world(data, cache_dir, device).features, mmap_mode="r")
-    return Machine(
-        RidgeClassifier.name, RidgeClassifier(features), Stopwatch(cache_dir / f"{data.name}-{data.digest}" / f"seconds-{device}.jsonl")
-    )
-
-
 @dataclass(frozen=True)
 class Played:
     """A finished campaign, what really happened at each round, and the last classifier's mistakes along the frozen order."""

@@ -51,6 +51,7 @@ def paper(
     from mcal_engine.bench.paper import table as bench_table
     from mcal_engine.bench.paper.claims import claims
     from mcal_engine.bench.paper.runs import Bench, describe, paper_runs
+    from mcal_engine.bench.validity.bench import open_quick_machine
     from mcal_engine.simulator import session
     from mcal_engine.simulator.data import read
 
@@ -61,7 +62,7 @@ def paper(
         raise InvalidValue(f"no run's description contains {only!r}; one is {describe(paper_runs([0])[0])!r}")
     data = read(data_path)
     folder = cache_folder(cache_dir)
-    machine = session.open_quick_machine(data, folder, device) if quick else session.open_machines(data, [classifier], folder, device)[0]
+    machine = open_quick_machine(data, folder, device) if quick else session.open_machines(data, [classifier], folder, device)[0]
     out.mkdir(parents=True, exist_ok=True)
     rows = Bench(data, items, machine, machine_price_per_hour, out / "results.jsonl").go(runs, lambda line: click.echo(line, err=True))
     held = [str(claim) for claim in claims(rows)]

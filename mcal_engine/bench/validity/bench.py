@@ -15,9 +15,10 @@ from mcal_engine.bench.paper.runs import append_row, read_rows
 from mcal_engine.bench.validity.mutations import mutated
 from mcal_engine.bench.validity.price import true_price_campaign
 from mcal_engine.bench.validity.reading import true_fixed_campaign
-from mcal_engine.bench.validity.ridge import DIMENSIONS, reduced_features
+from mcal_engine.bench.validity.ridge import DIMENSIONS, RidgeClassifier, reduced_features
 from mcal_engine.bench.validity.worlds import TARGETS, Row, Task, World, key
 from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.report import versions
 from mcal_engine.simulator.session import open_machines
 
@@ -34,6 +35,14 @@ def open_world(data: LabelledImages, cache_dir: Path, device: str) -> World:
         machine.prepare(np.arange(len(data), dtype=np.int64))
         reduced_features(machine.classifier, len(data), file)
     return World(data.name, data.digest, data.labels, data.n_classes, file)
+
+
+def open_quick_machine(data: LabelledImages, cache_dir: Path, device: str = "auto") -> Machine:
+    """Least squares on the frozen encoder's features, reduced once: for benchmarks of hundreds of campaigns. Embedding is not charged."""
+    features = np.load(open_world(data, cache_dir, device).features, mmap_mode="r")
+    return Machine(
+        RidgeClassifier.name, RidgeClassifier(features), Stopwatch(cache_dir / f"{data.name}-{data.digest}" / f"seconds-{device}.jsonl")
+    )
 
 
 def plan(
