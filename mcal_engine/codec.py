@@ -13,7 +13,7 @@ from mcal_engine.types import (
     CertificateOutcome,
     Certify,
     HumanLabelAll,
-    MachineLabel,
+    LabelByMachine,
     Measurement,
     Observation,
     Plan,
@@ -25,8 +25,9 @@ from mcal_engine.types import (
 SCHEMA_VERSION = 1
 _TYPES: dict[str, type] = {
     cls.__name__: cls
-    for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, MachineLabel, Measurement, Observation, Plan, Verdict)
+    for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Measurement, Observation, Plan, Verdict)
 }
+_FORMER = {"MachineLabel": LabelByMachine}  # by the names that histories written before 0.2 have
 
 
 def to_json(row: Row) -> dict[str, Any]:
@@ -63,16 +64,17 @@ def _decode(value: Any) -> Any:
         return tuple(_decode(part) for part in value)
     if not isinstance(value, dict):
         return value
-    kind = value.get("type")
+    kind = value.get("type", "")
     if kind == "flags":
         return np.array([flag == "1" for flag in value["values"]], dtype=np.bool_)
     if kind == "integers":
         return np.array(value["values"], dtype=np.int64)
     if kind == "mapping":
         return dict(value["values"])
-    if kind not in _TYPES:
+    cls = _TYPES.get(kind) or _FORMER.get(kind)
+    if cls is None:
         raise HistoryError(f"unknown row type {kind!r}")
     parts = {key: _decode(part) for key, part in value.items() if key != "type"}
     if kind == "Verdict":
         parts["reason"] = StopReason(parts["reason"])
-    return _TYPES[kind](**parts)
+    return cls(**parts)

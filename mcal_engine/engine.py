@@ -1,7 +1,7 @@
 """Algorithm 1 of MCAL as a pure function of (spec, history), and its ask/tell face.
 
 A history is the rows in the order they happened: ``Acquire, Observation, Acquire, Observation, … Certify, CertificateOutcome,
-MachineLabel``; where a second harvest is looked for, ``Acquire, Observation, …`` follow once more. The same prefix always gives the same
+LabelByMachine``; where a second harvest is looked for, ``Acquire, Observation, …`` follow once more. The same prefix always gives the same
 decision; nothing is kept between calls.
 """
 
@@ -16,7 +16,7 @@ from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import after_certificate
 from mcal_engine.policy import Round, default_batch_size
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, MachineLabel, Observation, Row
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, LabelByMachine, Observation, Row
 
 
 def default_test_size(n_items: int, *, certifies: bool = True) -> int:
@@ -76,7 +76,7 @@ def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool =
         stop_requested: the admin wants no further batch: certify with what is in hand.
         cost_law: what training costs, instead of the measured law of :func:`mcal_engine.cost.training_cost`.
     """
-    if history and isinstance(history[-1], MachineLabel) and not history[-1].last:
+    if history and isinstance(history[-1], LabelByMachine) and not history[-1].last:
         now = Round(spec, history[:-1])
         batch = min(now.batch, now.now.n_pool - history[-1].n_machine)
         return harvest.opening(spec, history, batch, now.finishing(history[-1].n_machine))

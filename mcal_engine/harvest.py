@@ -14,12 +14,12 @@ from dataclasses import replace
 
 from mcal_engine import certificate
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, MachineLabel, Observation, Plan, Row, Verdict
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, LabelByMachine, Observation, Plan, Row, Verdict
 
 
-def first_of(history: Sequence[Row]) -> MachineLabel | None:
+def first_of(history: Sequence[Row]) -> LabelByMachine | None:
     """The first harvest, where a second one follows it."""
-    return next((row for row in history if isinstance(row, MachineLabel) and not row.last), None)
+    return next((row for row in history if isinstance(row, LabelByMachine) and not row.last), None)
 
 
 def under_way(history: Sequence[Row]) -> Sequence[Row]:
@@ -72,7 +72,7 @@ def opening(spec: CampaignSpec, history: Sequence[Row], batch: int, finishing: f
     ``finishing``: the bill without a second harvest, which is all that is known before anything is trained anew.
     """
     first, last = history[-1], next(row for row in reversed(history) if isinstance(row, Observation))
-    assert isinstance(first, MachineLabel)
+    assert isinstance(first, LabelByMachine)
     candidates = tuple(measurement.classifier for measurement in last.measurements)
     kept = allowed(spec, last.n_items, history)
     sentence = (
@@ -93,7 +93,7 @@ def opening(spec: CampaignSpec, history: Sequence[Row], batch: int, finishing: f
     return Acquire(0, batch, spec.acquisition, first.classifier, candidates, plan, sentence)
 
 
-def kept(first: MachineLabel, plan: Plan | None, verdict: Verdict) -> MachineLabel:
+def kept(first: LabelByMachine, plan: Plan | None, verdict: Verdict) -> LabelByMachine:
     """The end without a second harvest: what the first one certified stays, and people label the rest."""
     sentence = f"{first.verdict.sentence} No second harvest: {verdict.sentence}"
     return replace(first, last=True, plan=plan or first.plan, verdict=Verdict(verdict.reason, sentence, first.verdict.evidence))

@@ -24,7 +24,7 @@ from mcal_engine.types import (
     CertificateOutcome,
     Certify,
     Decision,
-    MachineLabel,
+    LabelByMachine,
     Row,
     StopReason,
     Verdict,
@@ -64,7 +64,7 @@ def after_certificate(spec: CampaignSpec, history: Sequence[Row], *, stop_reques
         if going_on is not None:
             return going_on
     decision = _finish(spec, now, best, looks[-1])
-    if isinstance(decision, MachineLabel) and now.first is None and not stop_requested:
+    if isinstance(decision, LabelByMachine) and now.first is None and not stop_requested:
         going_on = replace(decision, last=False)
         n_left = now.now.n_pool - decision.n_machine - now.batch
         if harvest.another_can_follow(spec, [*history, going_on], now.now.n_items, n_left):
@@ -153,7 +153,7 @@ def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
     sentence += _of_classes(spec, chosen)
     if now.first is not None:
         sentence += f" That counts {now.used:,} of the first harvest."
-    return MachineLabel(
+    return LabelByMachine(
         asked.classifier,
         certified.n_ranked,
         chosen.n_machine,

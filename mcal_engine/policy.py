@@ -19,7 +19,7 @@ from mcal_engine.types import (
     Decision,
     FloatArray,
     HumanLabelAll,
-    MachineLabel,
+    LabelByMachine,
     Measurement,
     Observation,
     Plan,
@@ -272,7 +272,9 @@ class Round:
             return Certify(plan.classifier, n_certificate, self.look, self.level, plan, verdict)
         n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * now.n_items), now.n_pool)
         estimate = float(np.interp(n_ranked / now.n_items, *self.measured(measurement, allow_unseen=False)))
-        return MachineLabel(plan.classifier, n_ranked, n_ranked, False, estimate, None, plan, replace(verdict, reason=StopReason.ESTIMATED))
+        return LabelByMachine(
+            plan.classifier, n_ranked, n_ranked, False, estimate, None, plan, replace(verdict, reason=StopReason.ESTIMATED)
+        )
 
     def _more_test(self, forecast: Forecast, n_train: int) -> int:
         """How many more test items pay: 0 where none do.
@@ -333,7 +335,7 @@ class Round:
         by_hand = self.now.n_items - self.now.n_machine - self.now.n_preexisting + search.repeats(self.now)
         return self.spec.price_per_label * (by_hand - n_machine) + self.spent
 
-    def by_hand(self, plan: Plan | None, verdict: Verdict) -> HumanLabelAll | MachineLabel:
+    def by_hand(self, plan: Plan | None, verdict: Verdict) -> HumanLabelAll | LabelByMachine:
         """The machine labels nothing, or nothing more than the first harvest gave it."""
         return HumanLabelAll(plan, verdict) if self.first is None else harvest.kept(self.first, plan, verdict)
 

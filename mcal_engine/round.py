@@ -14,7 +14,7 @@ from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.surety import surety
-from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, MachineLabel, Measurement, Observation
+from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, LabelByMachine, Measurement, Observation
 
 __all__ = [
     "Ranking",
@@ -252,7 +252,7 @@ def freeze(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> tupl
     return np.asarray(pool_ids, dtype=np.int64)[order], classes, surety(logits, kind)[order]
 
 
-def in_machine_set(decision: MachineLabel, frozen_classes: IntArray) -> BoolArray:
+def in_machine_set(decision: LabelByMachine, frozen_classes: IntArray) -> BoolArray:
     """Shape (n_pool,). Which places of the frozen order the decision gives to the machine, those of V included."""
     if not decision.class_cuts:
         return np.asarray(np.arange(len(frozen_classes)) < decision.n_ranked)

@@ -180,7 +180,7 @@ class Certify:
 
 
 @dataclass(frozen=True, slots=True)
-class MachineLabel:
+class LabelByMachine:
     """Machine-label the ``n_ranked`` surest items of the frozen order of U, without those of V; the rest is people's.
 
     ``n_machine`` counts this harvest's items; the error's estimate and bound are over all items and both harvests. With a bound per
@@ -209,5 +209,5 @@ class HumanLabelAll:
     verdict: Verdict
 
 
-Decision = Acquire | Certify | MachineLabel | HumanLabelAll
+Decision = Acquire | Certify | LabelByMachine | HumanLabelAll
 Row = Observation | CertificateOutcome | Decision

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from backend.campaign.state import State
 from backend.store import Frozen, MachineLabel
 from mcal_engine.round import freeze
-from mcal_engine.types import FloatArray, IntArray
-from mcal_engine.types import MachineLabel as Decided
+from mcal_engine.types import FloatArray, IntArray, LabelByMachine
 
 
 def frozen_rows(pool_ids: IntArray, logits: FloatArray, kind: str) -> list[Frozen]:
@@ -30,7 +29,7 @@ def digest(rows: Sequence[Frozen]) -> str:
     return made.hexdigest()
 
 
-def planned_labels(state: State, rows: Sequence[Frozen], decision: Decided, look: int) -> list[MachineLabel]:
+def planned_labels(state: State, rows: Sequence[Frozen], decision: LabelByMachine, look: int) -> list[MachineLabel]:
     """S*: what was decided, without V and without what people have touched meanwhile: that is right now, whatever the machine said."""
     planned = []
     for row in rows[: decision.n_ranked]:

@@ -17,7 +17,7 @@ from backend.label_studio.queue import Sentinel
 from backend.store import Event
 from mcal_engine import codec
 from mcal_engine.round import Skim
-from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, MachineLabel, Row
+from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, LabelByMachine, Row
 
 # May change while V is being labelled.
 OPERATIONAL = (
@@ -156,12 +156,12 @@ class Log:
             self.reopened = False
 
     def _decided(self, row: Row) -> None:
-        if not isinstance(row, Acquire | Certify | MachineLabel | HumanLabelAll):
+        if not isinstance(row, Acquire | Certify | LabelByMachine | HumanLabelAll):
             return
         self.history.append(row)
         self.decision = row
         self.approved_by = None
-        self.written_back = isinstance(row, MachineLabel) and row.look in self.written_looks
+        self.written_back = isinstance(row, LabelByMachine) and row.look in self.written_looks
         if isinstance(row, Certify):
             self.certificate_settings = self.settings
         elif isinstance(row, Acquire):
@@ -169,7 +169,7 @@ class Log:
 
     def _written(self, payload: dict[str, Any]) -> None:
         self.written_back = True
-        if isinstance(self.decision, MachineLabel):
+        if isinstance(self.decision, LabelByMachine):
             self.written_looks.add(self.decision.look)
         if payload.get("cut"):
             self.cuts.append(_cut(payload["cut"]))

@@ -19,8 +19,7 @@ from backend.settings import CampaignSettings
 from backend.store import Duplicate, Item, MachineLabel, Role
 from mcal_engine import harvest
 from mcal_engine.round import Skim
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, Row
-from mcal_engine.types import MachineLabel as MachineLabelDecision
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row
 
 SMALLEST = 200  # tasks; below that T alone is most of the work
 
@@ -349,7 +348,7 @@ def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: dat
         return Phase.PREPARING
     if isinstance(log.decision, HumanLabelAll) or log.written_back:
         return Phase.RESIDUAL
-    if isinstance(log.decision, MachineLabelDecision):
+    if isinstance(log.decision, LabelByMachine):
         waits = settings.approve_write_back == "on" and log.approved_by is None
         return Phase.AWAITING_APPROVAL if waits else Phase.WRITING_BACK
     done = seen is None or queues.enough(seen, settings, now)

@@ -13,7 +13,7 @@ from backend.store import Conflict, Store
 from backend.views.audits import percent
 from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import MachineLabel
+from mcal_engine.types import LabelByMachine
 
 SIZE = 300  # where nothing says what would be enough
 AUDITABLE = (Phase.RESIDUAL, Phase.FINISHED)
@@ -114,7 +114,7 @@ def take_back(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
 def default_size(state: State, confidence_level: float) -> int:
     """Enough to show the target with a chance of 80 % if as many are wrong as the campaign estimates; at most all."""
     rows = written(state)
-    decided = next((row for row in reversed(state.history) if isinstance(row, MachineLabel)), None)
+    decided = next((row for row in reversed(state.history) if isinstance(row, LabelByMachine)), None)
     estimate = (decided and decided.error_estimate) or 0.0
     n_items, inside = len(state.live), state.settings.error_scope == "machine"
     allowed = certificate.allowance(state.settings.target_error, len(rows) if inside else n_items)

@@ -24,7 +24,7 @@ from backend.steps.reconcile import Trouble, check_project, labelled_by_hand, re
 from backend.steps.serve import guard, serve
 from backend.store import Conflict, NewEvent
 from backend.views.labour import record_price
-from mcal_engine.types import Certify, MachineLabel
+from mcal_engine.types import Certify, LabelByMachine
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +227,7 @@ class _Loop:
                 if record_price(self.services.store, state):
                     state = self.state()
                 decision = rounds.decide(trained, state)
-                if isinstance(decision, Certify | MachineLabel) and not full:
+                if isinstance(decision, Certify | LabelByMachine) and not full:
                     full = True  # what is frozen must be free of tasks that are gone
                     state = self._reconcile(state, project, full=True)
                     decision = rounds.decide(trained, state)

@@ -26,7 +26,7 @@ from mcal_engine.types import (
     FloatArray,
     HumanLabelAll,
     IntArray,
-    MachineLabel,
+    LabelByMachine,
     Observation,
     StopReason,
     Verdict,
@@ -158,7 +158,7 @@ def train_digest(train: Sequence[Item]) -> str:
 
 
 def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) -> None:
-    if isinstance(decision, HumanLabelAll) or (isinstance(decision, MachineLabel) and decision.look in state.written_looks):
+    if isinstance(decision, HumanLabelAll) or (isinstance(decision, LabelByMachine) and decision.look in state.written_looks):
         name = decision.plan.classifier if decision.plan is not None else next(iter(trained.pool_logits), None)
         logits = None if name is None else trained.pool_logits.get(name)
         commit.leave_rest_to_people({} if logits is None else predicted(trained.pool_ids, logits))
@@ -193,7 +193,7 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
     if isinstance(decision, Certify):
         queue, assignments = draws.certificate_queue(state, look, trained.observation.round, decision.n_certificate, pool_ids)
         commit.open(queue, assignments)
-    elif isinstance(decision, MachineLabel):
+    elif isinstance(decision, LabelByMachine):
         planned = planned_labels(state, rows, decision, look)
         commit.write_back(final_model_version(state.campaign_id, look), look, planned)
 

@@ -17,7 +17,7 @@ from backend.steps.certify import frozen_order
 from backend.steps.ports import Services
 from mcal_engine import engine
 from mcal_engine.round import Skim, frozen_surety_of, harvested, rank_rest
-from mcal_engine.types import Acquire, MachineLabel
+from mcal_engine.types import Acquire, LabelByMachine
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def opening(services: Services, state: State) -> Opening:
     can go on.
     """
     first = state.decision
-    assert isinstance(first, MachineLabel)  # it is what was written
+    assert isinstance(first, LabelByMachine)  # it is what was written
     rows = frozen_order(services, state, first.look)
     ids = np.array([row.task_id for row in rows], dtype=np.int64)
     sureties = np.array([row.surety for row in rows], dtype=np.float64)

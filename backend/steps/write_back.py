@@ -15,8 +15,7 @@ from backend.steps import second_harvest
 from backend.steps.ports import Heartbeat, Services
 from backend.store import MachineLabel
 from mcal_engine import harvest
-from mcal_engine.types import Certify
-from mcal_engine.types import MachineLabel as MachineLabelDecision
+from mcal_engine.types import Certify, LabelByMachine
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def write_machine_labels(services: Services, state: State, heartbeat: Heartbeat)
 def commit_written(services: Services, state: State) -> Commit:
     """The transaction that ends the write-back: what is left goes to people, all at once or as a second harvest asks for it."""
     decision = state.decision
-    assert isinstance(decision, MachineLabelDecision)  # labels are planned by this decision only
+    assert isinstance(decision, LabelByMachine)  # labels are planned by this decision only
     earlier = harvest.first_of(state.history[:-1])
     written = sum(row.state == "written" and (earlier is None or row.look != earlier.look) for row in state.machine_labels)
     commit = Commit(state)
@@ -67,7 +66,7 @@ def commit_written(services: Services, state: State) -> Commit:
 def provenance(state: State, row: MachineLabel) -> dict[str, Any]:
     """What every machine annotation says of its origin; write-back adds the model version."""
     decision = state.decision
-    assert isinstance(decision, MachineLabelDecision)  # labels are planned by this decision only
+    assert isinstance(decision, LabelByMachine)  # labels are planned by this decision only
     level = next((asked.level for asked in reversed(state.history) if isinstance(asked, Certify)), None) if decision.certified else None
     return {
         "campaign": state.campaign_id,

@@ -15,7 +15,7 @@ from backend.views.log import decision_title
 from backend.views.report import Report, make_report
 from backend.views.status import sentence, training_seconds
 from mcal_engine import codec
-from mcal_engine.types import Acquire, Certify, HumanLabelAll, MachineLabel, Plan
+from mcal_engine.types import Acquire, Certify, HumanLabelAll, LabelByMachine, Plan
 
 SHOWN_ASIDE = 100  # set-aside items that are listed
 
@@ -190,7 +190,7 @@ def decided(events: Sequence[Event]) -> list[Decided]:
         if event.kind != "decision":
             continue
         row = codec.from_json(event.payload["decision"])
-        if not isinstance(row, Acquire | Certify | MachineLabel | HumanLabelAll):
+        if not isinstance(row, Acquire | Certify | LabelByMachine | HumanLabelAll):
             continue
         verdict = None if isinstance(row, Acquire) else row.verdict
         rows.append(

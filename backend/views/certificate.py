@@ -9,7 +9,7 @@ from backend.views.classes import bounds
 from backend.views.report import Report
 from mcal_engine import harvest
 from mcal_engine.certificate import THRESHOLDS
-from mcal_engine.types import Certify, HumanLabelAll, MachineLabel
+from mcal_engine.types import Certify, HumanLabelAll, LabelByMachine
 
 NAMED = 20  # classes that are told of one by one
 
@@ -26,9 +26,9 @@ def certificate(state: State, report: Report) -> Certificate:
     """The campaign's promise as it stands."""
     decision = state.promise
     looks = report["looks"]
-    if isinstance(decision, MachineLabel) and not decision.certified:
+    if isinstance(decision, LabelByMachine) and not decision.certified:
         return Certificate(status="estimated", headline="Estimated, not certified.", steps=[_estimate(report)])
-    if isinstance(decision, MachineLabel):
+    if isinstance(decision, LabelByMachine):
         steps = [*_steps(state, report, decision), *_contradicted(report)]
         return Certificate(status="certified", headline=_promise(state, report, decision), steps=steps)
     if isinstance(decision, HumanLabelAll) and looks and looks[-1]["certified"] is False:
@@ -50,7 +50,7 @@ def _contradicted(report: Report) -> list[str]:
     return [f"Audit {row['audit']} contradicts this: it found more wrong labels than ε allows. One of the two is wrong." for row in broken]
 
 
-def _promise(state: State, report: Report, decision: MachineLabel) -> str:
+def _promise(state: State, report: Report, decision: LabelByMachine) -> str:
     if _inside(state):
         return (
             f"With {report['confidence_level']:.0%} confidence, at most {report['target_error']:.2%} of the {decision.n_machine:,} machine "
@@ -65,7 +65,7 @@ def _promise(state: State, report: Report, decision: MachineLabel) -> str:
     )
 
 
-def _steps(state: State, report: Report, decision: MachineLabel) -> list[str]:
+def _steps(state: State, report: Report, decision: LabelByMachine) -> list[str]:
     evidence = decision.verdict.evidence
     asked = next(row for row in reversed(state.history) if isinstance(row, Certify) and row.look == decision.look)
     outcome = next(row for row in reversed(state.outcomes) if row.look == decision.look)
@@ -97,7 +97,7 @@ def _inside(state: State) -> bool:
     return state.settings.error_scope == "machine"
 
 
-def _rule(state: State, report: Report, decision: MachineLabel) -> list[str]:
+def _rule(state: State, report: Report, decision: LabelByMachine) -> list[str]:
     evidence = decision.verdict.evidence
     if _inside(state):
         return [
@@ -112,7 +112,7 @@ def _rule(state: State, report: Report, decision: MachineLabel) -> list[str]:
     ]
 
 
-def _of_classes(state: State, decision: MachineLabel, level: float) -> list[str]:
+def _of_classes(state: State, decision: LabelByMachine, level: float) -> list[str]:
     """The bound per class, and by name the classes that it takes labels from."""
     if not decision.class_cuts:
         return []
@@ -127,7 +127,7 @@ def _of_classes(state: State, decision: MachineLabel, level: float) -> list[str]
     ]
 
 
-def _harvests(state: State, report: Report, decision: MachineLabel) -> list[str]:
+def _harvests(state: State, report: Report, decision: LabelByMachine) -> list[str]:
     """One promise over both: the errors allowed and the doubt are shared, not used twice."""
     first = harvest.first_of(state.history)
     if first is None:
@@ -146,7 +146,7 @@ def _harvests(state: State, report: Report, decision: MachineLabel) -> list[str]
     return ["A second harvest, for which part of the errors and of the doubt was kept, was not taken: people label the rest."]
 
 
-def _other_looks(state: State, decision: MachineLabel) -> list[str]:
+def _other_looks(state: State, decision: LabelByMachine) -> list[str]:
     """All looks share the confidence, so that looking again costs certainty and not honesty."""
     n_looks = len(state.outcomes)
     if n_looks < 2:

@@ -17,7 +17,7 @@ import numpy as np
 from backend.campaign.state import State
 from backend.store import Event
 from mcal_engine.class_certificate import OfClasses, described
-from mcal_engine.types import Acquire, BoolArray, Certify, MachineLabel, Measurement, Observation
+from mcal_engine.types import Acquire, BoolArray, Certify, LabelByMachine, Measurement, Observation
 
 LEVEL = 0.95
 
@@ -100,13 +100,13 @@ def _sample_by_choice(state: State, events: Sequence[Event]) -> tuple[Counter[in
     items: Counter[int] = Counter()
     errors: Counter[int] = Counter()
     decision = state.promise
-    look = decision.look if isinstance(decision, MachineLabel) else state.outcomes[-1].look if state.outcomes else None
+    look = decision.look if isinstance(decision, LabelByMachine) else state.outcomes[-1].look if state.outcomes else None
     found = next((row for row in state.outcomes if row.look == look), None)
     choices = {event.payload["outcome"]["look"]: event.payload.get("choices", ()) for event in events if event.kind == "outcome"}
     if found is None or isinstance(decision, Certify):
         return items, errors
-    cut = decision.n_ranked if isinstance(decision, MachineLabel) else found.n_pool
-    cuts = decision.class_cuts if isinstance(decision, MachineLabel) else ()
+    cut = decision.n_ranked if isinstance(decision, LabelByMachine) else found.n_pool
+    cuts = decision.class_cuts if isinstance(decision, LabelByMachine) else ()
     for rank, wrong, choice in zip(found.ranks.tolist(), found.errors.tolist(), choices.get(look, ()), strict=False):
         if rank < ((cuts[choice] if cuts else 0) or cut):  # a class that is people's is shown as far as the others go
             items[choice] += 1
@@ -127,11 +127,11 @@ def _bounded(state: State) -> OfClasses | None:
     decision = state.promise
     if isinstance(decision, Certify) or not state.outcomes:
         return None
-    look = decision.look if isinstance(decision, MachineLabel) else state.outcomes[-1].look
+    look = decision.look if isinstance(decision, LabelByMachine) else state.outcomes[-1].look
     found = next((row for row in state.outcomes if row.look == look), None)
     if found is None or not len(found.cuts):
         return None
-    if isinstance(decision, MachineLabel):
+    if isinstance(decision, LabelByMachine):
         return described(found, decision.n_ranked, np.array(decision.class_cuts, dtype=np.int64))
     return described(found, found.n_pool, np.zeros(found.fronts.shape[1], dtype=np.int64))
 
@@ -196,7 +196,7 @@ def _observed(state: State) -> Observation | None:
     """The last round; where there are two harvests, the one that the machine labels in force were frozen from."""
     promise = state.promise
     asked = [place for place, row in enumerate(state.history) if isinstance(row, Certify) and row.look == getattr(promise, "look", None)]
-    rows = state.history[: asked[-1]] if asked and isinstance(promise, MachineLabel) else state.history
+    rows = state.history[: asked[-1]] if asked and isinstance(promise, LabelByMachine) else state.history
     return next((row for row in reversed(rows) if isinstance(row, Observation)), None)
 
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 
 from backend.campaign.state import State
-from mcal_engine.types import MachineLabel
+from mcal_engine.types import LabelByMachine
 
 COLUMNS = ("task", "image", "label", "by", "annotator", "margin", "certificate", "role", "note")
 ROWS_PER_CHUNK = 2000
@@ -43,7 +43,7 @@ def items_csv(state: State) -> Iterator[str]:
 def certificate_text(state: State) -> str:
     """What stands behind a machine label, in one cell."""
     decision = state.promise
-    if not isinstance(decision, MachineLabel):
+    if not isinstance(decision, LabelByMachine):
         return ""
     if decision.certified and decision.error_upper_bound is not None:
         return f"certified: error of all items <= {decision.error_upper_bound:.6g} at {state.settings.confidence_level:g}"

@@ -13,7 +13,7 @@ from typing import TypedDict
 from backend.campaign.state import State
 from backend.store import Duplicate, Item
 from backend.views.labour import Labour
-from mcal_engine.types import Acquire, Certify, MachineLabel
+from mcal_engine.types import Acquire, Certify, LabelByMachine
 
 RECENT = 200  # labels that the present pace is read from
 BREAK = timedelta(minutes=10)  # a longer gap between two labels is a break and counts as this much
@@ -142,7 +142,7 @@ def labels_left(state: State) -> int:
         left += round(state.settings.overlap_share * decision.plan.n_certificate)
     if isinstance(decision, Acquire | Certify) and decision.plan is not None:
         left -= decision.plan.n_machine
-    elif isinstance(decision, MachineLabel):
+    elif isinstance(decision, LabelByMachine):
         left -= sum(row.state == "planned" for row in state.machine_labels)
     return max(left, 0)
 

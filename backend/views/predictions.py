@@ -9,7 +9,7 @@ from backend.campaign import facts
 from backend.campaign.frozen import final_model_version, score
 from backend.campaign.state import derive
 from backend.store import Store
-from mcal_engine.types import MachineLabel
+from mcal_engine.types import LabelByMachine
 
 
 def predictions(
@@ -27,7 +27,7 @@ def predictions(
     if campaign is None or not store.events(campaign.id, kinds=("write_back_started",)):
         return {}
     state = derive(facts.load_history(store, campaign.id), now)
-    if state.blind or not isinstance(state.decision, MachineLabel) or state.created is None:
+    if state.blind or not isinstance(state.decision, LabelByMachine) or state.created is None:
         return {}
     wanted = set(task_ids)
     choices = state.created.control.choices

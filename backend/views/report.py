@@ -13,7 +13,7 @@ from backend.views.audits import AuditRow, audit_rows
 from backend.views.classes import Bound, bounds
 from backend.views.disagreement import Disagreement, disagreement
 from backend.views.labour import Labour, labour
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, MachineLabel, Observation, Row, StopReason
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row, StopReason
 
 LABOUR = ("price_per_hour", "hours", "seconds_per_label", "n", "n_capped", "n_assumed", "cap")
 
@@ -157,7 +157,7 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         guarantee=settings.guarantee,
         looks=looks(state),
         audits=audit_rows(state),
-        certified=isinstance(promise, MachineLabel) and promise.certified,
+        certified=isinstance(promise, LabelByMachine) and promise.certified,
         stop_reason=stop_reason(state),
         sentence=sentence_of(decision),
         classifier=None if decision is None or isinstance(decision, HumanLabelAll) else decision.classifier,
@@ -185,7 +185,7 @@ def errors(decision: Decision | None) -> tuple[float | None, float | None]:
     """Estimate and upper bound of the overall error; where people label everything there is no machine error at all."""
     if isinstance(decision, HumanLabelAll):
         return 0.0, 0.0
-    return (decision.error_estimate, decision.error_upper_bound) if isinstance(decision, MachineLabel) else (None, None)
+    return (decision.error_estimate, decision.error_upper_bound) if isinstance(decision, LabelByMachine) else (None, None)
 
 
 def looks(state: State) -> list[Look]:
@@ -209,9 +209,9 @@ def looks(state: State) -> list[Look]:
     return made
 
 
-def _takes(decision: Decision | Row | None, asked: Certify) -> TypeGuard[MachineLabel]:
+def _takes(decision: Decision | Row | None, asked: Certify) -> TypeGuard[LabelByMachine]:
     """Whether the machine labels are those that this look certified; a later look may have been gone on to."""
-    return isinstance(decision, MachineLabel) and decision.look == asked.look
+    return isinstance(decision, LabelByMachine) and decision.look == asked.look
 
 
 def rounds(state: State) -> list[Round]:
@@ -242,7 +242,7 @@ def rounds(state: State) -> list[Round]:
 
 def stop_reason(state: State) -> str | None:
     """Why the search for training labels ended; a certificate that failed is the reason that counts."""
-    verdicts = [row.verdict for row in state.history if isinstance(row, Certify | MachineLabel | HumanLabelAll)]
+    verdicts = [row.verdict for row in state.history if isinstance(row, Certify | LabelByMachine | HumanLabelAll)]
     if not verdicts:
         return None
     last = verdicts[-1]

@@ -7,7 +7,7 @@ from typing import TypedDict
 from backend.campaign.frozen import score
 from backend.campaign.state import State
 from backend.store import Store
-from mcal_engine.types import MachineLabel
+from mcal_engine.types import LabelByMachine
 
 LEAST_SURE = 60
 
@@ -42,7 +42,7 @@ def review(store: Store, state: State) -> Review:
     ]
     decided = bool(state.outcomes)
     return Review(
-        n_machine=len(rows) if isinstance(state.decision, MachineLabel) else 0,
+        n_machine=len(rows) if isinstance(state.decision, LabelByMachine) else 0,
         least_sure=tiles,
         certificate_decided=decided,
         n_sample=len(state.outcomes[-1].ranks) if decided else 0,

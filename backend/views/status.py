@@ -9,7 +9,7 @@ from backend.campaign.state import Phase, State, derive
 from backend.store import Store
 from backend.views.audits import in_short
 from backend.views.report import errors, make_report
-from mcal_engine.types import Acquire, MachineLabel
+from mcal_engine.types import Acquire, LabelByMachine
 
 QUIET = timedelta(minutes=2)
 LARGE = 20_000  # items; beyond that the ledger is not read just to answer Label Studio within its time limit
@@ -145,7 +145,7 @@ def _forecast(state: State) -> str:
 
 def _finished(state: State) -> str:
     report = make_report(state, state.created_at)  # the final one: the time does not enter
-    if not isinstance(state.decision, MachineLabel):
+    if not isinstance(state.decision, LabelByMachine):
         return f"finished: people labelled everything, {report['total_cost']:,.2f} {report['currency']}"
     _, bound = errors(state.decision)
     promise = (

@@ -21,7 +21,17 @@ from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, FloatArray, HumanLabelAll, IntArray, MachineLabel, Observation
+from mcal_engine.types import (
+    Acquire,
+    CertificateOutcome,
+    Certify,
+    Decision,
+    FloatArray,
+    HumanLabelAll,
+    IntArray,
+    LabelByMachine,
+    Observation,
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class SimulatedCampaign:
     machine_classes: IntArray
     machine_surety: FloatArray
     history: tuple[Row, ...]
-    decision: MachineLabel | HumanLabelAll
+    decision: LabelByMachine | HumanLabelAll
     n_labels_paid: int
     wall_seconds: float
     decision_seconds: float
@@ -154,11 +164,11 @@ class _Play:
         decision = engine.ask()
         number = 0
         rest: rounds.Ranking | None = None
-        while isinstance(decision, Acquire | Certify) or (isinstance(decision, MachineLabel) and not decision.last):
+        while isinstance(decision, Acquire | Certify) or (isinstance(decision, LabelByMachine) and not decision.last):
             if isinstance(decision, Certify):
                 decision = self._certify(engine, decision)
                 continue
-            if isinstance(decision, MachineLabel):
+            if isinstance(decision, LabelByMachine):
                 taken, decision = decision, engine.written()
                 assert isinstance(decision, Acquire)
                 rest = self._harvest(taken, decision.n_train)
@@ -207,7 +217,7 @@ class _Play:
         self.test, self.test_labels = np.concatenate([self.test, self.sample]), np.concatenate([self.test_labels, self.sample_labels])
         self.sample, self.sample_labels = _none(), _none()
 
-    def _harvest(self, decision: MachineLabel, n: int) -> rounds.Ranking:
+    def _harvest(self, decision: LabelByMachine, n: int) -> rounds.Ranking:
         """The first S* leaves the pool, and its V joins T; returns the ``n`` items of the rest that people are asked first."""
         self._take(decision)
         self._sample_joins_test()
@@ -216,7 +226,7 @@ class _Play:
         self.skims.append(rounds.harvested(ids, sureties, decision.n_ranked, self.test, test_surety))
         return rounds.rank_rest(ids, sureties, self._unlabelled(), self.test, test_surety, n)
 
-    def _take(self, decision: MachineLabel) -> None:
+    def _take(self, decision: LabelByMachine) -> None:
         """What a decision gives to the machine, as it was frozen."""
         ids, classes, sureties = self.frozen[decision.look] if decision.certified else self._freeze(decision.classifier)
         by_people = np.isin(ids, np.concatenate([self.test, self.train, self.sample]))
@@ -304,9 +314,9 @@ class _Play:
 
     def _finish(self, engine: Engine, decision: Decision, began: float) -> SimulatedCampaign:
         """Give the machine its share, and let people label the rest."""
-        assert isinstance(decision, MachineLabel | HumanLabelAll)
+        assert isinstance(decision, LabelByMachine | HumanLabelAll)
         first = harvest.first_of(engine.history)
-        if isinstance(decision, MachineLabel) and (first is None or first.look != decision.look):
+        if isinstance(decision, LabelByMachine) and (first is None or first.look != decision.look):
             self._take(decision)
         machine, classes = (np.concatenate([_none(), *(part[place] for part in self.machine)]) for place in (0, 1))
         sureties = np.concatenate([np.zeros(0), *(part[2] for part in self.machine)])

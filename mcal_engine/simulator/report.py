@@ -16,13 +16,13 @@ import numpy as np
 from mcal_engine import __version__
 from mcal_engine.simulator.campaign import SimulatedCampaign
 from mcal_engine.simulator.truth import true_class_errors, true_machine_error, true_overall_error
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, IntArray, MachineLabel, Observation
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, IntArray, LabelByMachine, Observation
 
 
 def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
     """JSON values only; ``labels`` are the truth, for the two ``true_…`` figures and nothing else."""
     spec, decision = campaign.spec, campaign.decision
-    machine = decision if isinstance(decision, MachineLabel) else None
+    machine = decision if isinstance(decision, LabelByMachine) else None
     n_human = len(campaign.ids) - len(campaign.machine_ids)
     search = next((row.verdict for row in campaign.history if isinstance(row, Certify)), decision.verdict)
     verdict = search if machine else decision.verdict
@@ -100,7 +100,7 @@ def _looks(campaign: SimulatedCampaign) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for asked, outcome, then in zip(campaign.history, campaign.history[1:], campaign.history[2:], strict=False):
         if isinstance(asked, Certify) and isinstance(outcome, CertificateOutcome):
-            taken = then.n_machine if isinstance(then, MachineLabel) and then.look == asked.look else 0
+            taken = then.n_machine if isinstance(then, LabelByMachine) and then.look == asked.look else 0
             rows.append(
                 {
                     "look": asked.look,

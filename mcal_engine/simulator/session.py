@@ -19,7 +19,7 @@ from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
 from mcal_engine.simulator.truth import TrueTrajectory
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import BoolArray, IntArray, MachineLabel
+from mcal_engine.types import BoolArray, IntArray, LabelByMachine
 
 
 def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, device: str = "auto") -> list[Machine]:
@@ -64,11 +64,11 @@ def play(
     found = report(campaign, data.labels)
     found["data"] = {"name": data.name, "notes": list(data.notes), "n_skipped": data.n_skipped, "class_names": list(data.class_names)}
     decision = campaign.decision
-    name = decision.classifier if isinstance(decision, MachineLabel) else last[0].scored[0].classifier
+    name = decision.classifier if isinstance(decision, LabelByMachine) else last[0].scored[0].classifier
     logits = next(one for one in last[0].scored if one.classifier == name).pool_logits
     frozen, classes, _ = freeze(last[0].pool_ids, logits, spec.surety)
     wrong = np.asarray(data.labels[frozen] != classes)
     first, n_ranked = harvest.first_of(campaign.history), 0
-    if isinstance(decision, MachineLabel) and (first is None or first.look != decision.look):
+    if isinstance(decision, LabelByMachine) and (first is None or first.look != decision.look):
         n_ranked = decision.n_ranked  # else its pool is an earlier one: nothing more was taken from the last
     return Played(campaign, found, trajectory.rows, wrong, n_ranked)

@@ -14,7 +14,7 @@ from backend.demo import audit
 from backend.demo.data import load
 from backend.demo.house import House, Plan
 from backend.web.formats import at
-from mcal_engine.types import Acquire, Certify, MachineLabel
+from mcal_engine.types import Acquire, Certify, LabelByMachine
 from tests.browser.looking import axe, numbers, until
 from tests.conftest import RealLabelStudio
 
@@ -134,7 +134,7 @@ def a_stop_leads_to_a_certificate_once_it_goes_on(house: House, page: Any) -> No
     state = house.state()
     (drawn,) = [row for row in state.history if isinstance(row, Certify)]
     assert drawn.plan is not None and drawn.plan.target_error == 0.25
-    assert isinstance(state.decision, MachineLabel)
+    assert isinstance(state.decision, LabelByMachine)
     assert [event.kind for event in house.store.events(house.campaign_id, kinds=("paused", "resumed"))] == ["paused", "resumed"]
 
 
@@ -145,7 +145,7 @@ def every_number_is_the_apis_and_the_engines(house: House, page: Any) -> None:
     assert len(shown) > 40
     assert {path: value for path, value in shown.items() if at(answer, path) != value} == {}
     state = house.state()
-    assert isinstance(state.decision, MachineLabel) and state.decision.plan is not None
+    assert isinstance(state.decision, LabelByMachine) and state.decision.plan is not None
     assert shown["report.human_labels"] == state.n_labels_paid
     assert shown["money.forecast"] == state.decision.plan.total_cost
     assert shown["report.n_items"] == N

@@ -10,7 +10,7 @@ import pytest
 from mcal_engine import engine
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import HumanLabelAll, MachineLabel, Observation, StopReason
+from mcal_engine.types import HumanLabelAll, LabelByMachine, Observation, StopReason
 from tests.engine.worlds import World, run
 
 N, PRICE = 2000, 0.04
@@ -25,7 +25,7 @@ def played(share: float, seed: int = 0) -> tuple[float, float, float, object]:
     campaign, decision, sets = run(world, spec)
     seconds = sum(row.training_seconds for row in campaign.history if isinstance(row, Observation))
     bill = PRICE * (N - len(sets["machine"])) + spec.machine_price_per_hour * seconds / 3600
-    predicted = decision.error_estimate if isinstance(decision, MachineLabel) else 0.0
+    predicted = decision.error_estimate if isinstance(decision, LabelByMachine) else 0.0
     return bill, predicted, len(sets["wrong"]) / N, decision
 
 
@@ -35,7 +35,7 @@ def test_the_bill_is_the_budget_and_never_more(share: float) -> None:
     bill, _, _, decision = played(share)
     assert bill <= share * HUMAN_ONLY + 1e-9
     assert bill >= 0.97 * share * HUMAN_ONLY
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert not decision.certified
     assert decision.error_upper_bound is None
 

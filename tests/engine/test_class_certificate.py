@@ -20,7 +20,7 @@ from mcal_engine.engine import decide
 from mcal_engine.errors import InvalidValue
 from mcal_engine.round import in_machine_set, outcome
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import CertificateOutcome, Certify, HumanLabelAll, MachineLabel, Measurement, Observation
+from mcal_engine.types import CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Measurement, Observation
 from tests.engine.worlds import World, run
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04, min_class_precision=0.8)
@@ -214,9 +214,9 @@ def test_whole_campaigns_keep_both_promises_and_every_row_survives_json() -> Non
     for seed in range(3):
         campaign, decision, sets = played(1200, 0.8, seed)
         assert all(codec.to_json(codec.from_json(codec.to_json(row))) == codec.to_json(row) for row in campaign.history)
-        assert isinstance(decision, MachineLabel | HumanLabelAll)
+        assert isinstance(decision, LabelByMachine | HumanLabelAll)
         assert len(sets["wrong"]) <= 0.05 * 1200
-        if isinstance(decision, MachineLabel):
+        if isinstance(decision, LabelByMachine):
             taken += 1
             assert len(decision.class_cuts) == 5
             assert decision.n_machine == len(sets["machine"])
@@ -242,7 +242,7 @@ def test_rows_from_before_there_was_a_bound_can_still_be_read() -> None:
 
 def test_without_cuts_per_class_the_machine_has_all_of_the_prefix() -> None:
     decision = played(1200, None)[1]
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert decision.class_cuts == ()
     assert int(in_machine_set(decision, np.zeros(1200, dtype=np.int64)).sum()) == decision.n_ranked
 

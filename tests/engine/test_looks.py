@@ -23,7 +23,7 @@ from mcal_engine.types import (
     FloatArray,
     HumanLabelAll,
     IntArray,
-    MachineLabel,
+    LabelByMachine,
     Observation,
     Row,
 )
@@ -67,7 +67,7 @@ def unlucky(history: tuple[Row, ...] | None = None) -> CertificateOutcome:
 @pytest.mark.slow
 def test_a_sample_as_forecast_is_taken_at_its_word() -> None:
     decision = decide(SPEC, [*asked(), answered([])])
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert decision.look == 1
 
 
@@ -84,7 +84,7 @@ def test_bad_luck_at_the_sure_end_is_answered_by_another_look_with_the_sample_in
 def test_no_other_look_where_it_is_not_allowed_or_not_wanted(changes: dict[str, object]) -> None:
     spec = SPEC.model_copy(update={"max_looks": changes.get("max_looks", 3)})
     decision = decide(spec, [*asked(), unlucky()], stop_requested=bool(changes.get("stop")))
-    assert isinstance(decision, MachineLabel | HumanLabelAll)
+    assert isinstance(decision, LabelByMachine | HumanLabelAll)
 
 
 def second_look() -> tuple[Row, ...]:
@@ -142,7 +142,7 @@ def test_what_the_first_look_certified_is_taken_when_the_second_certifies_less()
     ranks = np.arange(0, n_pool - len(half.ranks), 9)
     history.append(CertificateOutcome(2, n_pool - len(half.ranks), ranks, np.ones(len(ranks), dtype=bool), half.n_labels_paid + len(ranks)))
     decision = decide(SPEC, history)
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert decision.look == 1
     assert decision.n_ranked >= n_pool // 2
     assert 0 < decision.n_machine < decision.n_ranked
@@ -162,7 +162,7 @@ def test_whole_campaigns_keep_epsilon_over_all_their_looks() -> None:
         assert all(codec.to_json(codec.from_json(codec.to_json(row))) == codec.to_json(row) for row in campaign.history)
         everything = np.concatenate([sets[name] for name in ("test", "train", "sample", "machine")])
         assert len(np.unique(everything)) == len(everything)
-        assert isinstance(decision, MachineLabel | HumanLabelAll)
+        assert isinstance(decision, LabelByMachine | HumanLabelAll)
 
 
 @pytest.mark.slow
@@ -242,4 +242,4 @@ def test_another_look_pays_for_the_sample_that_it_leaves_behind() -> None:
     n_pool = next(row for row in reversed(asked()) if isinstance(row, Observation)).n_pool
     taken = [decide(SPEC, [*asked(), answered([round(share * n_pool) + 2 * place for place in range(6)])]) for share in (0.3, 0.7)]
     assert isinstance(taken[0], Acquire)  # far below the plan: looking again is worth its price
-    assert isinstance(taken[1], MachineLabel)
+    assert isinstance(taken[1], LabelByMachine)

@@ -10,7 +10,7 @@ from mcal_engine import round as rounds
 from mcal_engine.class_certificate import cuts_planned
 from mcal_engine.engine import Engine
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, Certify, Decision, MachineLabel
+from mcal_engine.types import Acquire, Certify, Decision, LabelByMachine
 
 
 @dataclass
@@ -78,7 +78,7 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
             skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
             train = np.concatenate([train, ranking.ids])
         test = np.concatenate([test, late, sample])
-    is_machine = rounds.in_machine_set(decision, classes) if isinstance(decision, MachineLabel) else np.zeros(len(frozen), dtype=bool)
+    is_machine = rounds.in_machine_set(decision, classes) if isinstance(decision, LabelByMachine) else np.zeros(len(frozen), dtype=bool)
     is_machine &= ~np.isin(frozen, sample)
     machine = frozen[is_machine]
     wrong = machine[classes[is_machine] != world.labels[machine]]

@@ -26,7 +26,7 @@ from mcal_engine.types import (
     FloatArray,
     HumanLabelAll,
     IntArray,
-    MachineLabel,
+    LabelByMachine,
     Measurement,
     Observation,
 )
@@ -92,7 +92,7 @@ class Lived:
 
     @property
     def n_machine(self) -> int:
-        return self.decision.n_machine if isinstance(self.decision, MachineLabel) else 0
+        return self.decision.n_machine if isinstance(self.decision, LabelByMachine) else 0
 
     @property
     def total(self) -> float:

@@ -17,7 +17,7 @@ from mcal_engine import certificate, error_curve
 from mcal_engine import round as rounds
 from mcal_engine.engine import decide
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import CertificateOutcome, Certify, Decision, FloatArray, IntArray, MachineLabel, Observation, Row
+from mcal_engine.types import CertificateOutcome, Certify, Decision, FloatArray, IntArray, LabelByMachine, Observation, Row
 
 ESTIMATES = ("plug_in_all_of_T", "theta_grid", "survivors", "engine_estimate")
 CERTIFICATES = ("certificate", "certificate_with_skips", "second_harvest")
@@ -27,7 +27,7 @@ BETS = (np.arange(64) + 0.5) / 64  # stakes that the betting test spreads its ca
 
 def ranked(decision: Decision) -> int:
     """How many of the surest pool items a decision gives to the machine, items of V among them."""
-    return decision.n_ranked if isinstance(decision, MachineLabel) else 0
+    return decision.n_ranked if isinstance(decision, LabelByMachine) else 0
 
 
 def engine_estimate_cut(spec: CampaignSpec, observation: Observation) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from backend.campaign.state import Phase
 from backend.steering.control import request_stop
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, MachineLabel, Observation
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, LabelByMachine, Observation
 from tests.backend.world import CHOICES, World
 
 pytestmark = pytest.mark.slow
@@ -66,7 +66,7 @@ def test_the_fresh_sample_is_disjoint_and_is_judged_at_its_own_share_of_the_leve
     assert [look["level"] for look in looks] == pytest.approx([0.04, 0.008])
     assert not set(final.sample) & set(world.first.sample)
     assert looks[0]["certified"] is False and looks[1]["certified"] is True
-    assert isinstance(final.decision, MachineLabel) and final.decision.look == 2
+    assert isinstance(final.decision, LabelByMachine) and final.decision.look == 2
     wrong = sum(row.choice != world.truth(row.task_id) for row in final.machine_labels if row.state == "written")
     assert wrong <= 0.05 * N
 

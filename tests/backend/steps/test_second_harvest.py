@@ -20,7 +20,7 @@ from backend.views.review import review
 from backend.views.series import series
 from backend.views.status import sentence
 from backend.views.what_if import what_if
-from mcal_engine.types import Acquire, Certify, HumanLabelAll, MachineLabel, Observation, StopReason
+from mcal_engine.types import Acquire, Certify, HumanLabelAll, LabelByMachine, Observation, StopReason
 from tests.backend.kills import advance_until
 from tests.backend.steps.two_harvests import ERROR, N, two_harvests
 from tests.backend.world import World
@@ -47,8 +47,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
-def harvests(state: State) -> list[MachineLabel]:
-    return [row for row in state.history if isinstance(row, MachineLabel)]
+def harvests(state: State) -> list[LabelByMachine]:
+    return [row for row in state.history if isinstance(row, LabelByMachine)]
 
 
 def wrong(world: World) -> int:

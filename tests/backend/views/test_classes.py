@@ -13,7 +13,7 @@ from backend.views.certificate import certificate
 from backend.views.classes import absent_from_test, absent_from_training, bound, classes, share
 from backend.views.report import make_report
 from mcal_engine.class_certificate import OfClasses
-from mcal_engine.types import MachineLabel
+from mcal_engine.types import LabelByMachine
 from tests.backend.world import CHOICES, World
 
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def test_the_classes_add_up_to_what_was_measured(tmp_path: Path) -> None:
 def test_once_decided_the_sample_s_errors_are_told_by_the_machine_s_choice(tmp_path: Path) -> None:
     world = World(tmp_path, n=300)
     state = world.run()
-    assert isinstance(state.decision, MachineLabel)
+    assert isinstance(state.decision, LabelByMachine)
     rows = classes(state, world.store.events(world.campaign.id))
     frozen = {row.task_id: row for row in world.store.frozen(world.campaign.id, state.decision.look)}
     inside = [
@@ -93,7 +93,7 @@ def test_a_bound_per_class_is_kept_by_what_is_written_and_told_everywhere(tmp_pa
     world = World(tmp_path, n=900, test_size=90, min_class_precision=0.8)
     state = world.run()
     decision, report = state.decision, make_report(state, world.now())
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert len(decision.class_cuts) == len(CHOICES)
     given, wrong = by_class(world)
     assert sum(given.values()) == decision.n_machine > 0
@@ -117,7 +117,7 @@ def test_a_class_that_the_machine_often_gives_wrongly_is_left_to_people_and_name
     # People call every third item that looks like a cat an ant; the trainer goes on to say cat.
     monkeypatch.setattr(world, "right", lambda task: "ant" if right(task) == "cat" and task % 3 == 0 else right(task))
     state = world.run()
-    assert isinstance(state.decision, MachineLabel)
+    assert isinstance(state.decision, LabelByMachine)
     rows = {row["choice"]: row for row in classes(state, world.store.events(world.campaign.id))}
     bound = rows["cat"]["bound"]
     assert bound is not None

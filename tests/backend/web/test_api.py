@@ -18,7 +18,7 @@ from backend.web.app import create_app
 from backend.web.openapi import template
 from backend.web.operation import PREFIX
 from mcal_engine import certificate, engine
-from mcal_engine.types import Acquire, MachineLabel, Observation
+from mcal_engine.types import Acquire, LabelByMachine, Observation
 from tests.browser.digits import DIGITS, DigitWorld
 from tests.browser.served import TOKEN, Wakes, deps_of
 
@@ -181,7 +181,7 @@ def test_every_item_is_in_the_table_with_whose_label_it_is(finished: Api) -> Non
 
 def test_the_certificate_s_words_carry_the_certificate_s_numbers(finished: Api) -> None:
     state, words = finished.world.state(), finished.get("/campaigns/1/certificate")
-    assert isinstance(state.decision, MachineLabel) and words["status"] == "certified"
+    assert isinstance(state.decision, LabelByMachine) and words["status"] == "certified"
     outcome = state.outcomes[-1]
     level = certificate.level_of_look(0.95, 1)
     checked = certificate.certify(outcome, allowed=30, level=level)

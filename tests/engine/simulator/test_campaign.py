@@ -18,7 +18,7 @@ from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Certify, HumanLabelAll, IntArray, MachineLabel
+from mcal_engine.types import Certify, HumanLabelAll, IntArray, LabelByMachine
 from tests.engine.simulator.toy import RidgeClassifier, toy_data, toy_machines
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04)
@@ -50,7 +50,7 @@ def test_every_item_is_labelled_once_and_every_answer_is_paid() -> None:
     assert np.array_equal(np.sort(np.concatenate([by_people, campaign.machine_ids])), np.arange(len(data)))
     assert sorted(people.asked) == sorted(by_people.tolist())
     assert campaign.n_labels_paid == len(by_people)
-    assert isinstance(campaign.decision, MachineLabel)
+    assert isinstance(campaign.decision, LabelByMachine)
     assert campaign.decision.n_machine == len(campaign.machine_ids) > 0.5 * len(data)
     assert campaign.total_cost == pytest.approx(0.04 * len(by_people) + campaign.training_seconds / 3600 * 0.20)
 
@@ -60,7 +60,7 @@ def test_a_bound_per_class_holds_of_the_machine_s_labels_and_the_report_can_tell
     data = toy_data(2400)
     campaign = play(data, SPEC.model_copy(update={"min_class_precision": 0.8}))
     found = report(campaign, data.labels)
-    assert isinstance(campaign.decision, MachineLabel)
+    assert isinstance(campaign.decision, LabelByMachine)
     assert len(campaign.machine_ids) == campaign.decision.n_machine > 0
     kept = np.flatnonzero(campaign.decision.class_cuts)
     assert found["true_class_precision"].keys() == {str(place) for place in np.unique(campaign.machine_classes)}
@@ -122,7 +122,7 @@ def test_the_certified_error_holds_on_the_toy_world() -> None:
 def test_a_machine_label_at_an_estimate_needs_no_certificate_sample() -> None:
     campaign = play(toy_data(), SPEC.model_copy(update={"guarantee": "estimate"}))
     assert len(campaign.certificate_ids) == 0
-    assert isinstance(campaign.decision, MachineLabel)
+    assert isinstance(campaign.decision, LabelByMachine)
     assert not campaign.decision.certified
 
 

@@ -20,7 +20,7 @@ from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
 from mcal_engine.simulator.truth import true_machine_errors
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, HumanLabelAll, MachineLabel, Observation, Row, StopReason
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Observation, Row, StopReason
 from tests.engine.simulator.toy import toy_data, toy_machines
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04, second_harvest=0.3)
@@ -39,15 +39,15 @@ def rows_of(campaign: SimulatedCampaign, kind: type) -> list[Row]:
 
 def up_to_first_harvest() -> tuple[Row, ...]:
     history = played()[0].history
-    return history[: next(place for place, row in enumerate(history) if isinstance(row, MachineLabel)) + 1]
+    return history[: next(place for place, row in enumerate(history) if isinstance(row, LabelByMachine)) + 1]
 
 
 @pytest.mark.slow
 def test_a_campaign_harvests_twice_and_every_item_is_labelled_once() -> None:
     campaign, labels = played()
-    first, second = rows_of(campaign, MachineLabel)
-    assert isinstance(first, MachineLabel)
-    assert isinstance(second, MachineLabel)
+    first, second = rows_of(campaign, LabelByMachine)
+    assert isinstance(first, LabelByMachine)
+    assert isinstance(second, LabelByMachine)
     assert (first.last, second.last) == (False, True)
     assert second.look > first.look
     assert len(campaign.machine_ids) == first.n_machine + second.n_machine
@@ -60,10 +60,10 @@ def test_a_campaign_harvests_twice_and_every_item_is_labelled_once() -> None:
 
 def test_both_certificates_share_the_errors_and_the_level() -> None:
     campaign, _ = played()
-    first, second = rows_of(campaign, MachineLabel)
+    first, second = rows_of(campaign, LabelByMachine)
     asked = rows_of(campaign, Certify)
-    assert isinstance(first, MachineLabel)
-    assert isinstance(second, MachineLabel)
+    assert isinstance(first, LabelByMachine)
+    assert isinstance(second, LabelByMachine)
     assert asked[0].level == pytest.approx(0.05 * 0.7 * 0.8)
     assert sum(row.level for row in asked) <= 0.05
     assert first.error_upper_bound is not None
@@ -75,7 +75,7 @@ def test_both_certificates_share_the_errors_and_the_level() -> None:
 
 def test_the_second_sample_has_nothing_of_the_first_harvest_and_the_first_sample_joins_the_test_set() -> None:
     campaign, _ = played()
-    first = rows_of(campaign, MachineLabel)[0]
+    first = rows_of(campaign, LabelByMachine)[0]
     first_machine = set(campaign.machine_ids[: first.n_machine].tolist())
     later = [row for row in campaign.observations if row.n_machine]
     assert {row.n_machine for row in later} == {first.n_machine}
@@ -90,7 +90,7 @@ def test_the_second_sample_has_nothing_of_the_first_harvest_and_the_first_sample
 def test_test_items_in_front_of_the_cut_stand_for_nothing_that_is_left() -> None:
     """V's items behind the cut survive, those in front do not: the frozen order says which are which."""
     campaign, _ = played()
-    outcome, first = rows_of(campaign, CertificateOutcome)[0], rows_of(campaign, MachineLabel)[0]
+    outcome, first = rows_of(campaign, CertificateOutcome)[0], rows_of(campaign, LabelByMachine)[0]
     before = next(row for row in reversed(campaign.observations) if not row.n_machine)
     after = next(row for row in campaign.observations if row.n_machine)
     of_sample = ~np.isin(after.test_ids, before.test_ids)
@@ -141,14 +141,14 @@ def test_any_prefix_replays_to_the_same_decisions_also_from_json() -> None:
     checked = 0
     for end in range(1, len(rows)):
         row = rows[end - 1]
-        if isinstance(row, Observation | CertificateOutcome) or (isinstance(row, MachineLabel) and not row.last):
+        if isinstance(row, Observation | CertificateOutcome) or (isinstance(row, LabelByMachine) and not row.last):
             assert codec.to_json(decide(SPEC, rows[:end])) == codec.to_json(campaign.history[end])
             checked += 1
     assert checked >= 10
 
 
 def test_rows_from_before_there_were_two_harvests_are_still_read() -> None:
-    observation, machine = (codec.to_json(rows_of(played()[0], kind)[0]) for kind in (Observation, MachineLabel))
+    observation, machine = (codec.to_json(rows_of(played()[0], kind)[0]) for kind in (Observation, LabelByMachine))
     del observation["n_machine"], machine["last"]
     assert codec.from_json(observation).n_machine == 0
     assert codec.from_json(machine).last
@@ -170,7 +170,7 @@ def test_both_harvests_together_never_have_more_than_the_errors_and_the_doubt_th
     spec = CampaignSpec(target_error=error, price_per_label=1.0, confidence_level=confidence, max_looks=max_looks, second_harvest=share)
     observation = replace(played()[0].observations[0], n_items=n_items)
     plan = next(row.plan for row in played()[0].history if isinstance(row, Certify))
-    machine = next(row for row in up_to_first_harvest() if isinstance(row, MachineLabel))
+    machine = next(row for row in up_to_first_harvest() if isinstance(row, LabelByMachine))
     history: list[Row] = [observation]
     whole = certificate.allowance(error, n_items)
     first = harvest.allowed(spec, n_items, history)
@@ -199,12 +199,12 @@ def test_without_the_setting_nothing_is_kept_back() -> None:
     assert harvest.allowed(spec, N, history[:-2]) == 60
     assert [harvest.level(spec, history[:-2]), harvest.level(spec, history)] == pytest.approx([0.04, 0.008])
     decision = decide(spec, history)
-    assert not isinstance(decision, MachineLabel) or decision.last
+    assert not isinstance(decision, LabelByMachine) or decision.last
 
 
 def test_an_admin_who_stops_the_search_gets_no_second_harvest() -> None:
     decision = decide(SPEC, up_to_first_harvest()[:-1], stop_requested=True)
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert decision.last
 
 
@@ -216,7 +216,7 @@ def test_the_first_harvest_is_followed_by_a_batch_of_the_least_sure_with_the_bil
     assert (decision.n_test, decision.plan.n_machine) == (0, 0)
     assert decision.n_train > 0
     first = history[-1]
-    assert isinstance(first, MachineLabel)
+    assert isinstance(first, LabelByMachine)
     assert decision.plan.total_cost == pytest.approx(0.04 * (N - first.n_machine), rel=0.01)
     assert "second harvest may make 18 errors" in decision.sentence
 
@@ -224,9 +224,9 @@ def test_the_first_harvest_is_followed_by_a_batch_of_the_least_sure_with_the_bil
 @pytest.mark.slow
 def test_what_the_first_harvest_certified_stays_where_a_second_does_not_pay() -> None:
     campaign, labels = played(800, 100.0)
-    first, end = rows_of(campaign, MachineLabel)
-    assert isinstance(first, MachineLabel)
-    assert isinstance(end, MachineLabel)
+    first, end = rows_of(campaign, LabelByMachine)
+    assert isinstance(first, LabelByMachine)
+    assert isinstance(end, LabelByMachine)
     assert (end.look, end.last, end.n_machine) == (first.look, True, first.n_machine)
     assert "No second harvest: " in end.verdict.sentence
     assert end.verdict.reason is not StopReason.CERTIFIED
@@ -245,8 +245,8 @@ def test_a_second_sample_full_of_errors_leaves_the_first_harvest_as_it_is() -> N
     assert isinstance(outcome, CertificateOutcome)
     wrong = replace(outcome, errors=np.ones(len(outcome.ranks), dtype=bool))
     decision = decide(SPEC.model_copy(update={"max_looks": 1}), [*campaign.history[:end], wrong])
-    assert isinstance(decision, MachineLabel)
-    assert decision.look == rows_of(campaign, MachineLabel)[0].look
+    assert isinstance(decision, LabelByMachine)
+    assert decision.look == rows_of(campaign, LabelByMachine)[0].look
     assert decision.verdict.reason is StopReason.CERTIFICATE_FAILED
 
 
@@ -255,9 +255,9 @@ def test_settings_that_cannot_share_a_promise_end_the_search_with_the_first_harv
     campaign, _ = played()
     end = next(place for place, row in enumerate(campaign.history) if isinstance(row, Observation) and row.n_machine)
     decision = decide(SPEC.model_copy(update=changes), campaign.history[: end + 1])
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert decision.certified
-    assert decision.look == rows_of(campaign, MachineLabel)[0].look
+    assert decision.look == rows_of(campaign, LabelByMachine)[0].look
 
 
 @pytest.mark.parametrize("changes", [{"guarantee": "estimate"}, {"budget": 30.0}, {"error_scope": "machine"}, {"min_class_precision": 0.9}])
@@ -273,8 +273,8 @@ def test_the_engine_goes_on_only_when_the_machine_labels_are_written() -> None:
         if isinstance(row, Observation | CertificateOutcome):
             engine.tell(row)
             engine.ask()
-    assert isinstance(engine.ask(), MachineLabel)
-    with pytest.raises(HistoryError, match="MachineLabel is not followed by Observation"):
+    assert isinstance(engine.ask(), LabelByMachine)
+    with pytest.raises(HistoryError, match="LabelByMachine is not followed by Observation"):
         engine.tell(played()[0].observations[-1])
     assert isinstance(engine.written(), Acquire)
     with pytest.raises(HistoryError):
@@ -289,6 +289,6 @@ def test_whole_campaigns_keep_epsilon_over_both_harvests() -> None:
         spec = SPEC.model_copy(update={"seed": seed, "second_harvest": 0.4})
         campaign = simulate(np.arange(600), 4, Annotators(data.labels), spec, toy_machines(data))
         assert true_machine_errors(data.labels, campaign) <= 30
-        assert isinstance(campaign.decision, MachineLabel | HumanLabelAll)
-        both += len({row.look for row in campaign.history if isinstance(row, MachineLabel)}) == 2
+        assert isinstance(campaign.decision, LabelByMachine | HumanLabelAll)
+        both += len({row.look for row in campaign.history if isinstance(row, LabelByMachine)}) == 2
     assert both >= 2
