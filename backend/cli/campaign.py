@@ -165,26 +165,27 @@ def rollback(campaign_id: int, as_json: bool, yes: bool, **options: Any) -> None
 @click.option("--confidence", type=float, help="Confidence of the bound; without it, the campaign's.")
 @click.option("--cancel", is_flag=True, help="Call the open audit off: what nobody has answered gets its machine label back.")
 @click.option(
-    "--take-back", "--fix", "fix", is_flag=True, help="Give the least sure machine labels that the last audit cannot vouch for to people."
+    "--take-back", is_flag=True, help="Give the least sure machine labels, those that the last audit cannot vouch for, to people."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def audit(
-    campaign_id: int, size: int | None, confidence: float | None, cancel: bool, fix: bool, yes: bool, as_json: bool, **options: Any
+    campaign_id: int, size: int | None, confidence: float | None, cancel: bool, take_back: bool, yes: bool, as_json: bool, **options: Any
 ) -> None:
     """Let people label a fresh random sample of the written machine labels again, blind, for an exact bound.
 
     The campaign must have written its machine labels. What people say about the sample is final. The result is part of show and report;
-    then --take-back gives the slices that fail to people. Each audit is a statement of its own.
+    after it --take-back gives the least sure machine labels, those that the audit cannot vouch for, to people. Each audit is a statement of
+    its own.
     """
     from backend.steering import audits as audit_control
 
-    if cancel + fix + (size is not None or confidence is not None) > 1:
+    if cancel + take_back + (size is not None or confidence is not None) > 1:
         raise InvalidValue("--cancel, --take-back and a new audit's --size and --confidence exclude each other")
     with opened(given(options, ServerSettings)) as house:
         house.store.campaign(campaign_id)
         if cancel:
             said = [audit_control.cancel_audit(house.store, campaign_id, now(), by=_by())]
-        elif fix:
+        elif take_back:
             if not yes:
                 click.confirm(
                     f"Take the least sure machine labels of campaign {campaign_id} back for people to label?", abort=True, err=True

@@ -59,7 +59,7 @@ def test_an_admin_audits_looks_takes_back_and_audits_again(world: World, mcal: S
     assert "audit 1" in out and "60 audit" in out
     report = json.loads(mcal("report", "1", "--json")[1])
     assert report["audits"][0]["confidence_level"] == 0.9 and report["n_audit"] == 60
-    code, out, _ = mcal("audit", "1", "--fix", "--yes")
+    code, out, _ = mcal("audit", "1", "--take-back", "--yes")
     assert code == 0 and "least sure machine labels are taken back and left to people" in out
     world.advance()
     people(world)
@@ -77,10 +77,15 @@ def test_what_cannot_be_done_is_said_with_what_could(world: World, mcal: Said) -
         (("audit", "1"), "campaign 1 cannot be audited: it is collecting; its machine labels must all be written first"),
         (("audit", "1", "--cancel"), "campaign 1 has no open audit"),
         (("audit", "1", "--take-back", "--yes"), "nothing can be taken back now"),
-        (("audit", "1", "--cancel", "--fix"), "exclude each other"),
+        (("audit", "1", "--cancel", "--take-back"), "exclude each other"),
         (("audit", "1", "--confidence", "95"), "did you mean 0.95?"),
         (("audit", "9"), "there is no campaign 9"),
     ):
         code, out, err = mcal(*arguments)
         assert code == 2 and out == "" and says in err, arguments
-    assert "--size" in mcal("audit", "--help")[1]
+
+
+def test_help_names_what_a_taking_back_takes_and_no_second_name_for_it(mcal: Said) -> None:
+    said = mcal("audit", "--help")[1]
+    assert "--size" in said and "gives the least sure machine labels, those that the audit cannot vouch for, to people" in said
+    assert "slice" not in said and "--fix" not in said
