@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.simulator.data import LabelledImages, subset
+from mcal_engine.simulator.data import subset
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.session import open_machines, play
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import IntArray

@@ -15,7 +15,8 @@ from typing import Any
 from mcal_engine.bench.paper.runs import Row, append_row, read_rows
 from mcal_engine.bench.paper.table import PAPER, paper_name
 from mcal_engine.simulator.campaign import RoundView
-from mcal_engine.simulator.data import LabelledImages, subset
+from mcal_engine.simulator.data import subset
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.session import play
 from mcal_engine.spec import SERVICE_PRICES, CampaignSpec

@@ -8,7 +8,7 @@ from typing import Any
 from mcal_engine.certificate import allowance
 from mcal_engine.cost import money
 from mcal_engine.simulator.campaign import SimulatedCampaign, simulate
-from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.trajectory import true_steps

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from mcal_engine.errors import InvalidValue
+from mcal_engine.simulator import readers
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.types import IntArray
 
 MIN_ITEMS = 200
 SHAPES = "an .npz file (images, labels), a .csv file (path,label), a .parquet file (image, label) or a folder CLASS/*.jpg"
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """A data set whose labels play the people.
-
-    Attributes:
-        name: what reports call it.
-        images: shape (n, S, S, 3) or (n, S, S, 1), uint8.
-        labels: shape (n,). Index into ``class_names``.
-        class_names: one per class; classes without an item are kept, since people could pick them.
-        n_skipped: images that could not be read; they are not part of the n.
-        notes: what was done to the data, as sentences for the reader of a report.
-    """
-
-    name: str
-    images: npt.NDArray[np.uint8]
-    labels: IntArray
-    class_names: tuple[str, ...]
-    n_skipped: int = 0
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_names)
-
-    @cached_property
-    def digest(self) -> str:
-        """Names the images (not the labels), so that embeddings can be kept for the next run."""
-        hasher = hashlib.blake2b(repr(self.images.shape).encode(), digest_size=8)
-        hasher.update(np.ascontiguousarray(self.images).data)
-        return hasher.hexdigest()
-
-    def with_labels(self, labels: IntArray, name: str) -> LabelledImages:
-        """The same images under other labels, e.g. shuffled ones for a hopeless case."""
-        return replace(self, labels=np.asarray(labels, dtype=np.int64), name=name)
 
 
 def shuffled(data: LabelledImages, seed: int) -> LabelledImages:
@@ -69,8 +29,6 @@ def read(path: Path | str) -> LabelledImages:
     Raises:
         InvalidValue: one sentence that names the file and what is wrong with it.
     """
-    from mcal_engine.simulator import readers
-
     path = Path(path)
     if not path.exists():
         raise InvalidValue(f"data: {path} does not exist")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.simulator.data import LabelledImages
 from mcal_engine.simulator.decoding import Encoded, decode_all, resize_all
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.types import IntArray
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}

@@ -13,7 +13,7 @@ from backend.cli.simulate_options import FILE, cache_folder
 from mcal_engine.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from mcal_engine.simulator.data import LabelledImages
+    from mcal_engine.simulator.labelled_images import LabelledImages
 
 RED = 1  # exit code of a benchmark that found a broken promise
 
@@ -108,12 +108,11 @@ def _read(path: Path | None) -> LabelledImages:
     import numpy as np
 
     from mcal_engine.simulator import data as datasets
+    from mcal_engine.simulator.labelled_images import LabelledImages
 
     if path is not None:
         return datasets.read(path)
     from backend.demo.data import load
 
     digits = load(None, 5000, 0)
-    return datasets.LabelledImages(
-        "digits", np.stack([np.asarray(image) for image in digits.images])[..., None], digits.labels, digits.choices
-    )
+    return LabelledImages("digits", np.stack([np.asarray(image) for image in digits.images])[..., None], digits.labels, digits.choices)

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from mcal_engine import error_curve
-from mcal_engine.simulator.data import LabelledImages, subset
+from mcal_engine.simulator.data import subset
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.report import versions
 from mcal_engine.simulator.session import Played, play

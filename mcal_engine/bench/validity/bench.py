@@ -17,7 +17,7 @@ from mcal_engine.bench.validity.price import true_price_campaign
 from mcal_engine.bench.validity.reading import true_fixed_campaign
 from mcal_engine.bench.validity.ridge import DIMENSIONS, RidgeClassifier, reduced_features
 from mcal_engine.bench.validity.worlds import TARGETS, Row, Task, World, key
-from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.report import versions
 from mcal_engine.simulator.session import open_machines

@@ -8,7 +8,7 @@ import pytest
 
 from mcal_engine.bench.device import measure
 from mcal_engine.errors import InvalidValue
-from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledImages
 from tests.engine.classifiers.pictures import shapes
 
 

@@ -17,7 +17,7 @@ from mcal_engine.bench.paper.runs import Bench, Run, append_row, paper_runs, rea
 from mcal_engine.bench.paper.table import PAPER, active_learning_costs, made_with, markdown, paper_name, summary
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator import session
-from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine
 from tests.engine.simulator.toy import RidgeClassifier, toy_data, toy_machines
 

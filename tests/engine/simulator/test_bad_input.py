@@ -13,7 +13,7 @@ from PIL import Image
 
 from backend.cli.app import run as mcal
 from mcal_engine.simulator import session
-from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine
 from tests.engine.simulator.toy import toy_data, toy_machines
 

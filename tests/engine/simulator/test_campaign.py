@@ -13,7 +13,7 @@ from mcal_engine import codec
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator import truth
 from mcal_engine.simulator.campaign import RoundView, SimulatedCampaign, simulate
-from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report

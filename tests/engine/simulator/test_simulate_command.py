@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from backend.cli.simulate import simulate
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator import session
-from mcal_engine.simulator.data import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine
 from tests.engine.simulator.toy import toy_data, toy_machines
 
