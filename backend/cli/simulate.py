@@ -8,9 +8,8 @@ from typing import Any
 
 import click
 
-from backend.cli.simulate_options import FILE, cache_folder, data_options, make_spec, spec_options
+from backend.cli.simulate_options import FILE, cache_folder, data_options, make_seed, make_spec, spec_options
 from mcal_engine.errors import InvalidValue
-from mcal_engine.spec import CampaignSpec
 
 
 @click.command()
@@ -48,7 +47,7 @@ def simulate(
         if file is not None and not file.absolute().parent.is_dir():
             raise InvalidValue(f"the folder {file.parent} of {file.name} does not exist")
     data = datasets.read(data_path)
-    seed = _seed(settings)
+    seed = make_seed(settings.get("seed"))
     if shuffle_labels:
         data = datasets.shuffled(data, seed)
     ids = datasets.subset(data, items, seed, per_class)
@@ -69,9 +68,3 @@ def simulate(
         html_file.write_text(page_of(played), encoding="utf-8")
     if not quiet:
         print_report(found, data.notes)
-
-
-def _seed(settings: dict[str, Any]) -> int:
-    """The seed alone, checked: it draws the part of the data whose size the other settings may depend on."""
-    seed = settings.get("seed")
-    return CampaignSpec.parse({"target_error": 0.05, "price_per_label": 1.0} | ({} if seed is None else {"seed": seed})).seed

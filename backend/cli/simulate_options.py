@@ -9,7 +9,7 @@ from typing import Any
 import click
 import platformdirs
 
-from backend.settings import describe_settings
+from backend.settings import campaign_defaults, describe_settings
 from mcal_engine.spec import AUTO, CampaignSpec, preset_values
 
 ALIASES = {"price_per_label": "--price", "classifiers": "--classifier"}
@@ -18,7 +18,10 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """One option per setting of the engine; they arrive as text, or ``None`` where not given. Lists may be given piece by piece."""
+    """One option per setting of the engine; they arrive as text, or ``None`` where not given. Lists may be given piece by piece.
+
+    The environment and ``.env`` come in with :func:`make_spec`, as for every other command.
+    """
     for setting in reversed(SETTINGS):
         flags = ["--" + setting.name.replace("_", "-"), *([ALIASES[setting.name]] if setting.name in ALIASES else []), setting.name]
         default = "" if setting.default in {"required", "empty"} else f" [default: {setting.default}]"
@@ -28,7 +31,6 @@ def spec_options(command: Callable[..., Any]) -> Callable[..., Any]:
             *flags,
             metavar="VALUE",
             multiple=several,
-            envvar="MCAL_" + setting.name.upper(),
             help=setting.description + (" May be given several times." if several else "") + default + required,
         )(command)
     return command
@@ -51,14 +53,28 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_spec(preset: str, n_items: int, given: dict[str, Any], device: str) -> CampaignSpec:
-    """Settings of the preset with what was given on top; the default race is the one that a campaign would run."""
+    """The environment's settings, the preset's on top, and what was given on top of both.
+
+    The default race is the one that a campaign would run.
+    """
     from mcal_engine.classifiers import race_of
 
     values = {
         name: ",".join(value) if isinstance(value, tuple) else value for name, value in given.items() if value is not None and value != ()
     }
-    spec = CampaignSpec.parse({"classifiers": AUTO} | preset_values(preset, n_items) | values)
+    spec = CampaignSpec.parse({"classifiers": AUTO} | _environment() | preset_values(preset, n_items) | values)
     return spec.model_copy(update={"classifiers": race_of(spec.classifiers, n_items, device)})
+
+
+def make_seed(given: str | None) -> int:
+    """The seed alone, checked: it draws the part of the data whose size the other settings may depend on."""
+    seed = _environment().get("seed") if given is None else given
+    return CampaignSpec.parse({"target_error": 0.05, "price_per_label": 1.0} | ({} if seed is None else {"seed": seed})).seed
+
+
+def _environment() -> dict[str, str]:
+    """What the environment and ``.env`` say about the engine's settings; a simulation has no use for the others."""
+    return {name: value for name, value in campaign_defaults().items() if name in CampaignSpec.model_fields}
 
 
 def cache_folder(given: Path | None) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,13 @@ def data_file(tmp_path: Path) -> Path:
     data = toy_data(800, noise=70)
     np.savez(tmp_path / "toy.npz", images=data.images, labels=data.labels, class_names=np.array(data.class_names))
     return tmp_path / "toy.npz"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("MCAL_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +76,20 @@ def test_a_preset_gives_what_is_not_given_and_a_service_is_a_price(data_file: Pa
     found = json.loads((tmp_path / "out.json").read_text())
     assert (found["price_per_label"], found["target_error"], found["machine_price_per_hour"]) == (0.003, 0.05, 3.6)
     assert (found["n_test"], found["rounds"][0]["n_train"], found["certified"], found["seed"]) == (40, 8, False, 3)
+
+
+def test_settings_come_from_the_environment_and_its_file_under_all_their_names(
+    data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("MCAL_TARGET_ERROR=0.2\nMCAL_SEED=5\nMCAL_CONFIDENCE_LEVEL=0.9\nMCAL_QUORUM=0.8\n")
+    monkeypatch.setenv("MCAL_PRICE", "0.03")
+    monkeypatch.setenv("MCAL_TARGET_ERROR", "0.1")
+    run("--data", data_file, "--items", 300, "--quiet", "--json", tmp_path / "a.json", "--confidence-level", 0.8)
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert (found["target_error"], found["price_per_label"], found["seed"], found["confidence_level"]) == (0.1, 0.03, 5, 0.8)
+    run("--data", data_file, "--preset", "paper", "--items", 300, "--quiet", "--json", tmp_path / "b.json")
+    found = json.loads((tmp_path / "b.json").read_text())
+    assert (found["target_error"], found["price_per_label"], found["seed"]) == (0.05, 0.04, 5)  # a preset is asked for, the rest is not
 
 
 def test_part_of_the_data_can_be_played(data_file: Path, tmp_path: Path) -> None:
