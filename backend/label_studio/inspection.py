@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from backend.label_studio.port import LabelStudioError
 from backend.label_studio.transport import Connection
 from backend.label_studio.wire import provenance_of
 
@@ -46,6 +47,22 @@ class Inspector:
         found = self._http.json("GET", "/api/jwt/settings")
         settings = found if isinstance(found, Mapping) else {}
         return TokenSettings(settings.get("api_tokens_enabled"), settings.get("legacy_api_tokens_enabled"))
+
+    def may_change(self, project_id: int) -> bool | None:
+        """Whether this user may change the project, without changing it; ``None`` where Label Studio does not tell.
+
+        Asked with OPTIONS: the answer describes PUT only to those who have the right to it.
+        """
+        try:
+            found = self._http.json("OPTIONS", f"/api/projects/{project_id}")
+        except LabelStudioError as error:
+            if error.status is None or error.retryable:  # Label Studio is away, which says nothing about rights
+                raise
+            return None
+        if not isinstance(found, Mapping):
+            return None
+        actions = found.get("actions")
+        return isinstance(actions, Mapping) and "PUT" in actions
 
     def labelled_by_hand(self, project_id: int, user_id: int) -> int | None:
         """A task that holds an annotation by this user which the backend did not write; ``None`` if none of those looked at does."""

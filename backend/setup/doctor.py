@@ -48,6 +48,8 @@ class Inspection(Protocol):
 
     def token_settings(self) -> TokenSettings: ...
 
+    def may_change(self, project_id: int) -> bool | None: ...
+
     def labelled_by_hand(self, project_id: int, user_id: int) -> int | None: ...
 
 
@@ -175,8 +177,8 @@ def _project(
         return
     yield Finding("access", "ok", f"{user.email} sees {project.title!r}")
     control = yield from _labelling(project, control_name)
-    yield from _rights(label_studio, project)
     try:
+        yield _rights(inspection, project)
         yield _by_hand(inspection, user, project_id)
         yield from _connection(patient, inspection, label_studio, project_id)
     except LabelStudioError as error:
@@ -206,14 +208,14 @@ def _labelling(project: Project, control_name: str | None) -> Generator[Finding,
     return control
 
 
-def _rights(label_studio: LabelStudioPort, project: Project) -> Iterator[Finding]:
-    """A change to what is there already: refused where the user lacks the right, and otherwise without effect."""
-    try:
-        label_studio.update_project(project.id, sampling=project.sampling)
-    except LabelStudioError as error:
-        yield Finding("rights", "fail", str(error), "Give the backend's user the right to change the project.")
-    else:
-        yield Finding("rights", "ok", "may change the project")
+def _rights(inspection: Inspection, project: Project) -> Finding:
+    may = inspection.may_change(project.id)
+    if may is None:
+        detail = "Label Studio does not tell whether this user may change the project, and trying it would change it"
+        return Finding("rights", "warn", detail, "See that the backend's user may change the project's settings.")
+    if not may:
+        return Finding("rights", "fail", "may not change the project", "Give the backend's user the right to change the project.")
+    return Finding("rights", "ok", "may change the project")
 
 
 def _people(label_studio: LabelStudioPort, user: User) -> Finding:

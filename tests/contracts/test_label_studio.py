@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from backend.label_studio import queue, write_back
+from backend.label_studio.inspection import Inspector
 from backend.label_studio.port import LabelStudioError, LabelStudioPort, Prediction, Task
 from backend.label_studio.queue import Sentinel
+from backend.label_studio.transport import Connection
 from backend.label_studio.write_back import PlannedLabel, WrittenLabel
 from tests.conftest import RealLabelStudio
 from tests.contracts.worlds import CONFIG, CONTROL, FakeWorld, RealWorld, World
@@ -504,3 +506,14 @@ class TestRealLabelStudio(LabelStudioContract):
     @pytest.fixture
     def world(self, real_world: RealWorld) -> World:
         return real_world
+
+    def test_rights_are_known_without_a_change(self, real_world: RealWorld, real_label_studio: RealLabelStudio) -> None:
+        project_id, _ = real_world.add_project(1)
+        before = real_world.port.project(project_id)
+        connection = Connection(real_world.url, real_label_studio.service_token)
+        try:
+            assert Inspector(connection).may_change(project_id) is True
+            assert Inspector(connection).may_change(999_999) is False
+        finally:
+            connection.close()
+        assert real_world.port.project(project_id) == before

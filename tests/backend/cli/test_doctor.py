@@ -31,12 +31,16 @@ class Inspection:
     connected: list[ConnectedModel] = field(default_factory=lambda: [ConnectedModel(OURS, "Connected", "")])
     tokens: TokenSettings = field(default_factory=lambda: TokenSettings(True, False))
     by_hand: int | None = None
+    may: bool | None = True
 
     def models(self, project_id: int) -> list[ConnectedModel]:
         return self.connected
 
     def token_settings(self) -> TokenSettings:
         return self.tokens
+
+    def may_change(self, project_id: int) -> bool | None:
+        return self.may
 
     def labelled_by_hand(self, project_id: int, user_id: int) -> int | None:
         return self.by_hand
@@ -93,6 +97,23 @@ def test_where_all_is_well_every_finding_is_ok_and_has_no_fix(world: World) -> N
     assert {name: each for name, each in found.items() if each.status != "ok" or each.fix} == {}
     assert "4 × 3 pixels" in found["images"].detail
     assert len(found) >= 14
+
+
+def test_the_doctor_only_reads(world: World) -> None:
+    reading = {"current_user", "users", "version", "project", "projects", "tasks", "tasks_by_id", "task_ids", "webhooks", "fetch_media"}
+    world.label_studio.calls.clear()
+    world.look()
+    assert set(world.label_studio.calls) <= reading
+    assert {"project", "task_ids"} <= set(world.label_studio.calls)
+
+
+@pytest.mark.parametrize(("may", "status", "said"), [(False, "fail", "may not change"), (None, "warn", "does not tell")])
+def test_rights_that_are_lacking_or_not_told_are_named(world: World, may: bool | None, status: str, said: str) -> None:
+    world.inspection.may = may
+    wrong = world.wrong()
+    assert set(wrong) == {"rights"}
+    assert wrong["rights"].status == status
+    assert said in wrong["rights"].detail
 
 
 def test_without_a_token_the_machine_is_looked_at_and_the_way_to_one_is_named(world: World) -> None:

@@ -61,7 +61,7 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[LocalServer]:
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
-        do_GET = do_POST = do_PATCH = do_DELETE = handle_any
+        do_GET = do_POST = do_PATCH = do_DELETE = do_OPTIONS = handle_any
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
