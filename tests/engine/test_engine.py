@@ -16,7 +16,7 @@ from mcal_engine.engine import Engine, decide
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.policy import Round
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, MachineLabel, Observation, StopReason
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, StopReason
 from tests.engine.worlds import World, run
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04)
@@ -29,7 +29,7 @@ def played(seed: int = 0, n: int = 1200) -> tuple[Engine, Decision, dict[str, np
 
 def test_a_learnable_world_ends_certified_with_most_labels_from_the_machine() -> None:
     _, decision, sets = played()
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert decision.certified
     assert decision.n_machine == len(sets["machine"])
     assert len(sets["wrong"]) <= 0.05 * 1200
@@ -46,7 +46,7 @@ def test_the_four_sets_and_the_residual_never_overlap() -> None:
 
 def test_an_estimate_campaign_machine_labels_without_a_sample() -> None:
     _, decision, sets = run(World(n=1000), CampaignSpec(target_error=0.05, price_per_label=0.04, guarantee="estimate"))
-    assert isinstance(decision, MachineLabel)
+    assert isinstance(decision, LabelByMachine)
     assert not decision.certified
     assert decision.error_upper_bound is None
     assert decision.error_estimate <= 0.05 + 1e-9
