@@ -3,4 +3,4 @@
 Arrays and values go in, a decision comes out: no clock, no files, no network. See :mod:`mcal_engine.engine`.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

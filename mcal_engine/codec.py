@@ -27,7 +27,11 @@ _TYPES: dict[str, type] = {
     cls.__name__: cls
     for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Measurement, Observation, Plan, Verdict)
 }
-_FORMER = {"MachineLabel": LabelByMachine}  # by the names that histories written before 0.2 have
+SECOND_HARVEST = "this campaign has a second harvest, which mcal 0.1.0 is the last version to know: finish it with that version"
+
+# What histories written by version 0.1 have besides: an older name of a row, and fields that only a second harvest gave another value.
+_FORMER_NAMES = {"MachineLabel": LabelByMachine}
+_FORMER_FIELDS: dict[type, tuple[str, object]] = {Observation: ("n_machine", 0), LabelByMachine: ("last", True)}
 
 
 def to_json(row: Row) -> dict[str, Any]:
@@ -36,7 +40,11 @@ def to_json(row: Row) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> Row:
-    """The row that :func:`to_json` made ``value`` from."""
+    """The row that :func:`to_json` made ``value`` from.
+
+    Raises:
+        HistoryError: another schema version, no row of a history, or a row of a second harvest.
+    """
     if value.get("schema_version") != SCHEMA_VERSION:
         raise HistoryError(f"schema_version must be {SCHEMA_VERSION}, got {value.get('schema_version')!r}")
     row = _decode({key: part for key, part in value.items() if key != "schema_version"})
@@ -71,10 +79,13 @@ def _decode(value: Any) -> Any:
         return np.array(value["values"], dtype=np.int64)
     if kind == "mapping":
         return dict(value["values"])
-    cls = _TYPES.get(kind) or _FORMER.get(kind)
+    cls = _TYPES.get(kind) or _FORMER_NAMES.get(kind)
     if cls is None:
         raise HistoryError(f"unknown row type {kind!r}")
     parts = {key: _decode(part) for key, part in value.items() if key != "type"}
+    name, neutral = _FORMER_FIELDS.get(cls, ("", None))
+    if parts.pop(name, neutral) != neutral:
+        raise HistoryError(SECOND_HARVEST)
     if kind == "Verdict":
         parts["reason"] = StopReason(parts["reason"])
     return cls(**parts)

@@ -1,8 +1,7 @@
 """Algorithm 1 of MCAL as a pure function of (spec, history), and its ask/tell face.
 
 A history is the rows in the order they happened: ``Acquire, Observation, Acquire, Observation, … Certify, CertificateOutcome,
-LabelByMachine``; where a second harvest is looked for, ``Acquire, Observation, …`` follow once more. The same prefix always gives the same
-decision; nothing is kept between calls.
+LabelByMachine``. The same prefix always gives the same decision; nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mcal_engine import certificate, harvest
+from mcal_engine import certificate
 from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import after_certificate
 from mcal_engine.policy import Round, default_batch_size
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, LabelByMachine, Observation, Row
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, Row
 
 
 def default_test_size(n_items: int, *, certifies: bool = True) -> int:
@@ -68,7 +67,7 @@ def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
 
 
 def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool = False, cost_law: CostLaw | None = None) -> Decision:
-    """The decision after the last row of ``history``: an observation, a certificate outcome, or machine labels that are not the last.
+    """The decision after the last row of ``history``: an observation or a certificate outcome.
 
     Args:
         spec: the settings in force.
@@ -76,10 +75,6 @@ def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool =
         stop_requested: the admin wants no further batch: certify with what is in hand.
         cost_law: what training costs, instead of the measured law of :func:`mcal_engine.cost.training_cost`.
     """
-    if history and isinstance(history[-1], LabelByMachine) and not history[-1].last:
-        now = Round(spec, history[:-1])
-        batch = min(now.batch, now.now.n_pool - history[-1].n_machine)
-        return harvest.opening(spec, history, batch, now.finishing(history[-1].n_machine))
     if not history or not isinstance(history[-1], Observation | CertificateOutcome):
         raise HistoryError("a decision follows an observation or a certificate outcome")
     if isinstance(history[-1], CertificateOutcome):
@@ -104,11 +99,6 @@ class Engine:
         last = self.history[-1]
         assert not isinstance(last, Observation | CertificateOutcome)
         return last
-
-    def written(self) -> Decision:
-        """The machine labels of the last decision are in, and another harvest is looked for: what people are asked next."""
-        self.history.append(decide(self.spec, self.history, cost_law=self.cost_law))
-        return self.ask()
 
     def tell(self, row: Observation | CertificateOutcome) -> Engine:
         """Record what came of the last decision."""

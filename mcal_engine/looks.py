@@ -10,9 +10,9 @@ predictions and order are frozen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from mcal_engine import certificate, class_certificate, harvest, search
+from mcal_engine import certificate, class_certificate, search
 from mcal_engine.certificate import Certified
 from mcal_engine.class_certificate import OfClasses
 from mcal_engine.cost import CostLaw
@@ -24,6 +24,7 @@ from mcal_engine.types import (
     CertificateOutcome,
     Certify,
     Decision,
+    HumanLabelAll,
     LabelByMachine,
     Row,
     StopReason,
@@ -63,23 +64,16 @@ def after_certificate(spec: CampaignSpec, history: Sequence[Row], *, stop_reques
         going_on = _go_on(now, looks[-1], finishing)
         if going_on is not None:
             return going_on
-    decision = _finish(spec, now, best, looks[-1])
-    if isinstance(decision, LabelByMachine) and now.first is None and not stop_requested:
-        going_on = replace(decision, last=False)
-        n_left = now.now.n_pool - decision.n_machine - now.batch
-        if harvest.another_can_follow(spec, [*history, going_on], now.now.n_items, n_left):
-            return going_on
-    return decision
+    return _finish(spec, now, best, looks[-1])
 
 
 def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
-    """The answered samples of the harvest under way, each read at its own level and for the errors that this harvest may make."""
+    """The answered samples, each read at its own level."""
     found: list[Look] = []
     last = history[-1]
     assert isinstance(last, CertificateOutcome)
-    begins = len(history) - len(harvest.under_way(history))
     for place, row in enumerate(history):
-        if place < begins or not isinstance(row, CertificateOutcome):
+        if not isinstance(row, CertificateOutcome):
             continue
         asked = history[place - 1] if place else None
         if not isinstance(asked, Certify) or row.look != asked.look:
@@ -137,7 +131,7 @@ def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
     if best.n_machine == 0:
         sample = f"The certificate sample holds {seen:,} errors of {len(chosen.outcome.ranks):,}"
         sentence = f"{sample}; no useful set of machine labels can be certified.{_of_classes(spec, chosen)}"
-        return now.by_hand(asked.plan, Verdict(StopReason.CERTIFICATE_FAILED, sentence, evidence))
+        return HumanLabelAll(asked.plan, Verdict(StopReason.CERTIFICATE_FAILED, sentence, evidence))
     errors = f"{certified.errors_in_prefix:,} error{'' if certified.errors_in_prefix == 1 else 's'}"
     if spec.error_scope == "machine":
         sentence = (
@@ -147,19 +141,17 @@ def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
     else:
         sentence = (
             f"{errors} among the certificate sample in front of the cut, where {certified.tolerated:,} "
-            f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {now.used + certified.max_errors:,} of {n_items:,} "
+            f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {certified.max_errors:,} of {n_items:,} "
             f"labels are wrong, at level {asked.level:.3f}."
         )
     sentence += _of_classes(spec, chosen)
-    if now.first is not None:
-        sentence += f" That counts {now.used:,} of the first harvest."
     return LabelByMachine(
         asked.classifier,
         certified.n_ranked,
         chosen.n_machine,
         True,
-        chosen.error_inside * chosen.n_certified / n_items + now.estimated,
-        (now.used + certified.max_errors) / n_items,
+        chosen.error_inside * chosen.n_certified / n_items,
+        certified.max_errors / n_items,
         asked.plan,
         Verdict(StopReason.CERTIFIED, sentence, evidence),
         asked.look,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcal_engine import budget, certificate, class_certificate, error_curve, harvest, search
+from mcal_engine import budget, certificate, class_certificate, error_curve, search
 from mcal_engine.class_forecast import kept_by_classes
 from mcal_engine.cost import CostLaw, CostModel, money, training_cost
 from mcal_engine.learning_curve import FitFailed
@@ -59,10 +59,8 @@ class Round:
     def __init__(self, spec: CampaignSpec, history: Sequence[Row], cost_law: CostLaw | None = None) -> None:
         self.spec = spec
         self.cost_law = cost_law
-        self.first = harvest.first_of(history)
-        since = harvest.under_way(history)  # what is left after a harvest is another pool: its errors have curves of their own
-        self.observations = [row for row in since if isinstance(row, Observation)]
-        self.trained = [row for row in history if isinstance(row, Observation)]
+        self.observations = [row for row in history if isinstance(row, Observation)]
+        self.trained = list(self.observations)
         outcomes = [row for row in history if isinstance(row, CertificateOutcome)]
         self.now = self.observations[-1]
         if isinstance(history[-1], CertificateOutcome) and isinstance(history[-2], Certify):
@@ -70,24 +68,19 @@ class Round:
             self.observations[-1] = _with_sample(self.now, history[-2].classifier, seen, spec.theta_step)
             self.now = replace(self.observations[-1], n_pool=seen.n_pool - len(seen.ranks), n_labels_paid=seen.n_labels_paid)
         self.left = self.now.n_pool / max(self.observations[-1].n_pool, 1)  # of the pool that was measured: V has left it
-        self.plans = [row.plan for row in since if isinstance(row, Acquire)]
+        self.plans = [row.plan for row in history if isinstance(row, Acquire)]
         self.batch = spec.batch_size or default_batch_size(self.now.n_items, self.now.n_classes)
         self.look = len(outcomes) + 1
-        self.level = harvest.level(spec, history)
-        self.allowed = harvest.allowed(spec, self.now.n_items, history)
-        self.used = harvest.used(history)
-        self.estimated = 0.0 if self.first is None else self.first.error_estimate  # of all items, by the first harvest
+        self.level = certificate.level_of_look(spec.confidence_level, self.look, spec.max_looks)
+        self.allowed = certificate.allowance(spec.target_error, self.now.n_items)
         self.spent = float(money(sum(o.training_seconds for o in self.trained), spec.machine_price_per_hour))
         self.human_only = spec.price_per_label * self.now.n_items
         self.step = max(min(self.batch, self.now.n_pool), 1)
 
     def decide(self, *, stop_requested: bool) -> Decision:
-        if self.first is not None and not self.spec.can_share:
-            unshared = Verdict(StopReason.STOPPED_BY_ADMIN, "The settings in force have no certificate that it could share.")
-            return self.by_hand(None, unshared)
         if self.now.n_pool == 0:
             empty = Verdict(StopReason.POOL_EMPTY, "People have labelled every item that could be machine-labelled.")
-            return self.by_hand(None, empty)
+            return HumanLabelAll(None, empty)
         forecasts = {m.classifier: self.forecast(m) for m in self.now.measurements}
         racing = self.race(forecasts)
         leader = self.leader(forecasts, racing)
@@ -157,7 +150,7 @@ class Round:
             total_cost_now=float(priced.cost[0, 0]),
             low=float(np.quantile(replicates, 0.05)) if len(replicates) else None,
             high=float(np.quantile(replicates, 0.95)) if len(replicates) else None,
-            predicted_error=self.estimated + (float(np.interp(theta, shares[best], errors[0, best])) if priced.n_machine[best] else 0.0),
+            predicted_error=float(np.interp(theta, shares[best], errors[0, best])) if priced.n_machine[best] else 0.0,
         )
         future = float(priced.cost[0, 1:].min()) if len(sizes) > 1 else np.inf
         gains = priced.cost[1:, 0] - priced.cost[1:, 1:].min(axis=1) if len(sizes) > 1 else np.zeros(0)
@@ -167,7 +160,7 @@ class Round:
     def _price_list(self, measurement: Measurement) -> search.Terms:
         """What a V of each size buys of today's pool, by the overall certificate and by what a bound per class would leave of that."""
         level = class_certificate.level_of_each(self.spec, self.level)
-        price_list = search.terms(self.spec, self.now.n_items, self.now.n_pool, level, self.allowed)
+        price_list = search.terms(self.spec, self.now.n_items, self.now.n_pool, level)
         shares, errors = self.measured(measurement)
         kept = kept_by_classes(self.spec, self.now, measurement, (shares / self.left, errors / self.left), level)
         return replace(price_list, kept=kept)
@@ -183,7 +176,7 @@ class Round:
         now = self.now
         left = max(now.n_pool - self.step, 0)
         machine = left * (1 - float(price_list.share.min(initial=1.0))) if len(price_list.share) else 0.0
-        by_hand = now.n_items - now.n_machine - now.n_preexisting - machine
+        by_hand = now.n_items - now.n_preexisting - machine
         return self.spec.price_per_label * by_hand + self.spent + self._next_training(cost_model)
 
     def _next_training(self, cost_model: CostModel) -> float:
@@ -264,11 +257,11 @@ class Round:
         }
         verdict = Verdict(reason, sentence, {name: value for name, value in evidence.items() if np.isfinite(value)})
         if plan.n_machine == 0:
-            return self.by_hand(plan, verdict)
+            return HumanLabelAll(plan, verdict)
         if spec.certifies:
             n_certificate = self._exact_certificate_size(plan)
             if n_certificate is None:
-                return self.by_hand(plan, verdict)
+                return HumanLabelAll(plan, verdict)
             return Certify(plan.classifier, n_certificate, self.look, self.level, plan, verdict)
         n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * now.n_items), now.n_pool)
         estimate = float(np.interp(n_ranked / now.n_items, *self.measured(measurement, allow_unseen=False)))
@@ -322,22 +315,13 @@ class Round:
             training_cost=self.spent,
             total_cost=float(priced.cost[0, 0]),
             total_cost_now=float(priced.cost[0, 0]),
-            predicted_error=self.estimated + (float(np.interp(theta, shares, errors)) if priced.n_machine[0] else 0.0),
+            predicted_error=float(np.interp(theta, shares, errors)) if priced.n_machine[0] else 0.0,
         )
-
-    @property
-    def share_allowed(self) -> float:
-        """ε, or the part of it that this harvest may use."""
-        return self.spec.target_error if self.spec.second_harvest == 0 and self.first is None else self.allowed / self.now.n_items
 
     def finishing(self, n_machine: int) -> float:
         """The bill if the machine labels ``n_machine`` items more, people all the rest, and nothing is trained any more."""
-        by_hand = self.now.n_items - self.now.n_machine - self.now.n_preexisting + search.repeats(self.now)
+        by_hand = self.now.n_items - self.now.n_preexisting + search.repeats(self.now)
         return self.spec.price_per_label * (by_hand - n_machine) + self.spent
-
-    def by_hand(self, plan: Plan | None, verdict: Verdict) -> HumanLabelAll | LabelByMachine:
-        """The machine labels nothing, or nothing more than the first harvest gave it."""
-        return HumanLabelAll(plan, verdict) if self.first is None else harvest.kept(self.first, plan, verdict)
 
     def measured(self, measurement: Measurement, *, allow_unseen: bool = True) -> tuple[FloatArray, FloatArray]:
         """This round's error curve: θ and ε, ascending; as counted, or with an error more that T may not have shown."""
@@ -351,7 +335,7 @@ class Round:
         if not self.spec.certifies:
             return np.ones(1)
         wrong = int((self.now.survivors & ~measurement.correct).sum())
-        return search.doubt_about(min(wrong, self.share_allowed * int(self.now.survivors.sum())))
+        return search.doubt_about(min(wrong, self.spec.target_error * int(self.now.survivors.sum())))
 
     def _exact_certificate_size(self, plan: Plan) -> int | None:
         """The planned V, shrunk or grown by a few items to where the exact rule tolerates as many errors as planned."""

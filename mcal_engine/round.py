@@ -24,15 +24,12 @@ __all__ = [
     "draw_random",
     "draw_twice",
     "freeze",
-    "frozen_surety_of",
-    "harvested",
     "in_machine_set",
     "measure",
     "n_twice",
     "order_pool",
     "outcome",
     "rank_for_people",
-    "rank_rest",
     "surety",
     "surviving",
 ]
@@ -135,37 +132,6 @@ def rank_for_people(
     return Ranking(pool_ids[first], scores[first], test_ids, acquisition_scores(scored.test_logits, spec.acquisition))
 
 
-def rank_rest(
-    frozen_ids: IntArray, frozen_surety: FloatArray, left_ids: IntArray, test_ids: IntArray, test_surety: FloatArray, n: int
-) -> Ranking:
-    """After a harvest, before anything is trained anew: the ``n`` of ``left_ids`` that the frozen classifier is least sure of.
-
-    ``test_surety``: shape (n_test,), of ``test_ids``; see :func:`frozen_surety_of`.
-    """
-    left = np.isin(frozen_ids, left_ids)
-    ids, scores = frozen_ids[left], frozen_surety[left]
-    first = np.lexsort((ids, scores))[:n]
-    return Ranking(ids[first], scores[first], np.asarray(test_ids, dtype=np.int64), np.asarray(test_surety, dtype=np.float64))
-
-
-def harvested(frozen_ids: IntArray, frozen_surety: FloatArray, n_ranked: int, test_ids: IntArray, test_surety: FloatArray) -> Skim:
-    """A machine set as a skim of the pool from its sure end: test items that stand in front of its cut stand for nothing that is left."""
-    test_ids = np.asarray(test_ids, dtype=np.int64)
-    last = frozen_ids[n_ranked - 1 : n_ranked]
-    scores = np.where(np.isin(test_ids, last), -np.inf, -np.asarray(test_surety, dtype=np.float64))
-    return Skim(last, -frozen_surety[n_ranked - 1 : n_ranked], len(last), test_ids, scores)
-
-
-def frozen_surety_of(test_ids: IntArray, frozen_ids: IntArray, frozen_surety: FloatArray, known: Mapping[int, float]) -> FloatArray:
-    """How sure the frozen classifier was of each test item.
-
-    Items that were in the pool then, as those of V were, have their place in the frozen order; ``known`` has the others'. An item that
-    neither knows is taken for one of the surest, so that it stands for nothing that is left.
-    """
-    sureties = dict(known) | dict(zip(frozen_ids.tolist(), frozen_surety.tolist(), strict=True))
-    return np.array([sureties.get(int(item), np.inf) for item in test_ids], dtype=np.float64)
-
-
 def _pick(acquisition: str, scored: Scored, pool_ids: IntArray, test_ids: IntArray, n: int, distances: Distances) -> Picks:
     if scored.features is None:
         raise InvalidValue(f"acquisition {acquisition!r} needs the classifier's features of T, the pool and B")
@@ -209,7 +175,6 @@ def measure(
     survivors: BoolArray,
     pool_ids: IntArray,
     scored: Sequence[Scored],
-    n_machine: int = 0,
 ) -> Observation:
     """Turn the candidates' scores into the observation a decision is made from."""
     order = np.argsort(np.asarray(test_ids, dtype=np.int64), kind="stable")
@@ -241,7 +206,6 @@ def measure(
         test_ids=np.asarray(test_ids, dtype=np.int64)[order],
         survivors=np.asarray(survivors, dtype=np.bool_)[order],
         measurements=tuple(measurements),
-        n_machine=n_machine,
     )
 
 

@@ -38,17 +38,13 @@ QUANTILES = (np.arange(7) + 0.5) / 7
 _FEW_QUANTILES, _FINE = (np.arange(3) + 0.5) / 3, np.arange(1, 61) / 60  # where ε is a share of S*, for the sake of time
 
 
-def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float, allowed: int | None = None) -> Terms:
-    """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors.
-
-    ``allowed``: the errors that this harvest may make, where they are not all that ε allows.
-    """
+def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
+    """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors."""
     if spec.error_scope == "machine":
         return _terms_inside(spec, n_items, n_pool, level)
     if not spec.certifies:
         return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))
-    if allowed is None:
-        allowed = certificate.allowance(spec.target_error, n_items)
+    allowed = certificate.allowance(spec.target_error, n_items)
     tolerated = np.unique(np.round(np.geomspace(1, 3000, 60))).astype(np.int64) - 1
     share = certificate.sample_share(tolerated, allowed=allowed, level=level)
     if spec.certificate_size is not None:
@@ -135,7 +131,7 @@ def surface(
     best = np.argmax(saved, axis=2)
     most = np.take_along_axis(saved, best[:, :, None], axis=2)[:, :, 0]
     n_machine = np.where(most > 0, np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0], 0.0)
-    by_hand = n_items - observation.n_machine - observation.n_preexisting + repeats(observation)
+    by_hand = n_items - observation.n_preexisting + repeats(observation)
     cost = spec.price_per_label * (by_hand - np.maximum(most, 0.0)) + training
     return Surface(
         sizes,

@@ -82,13 +82,6 @@ class CampaignSpec(BaseModel):
         description="Certificate samples that may be drawn, one after the other; they share the confidence.",
         json_schema_extra={"unit": "looks"},
     )
-    second_harvest: float = Field(
-        0.0,
-        ge=0,
-        le=0.9,
-        description="Share of ε's errors and of the doubt that is kept for a second harvest from the rest; 0: there is none.",
-        json_schema_extra={"unit": "fraction"},
-    )
     theta_step: float = Field(
         0.05, gt=0, le=0.5, description="Step of the grid of machine-labelled shares θ.", json_schema_extra={"unit": "fraction"}
     )
@@ -162,15 +155,6 @@ class CampaignSpec(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _two_harvests(self) -> Self:
-        if self.second_harvest > 0 and not self.can_share:
-            raise ValueError(
-                f"second_harvest must be 0 without a certificate over all items (guarantee certified, error_scope all, no budget): "
-                f"only its errors can be shared by two harvests, got {self.second_harvest:g}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _bound_per_class(self) -> Self:
         if self.min_class_precision is None:
             return self
@@ -184,22 +168,12 @@ class CampaignSpec(BaseModel):
                 "min_class_precision needs error_scope = all: leaving a class to people may raise the share of wrong labels among the "
                 f"others'. With min_class_precision = {1 - self.target_error:g} it is at most target_error in each, so in all together"
             )
-        if self.second_harvest > 0:
-            raise ValueError(
-                "min_class_precision needs second_harvest = 0: where each class has a cut of its own, the test set does not stand for "
-                f"what a first harvest leaves, got {self.second_harvest:g}"
-            )
         return self
 
     @property
     def certifies(self) -> bool:
         """Whether a certificate sample V is drawn; a budget is spent on labels, and the error is then an estimate."""
         return self.guarantee == "certified" and self.budget is None
-
-    @property
-    def can_share(self) -> bool:
-        """Whether two harvests can keep one promise: it must be a number of errors among all items."""
-        return self.certifies and self.error_scope == "all"
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

@@ -58,7 +58,6 @@ class Observation:
         test_ids: shape (n_test,). The labelled test items, ascending.
         survivors: shape (n_test,). Test items that every acquisition so far would have left in the pool (ALGORITHM 4.1).
         measurements: one per candidate still in the race.
-        n_machine: items that an earlier harvest has given to the machine; they are in no other count but ``n_items``.
     """
 
     round: int
@@ -72,7 +71,6 @@ class Observation:
     test_ids: IntArray
     survivors: BoolArray
     measurements: tuple[Measurement, ...]
-    n_machine: int = 0
 
     @property
     def training_seconds(self) -> float:
@@ -183,9 +181,8 @@ class Certify:
 class LabelByMachine:
     """Machine-label the ``n_ranked`` surest items of the frozen order of U, without those of V; the rest is people's.
 
-    ``n_machine`` counts this harvest's items; the error's estimate and bound are over all items and both harvests. With a bound per
-    predicted class, class c's items in front of rank ``class_cuts[c]`` are the machine's; no cuts: those of all classes in front of
-    ``n_ranked`` are.
+    The error's estimate and bound are over all items. With a bound per predicted class, class c's items in front of rank
+    ``class_cuts[c]`` are the machine's; no cuts: those of all classes in front of ``n_ranked`` are.
     """
 
     classifier: str
@@ -197,7 +194,6 @@ class LabelByMachine:
     plan: Plan
     verdict: Verdict
     look: int = 1  # whose frozen order is meant: an earlier look's certificate stays good when a later one fails
-    last: bool = True  # else a second harvest is looked for in what is left
     class_cuts: tuple[int, ...] = ()
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
-
-import numpy as np
 
 from backend.campaign.audits import Audits
 from backend.campaign.queues import Queue
@@ -16,7 +13,7 @@ from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.store import Event
 from mcal_engine import codec
-from mcal_engine.round import Skim
+from mcal_engine.errors import HistoryError
 from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, LabelByMachine, Row
 
 # May change while V is being labelled.
@@ -76,8 +73,6 @@ class Log:
         self.sentinel: Sentinel | None = None
         self.approved_by: str | None = None
         self.written_back = False
-        self.written_looks: set[int] = set()  # whose machine labels are in Label Studio
-        self.cuts: list[Skim] = []  # the machine sets that a harvest has taken out of the pool since, as skims
         self.devices: dict[str, str] = {}  # by classifier: what the last round was trained on
         self.title = ""
         self.names: dict[int, str] = {}  # of annotators, by id
@@ -92,9 +87,9 @@ class Log:
         self.audits.read(event)
         match event.kind:
             case "requested" | "settings":
-                self.settings = parse_campaign_settings(payload["settings"], defaults={})
+                self.settings = _settings(payload)
             case "created":
-                self.settings = parse_campaign_settings(payload["settings"], defaults={})
+                self.settings = _settings(payload)
                 self.created = _created(payload)
                 self.title = payload.get("title", "")
             case "decision":
@@ -121,7 +116,7 @@ class Log:
             case "write_back_approved":
                 self.approved_by = payload["by"]
             case "write_back_done":
-                self._written(payload)
+                self.written_back = True
             case "audit_requested" | "take_back_started":
                 self.reopened = self.reopened or self.ending == "finished"
                 self.last_task = payload["last_task"]
@@ -161,18 +156,11 @@ class Log:
         self.history.append(row)
         self.decision = row
         self.approved_by = None
-        self.written_back = isinstance(row, LabelByMachine) and row.look in self.written_looks
+        self.written_back = False
         if isinstance(row, Certify):
             self.certificate_settings = self.settings
         elif isinstance(row, Acquire):
             self.certificate_settings = None
-
-    def _written(self, payload: dict[str, Any]) -> None:
-        self.written_back = True
-        if isinstance(self.decision, LabelByMachine):
-            self.written_looks.add(self.decision.look)
-        if payload.get("cut"):
-            self.cuts.append(_cut(payload["cut"]))
 
     def _close(self, payload: dict[str, Any]) -> None:
         for place, queue in enumerate(self.queues):
@@ -180,10 +168,16 @@ class Log:
                 self.queues[place] = replace(queue, closed=True, n_taken=payload.get("n_taken"))
 
 
-def _cut(payload: dict[str, Any]) -> Skim:
-    scores = [-math.inf if score is None else score for score in payload["test_scores"]]
-    ids = np.array(payload["ids"], dtype=np.int64)
-    return Skim(ids, np.array(payload["scores"]), len(ids), np.array(payload["test_ids"], dtype=np.int64), np.array(scores))
+def _settings(payload: dict[str, Any]) -> CampaignSettings:
+    """Settings as they were recorded; version 0.1 had one more.
+
+    Raises:
+        HistoryError: that one was in use.
+    """
+    recorded = dict(payload["settings"])
+    if recorded.pop("second_harvest", 0):
+        raise HistoryError(codec.SECOND_HARVEST)
+    return parse_campaign_settings(recorded, defaults={})
 
 
 def _created(payload: dict[str, Any]) -> Created:

@@ -17,8 +17,6 @@ from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.settings import CampaignSettings
 from backend.store import Duplicate, Item, MachineLabel, Role
-from mcal_engine import harvest
-from mcal_engine.round import Skim
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row
 
 SMALLEST = 200  # tasks; below that T alone is most of the work
@@ -37,7 +35,6 @@ class Phase(StrEnum):
     requested: the project has not been looked at. preparing: images are fetched, T and B0 are to be drawn. collecting: people
     label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
     writing_back: S* goes to Label Studio, after awaiting_approval where approve_write_back is on. residual: people label what is left.
-    Where a second harvest is looked for, collecting follows the first writing_back, and all of it comes once more.
     auditing: people label some of S* again, blindly. taking_back: what an audit could not vouch for leaves S*; people label it.
     """
 
@@ -82,7 +79,6 @@ class State:
         history: the engine's rows. ``decision`` is the last of them that is a decision.
         queue: the open queue, with its ``progress``.
         items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
-        written_looks: looks whose machine labels are in Label Studio. ``cuts``: such sets as skims of the pool, if it is used on.
         repeats: human labels beyond the first on their task, paid; ``second_labels``: those that were asked for, by task.
         last_known_task: highest task id that took part in the draw of T; tasks beyond it are new.
         devices: by classifier, what the last round was trained on.
@@ -111,8 +107,6 @@ class State:
     repeats: tuple[Duplicate, ...]
     second_labels: dict[int, Duplicate]
     machine_labels: tuple[MachineLabel, ...]
-    written_looks: frozenset[int]
-    cuts: tuple[Skim, ...]
     look: int
     halt: Halt | None
     stop_requested_by: str | None
@@ -156,12 +150,6 @@ class State:
     @property
     def outcomes(self) -> tuple[CertificateOutcome, ...]:
         return tuple(row for row in self.history if isinstance(row, CertificateOutcome))
-
-    @property
-    def promise(self) -> Decision | None:
-        """The decision that says what the machine labels: the last one, and the first harvest's while a second is looked for."""
-        first = harvest.first_of(self.history)
-        return first if first is not None and isinstance(self.decision, Acquire | Certify) else self.decision
 
     @property
     def planned(self) -> tuple[MachineLabel, ...]:
@@ -209,8 +197,9 @@ class State:
     def pool(self) -> tuple[Item, ...]:
         """U: what a machine could label. Without a label or a role, readable, not skipped, not the sentinel.
 
-        What an acquisition skimmed and nobody answered is not in it: the test items stood before the same cut, and people get it
-        at the end. Nor is what people may have seen a suggestion for: no sample that must be blind is drawn from it again.
+        An item that people were asked for and have not answered stays out of it, although it has no label: the test items that score
+        like it do not survive either, and people get it at the end. An item that a suggestion was shown for stays out as well: no
+        sample that must be blind is drawn from those.
         """
         sentinel = self.sentinel_id or (self.queues[-1].sentinel if self.queues else None)
         skimmed = {task for queue in self.queues for task in queue.ranked()[0][: self.n_taken(queue)]}
@@ -272,11 +261,6 @@ class State:
         """Live tasks without a human label and without one of this campaign's machine labels."""
         return tuple(item for item in self.live if item.label is None and item.task_id not in self._written)
 
-    @property
-    def n_machine(self) -> int:
-        """Live tasks whose label is one of this campaign's machine labels."""
-        return sum(item.label is None and item.task_id in self._written for item in self.live)
-
     @cached_property
     def _written(self) -> frozenset[int]:
         return frozenset(row.task_id for row in self.machine_labels if row.state == "written")
@@ -319,8 +303,6 @@ def derive(facts: Facts, now: datetime) -> State:
         repeats=repeats,
         second_labels=second,
         machine_labels=facts.machine_labels,
-        written_looks=frozenset(log.written_looks),
-        cuts=tuple(log.cuts),
         look=log.look,
         halt=log.halt,
         stop_requested_by=log.stop_requested_by,

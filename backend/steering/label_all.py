@@ -10,15 +10,14 @@ from backend.campaign.commit import Commit
 from backend.campaign.state import Phase, State, derive
 from backend.steering.control import ATTEMPTS, JUDGING
 from backend.store import Conflict, Store
-from mcal_engine import harvest
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import Decision, HumanLabelAll, StopReason, Verdict
+from mcal_engine.types import HumanLabelAll, StopReason, Verdict
 
 POSSIBLE = (Phase.COLLECTING, Phase.TRAINING_DUE, *JUDGING, Phase.AWAITING_APPROVAL)
 
 
 def label_all(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
-    """Decide that the machine labels nothing, or nothing more than a first harvest gave it. Returns a sentence.
+    """Decide that the machine labels nothing. Returns a sentence.
 
     A training that is under way is dropped when it ends.
 
@@ -31,7 +30,8 @@ def label_all(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         check(state)
         commit = Commit(state)
         commit.close_queue("the admin wants people to label everything")
-        commit.decision(_by_hand(state, by), "admin")
+        verdict = Verdict(StopReason.STOPPED_BY_ADMIN, f"People label everything, says {by}.")
+        commit.decision(HumanLabelAll(None, verdict), "admin")
         commit.machine_labels += [replace(row, state="removed") for row in state.machine_labels if row.state == "planned"]
         frozen = store.frozen(campaign_id, state.look) if state.look and state.settings.assisted_labelling == "on" else []
         commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
@@ -41,13 +41,6 @@ def label_all(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
             continue
         return f"campaign {campaign_id}: people label the rest, {len(state.residual):,} items"
     raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
-
-
-def _by_hand(state: State, by: str) -> Decision:
-    first = harvest.first_of(state.history)
-    if first is not None and first.look in state.written_looks:
-        return harvest.kept(first, None, Verdict(StopReason.STOPPED_BY_ADMIN, f"People label the rest, says {by}."))
-    return HumanLabelAll(None, Verdict(StopReason.STOPPED_BY_ADMIN, f"People label everything, says {by}."))
 
 
 def check(state: State) -> None:

@@ -60,7 +60,7 @@ def commit_outcome(services: Services, state: State) -> Commit:
         choices=[rows[rank].choice for rank in seen.ranks.tolist()],
     )
     commit.decision(decision, "outcome")
-    if isinstance(decision, LabelByMachine) and decision.look not in state.written_looks:
+    if isinstance(decision, LabelByMachine):
         chosen = rows if decision.look == state.look else frozen_order(services, state, decision.look)
         planned = planned_labels(state, chosen, decision, decision.look)
         commit.write_back(final_model_version(state.campaign_id, decision.look), decision.look, planned)

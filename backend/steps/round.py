@@ -18,7 +18,7 @@ from backend.steps.ports import Heartbeat, Services, TrainingRequest
 from backend.store import Item
 from mcal_engine import codec, engine
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features
-from mcal_engine.round import Scored, measure, rank_for_people, surety, surviving
+from mcal_engine.round import Scored, measure, rank_for_people, surviving
 from mcal_engine.types import (
     Acquire,
     Certify,
@@ -26,7 +26,6 @@ from mcal_engine.types import (
     FloatArray,
     HumanLabelAll,
     IntArray,
-    LabelByMachine,
     Observation,
     StopReason,
     Verdict,
@@ -158,7 +157,7 @@ def train_digest(train: Sequence[Item]) -> str:
 
 
 def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) -> None:
-    if isinstance(decision, HumanLabelAll) or (isinstance(decision, LabelByMachine) and decision.look in state.written_looks):
+    if isinstance(decision, HumanLabelAll):
         name = decision.plan.classifier if decision.plan is not None else next(iter(trained.pool_logits), None)
         logits = None if name is None else trained.pool_logits.get(name)
         commit.leave_rest_to_people({} if logits is None else predicted(trained.pool_ids, logits))
@@ -186,14 +185,12 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
         return
     rows = frozen_rows(pool_ids, pool_logits, state.settings.surety)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
-    sureties = surety(trained.test_logits[decision.classifier], state.settings.surety)
-    beside = {"ids": trained.test_ids.tolist(), "sureties": sureties.tolist()}
-    commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows), test=beside)
+    commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows))
     commit.frozen = (look, rows)
     if isinstance(decision, Certify):
         queue, assignments = draws.certificate_queue(state, look, trained.observation.round, decision.n_certificate, pool_ids)
         commit.open(queue, assignments)
-    elif isinstance(decision, LabelByMachine):
+    else:
         planned = planned_labels(state, rows, decision, look)
         commit.write_back(final_model_version(state.campaign_id, look), look, planned)
 
@@ -215,16 +212,15 @@ def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Seq
         n_items=n_items,
         n_classes=len(state.control.choices),
         n_train=len(train),
-        # Whatever is neither T, B, U nor the machine's is people's at the end: skipped, unreadable, unanswered, the sentinel.
-        n_set_aside=n_items - len(test) - len(train) - len(pool_ids) - state.n_machine,
+        # Whatever is neither T, B nor U is people's at the end: skipped, unreadable, unanswered, the sentinel.
+        n_set_aside=n_items - len(test) - len(train) - len(pool_ids),
         n_preexisting=sum(item.preexisting for item in state.live),
         n_labels_paid=state.n_labels_paid,
         test_ids=test_ids,
         test_labels=np.array(_labels(test), dtype=np.int64),
-        survivors=surviving(test_ids, [*skims, *state.cuts], before),
+        survivors=surviving(test_ids, skims, before),
         pool_ids=pool_ids,
         scored=scored,
-        n_machine=state.n_machine,
     )
 
 

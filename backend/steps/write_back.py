@@ -11,10 +11,8 @@ from backend.campaign.frozen import final_model_version, score
 from backend.campaign.state import State
 from backend.label_studio import write_back
 from backend.label_studio.write_back import CHUNK, PlannedLabel
-from backend.steps import second_harvest
 from backend.steps.ports import Heartbeat, Services
 from backend.store import MachineLabel
-from mcal_engine import harvest
 from mcal_engine.types import Certify, LabelByMachine
 
 logger = logging.getLogger(__name__)
@@ -45,18 +43,9 @@ def write_machine_labels(services: Services, state: State, heartbeat: Heartbeat)
 
 
 def commit_written(services: Services, state: State) -> Commit:
-    """The transaction that ends the write-back: what is left goes to people, all at once or as a second harvest asks for it."""
-    decision = state.decision
-    assert isinstance(decision, LabelByMachine)  # labels are planned by this decision only
-    earlier = harvest.first_of(state.history[:-1])
-    written = sum(row.state == "written" and (earlier is None or row.look != earlier.look) for row in state.machine_labels)
+    """The transaction that ends the write-back: what is left goes to people."""
+    written = sum(row.state == "written" for row in state.machine_labels)
     commit = Commit(state)
-    if not decision.last:
-        following = second_harvest.opening(services, state)
-        commit.event("write_back_done", n_written=written, n_left_to_people=len(state.unlabelled), cut=following.cut)
-        commit.decision(following.decision, "write_back")
-        commit.open(following.queue)
-        return commit
     commit.event("write_back_done", n_written=written, n_left_to_people=len(state.unlabelled))
     frozen = services.store.frozen(state.campaign_id, state.look) if state.settings.assisted_labelling == "on" else []
     commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})

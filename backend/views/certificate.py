@@ -7,7 +7,6 @@ from typing import TypedDict
 from backend.campaign.state import State
 from backend.views.classes import bounds
 from backend.views.report import Report
-from mcal_engine import harvest
 from mcal_engine.certificate import THRESHOLDS
 from mcal_engine.types import Certify, HumanLabelAll, LabelByMachine
 
@@ -24,7 +23,7 @@ class Certificate(TypedDict):
 
 def certificate(state: State, report: Report) -> Certificate:
     """The campaign's promise as it stands."""
-    decision = state.promise
+    decision = state.decision
     looks = report["looks"]
     if isinstance(decision, LabelByMachine) and not decision.certified:
         return Certificate(status="estimated", headline="Estimated, not certified.", steps=[_estimate(report)])
@@ -80,7 +79,6 @@ def _steps(state: State, report: Report, decision: LabelByMachine) -> list[str]:
         f"So the machine labels the {decision.n_machine:,} surest items that are not in the sample. The chance that more than the allowed "
         f"number of them are wrong is at most {asked.level:.1%}.",
         *_of_classes(state, decision, asked.level),
-        *_harvests(state, report, decision),
         "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
         f"It is relative to your own people's labels, over {'the machine labels' if _inside(state) else 'all items'}. "
         f"It says nothing about a single label{'' if decision.class_cuts else ' or a single class'}.",
@@ -104,9 +102,8 @@ def _rule(state: State, report: Report, decision: LabelByMachine) -> list[str]:
             f"The target of {report['target_error']:g} is for the machine's labels alone. An exact test was made at {THRESHOLDS} cuts that "
             "were fixed beforehand and share the level; the longest set of surest items that passes is taken."
         ]
-    shared = "" if harvest.first_of(state.history) is None else " by this harvest, as its part"
     return [
-        f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors{shared} among "
+        f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors among "
         f"{report['n_items']:,} items. An exact rule says how many errors of the sample may stand above the cut for that: "
         f"{int(evidence.get('tolerated', 0)):,}."
     ]
@@ -125,25 +122,6 @@ def _of_classes(state: State, decision: LabelByMachine, level: float) -> list[st
         *changed[:NAMED],
         *([f"So it is with {len(changed) - NAMED:,} classes more; the table of classes has them all."] if len(changed) > NAMED else []),
     ]
-
-
-def _harvests(state: State, report: Report, decision: LabelByMachine) -> list[str]:
-    """One promise over both: the errors allowed and the doubt are shared, not used twice."""
-    first = harvest.first_of(state.history)
-    if first is None:
-        return []
-    doubt = sum(look["level"] for look in report["looks"])
-    if decision.look != first.look:
-        both = decision.error_upper_bound or 0.0
-        return [
-            f"It is the second of two harvests. The first, look {first.look}, gave the machine {first.n_machine:,} items, with at most "
-            f"{first.error_upper_bound or 0.0:.2%} of all labels wrong; with this one's they are {both:.2%} at most. The looks' chances of "
-            f"being wrong add up to {doubt:.1%}."
-        ]
-    if not decision.last:
-        kept = "Part of the errors that the target allows, and of the doubt, is kept for a second harvest"
-        return [f"{kept}: while people label the rest, the classifier learns from it, and a fresh blind sample is drawn from what is left."]
-    return ["A second harvest, for which part of the errors and of the doubt was kept, was not taken: people label the rest."]
 
 
 def _other_looks(state: State, decision: LabelByMachine) -> list[str]:

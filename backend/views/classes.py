@@ -99,7 +99,7 @@ def _sample_by_choice(state: State, events: Sequence[Event]) -> tuple[Counter[in
     """V's items by the machine's choice, and how many of them are errors: those above the cut, or all where nothing was certified."""
     items: Counter[int] = Counter()
     errors: Counter[int] = Counter()
-    decision = state.promise
+    decision = state.decision
     look = decision.look if isinstance(decision, LabelByMachine) else state.outcomes[-1].look if state.outcomes else None
     found = next((row for row in state.outcomes if row.look == look), None)
     choices = {event.payload["outcome"]["look"]: event.payload.get("choices", ()) for event in events if event.kind == "outcome"}
@@ -124,7 +124,7 @@ def bounds(state: State) -> list[Bound]:
 
 def _bounded(state: State) -> OfClasses | None:
     """What the last look showed of each class; ``None`` before it is answered, or where it tested no class."""
-    decision = state.promise
+    decision = state.decision
     if isinstance(decision, Certify) or not state.outcomes:
         return None
     look = decision.look if isinstance(decision, LabelByMachine) else state.outcomes[-1].look
@@ -179,7 +179,7 @@ class _TestByClass:
         last = _observed(state)
         if last is None or not last.measurements:
             return
-        name = getattr(state.promise, "classifier", None)
+        name = getattr(state.decision, "classifier", None)
         measurement = next((each for each in last.measurements if each.classifier == name), last.measurements[0])
         inside = _inside(state, measurement, last) & last.survivors
         for task, right, machine in zip(last.test_ids.tolist(), measurement.correct.tolist(), inside.tolist(), strict=True):
@@ -193,16 +193,16 @@ class _TestByClass:
 
 
 def _observed(state: State) -> Observation | None:
-    """The last round; where there are two harvests, the one that the machine labels in force were frozen from."""
-    promise = state.promise
-    asked = [place for place, row in enumerate(state.history) if isinstance(row, Certify) and row.look == getattr(promise, "look", None)]
-    rows = state.history[: asked[-1]] if asked and isinstance(promise, LabelByMachine) else state.history
+    """The last round, or the one that the machine labels were frozen in: an earlier look's may stay in force after a later one."""
+    decision = state.decision
+    asked = [place for place, row in enumerate(state.history) if isinstance(row, Certify) and row.look == getattr(decision, "look", None)]
+    rows = state.history[: asked[-1]] if asked and isinstance(decision, LabelByMachine) else state.history
     return next((row for row in reversed(rows) if isinstance(row, Observation)), None)
 
 
 def _inside(state: State, measurement: Measurement, last: Observation) -> BoolArray:
     """Which test items are as sure as the machine's set: to the nearest step of the θ grid."""
-    decision = state.promise
+    decision = state.decision
     n_machine = getattr(decision, "n_ranked", None)
     theta = n_machine / last.n_items if n_machine is not None else 0.0
     if n_machine is None and decision is not None and decision.plan is not None and decision.plan.n_machine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from backend.campaign_settings import CampaignSettings
-from mcal_engine import certificate, engine, harvest
+from mcal_engine import certificate, engine
 from mcal_engine.round import n_twice
 
 
@@ -40,8 +40,8 @@ def estimate(settings: CampaignSettings, n_items: int, n_classes: int) -> Estima
     pool = max(n_items - first.n_test - first.n_train, 0)
     smallest = None
     if settings.guarantee == "certified" and pool:
-        level, errors = harvest.level(settings, ()), harvest.allowed(settings, n_items, ())
-        smallest = certificate.sample_size(0, n_pool=pool, allowed=errors, level=level)
+        level = certificate.level_of_look(settings.confidence_level, 1, settings.max_looks)
+        smallest = certificate.sample_size(0, n_pool=pool, allowed=allowed, level=level)
         if settings.certificate_size is not None and smallest is not None:
             smallest = max(smallest, min(settings.certificate_size, pool))
     n_second = n_twice(settings, first.n_test)

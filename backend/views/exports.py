@@ -42,7 +42,7 @@ def items_csv(state: State) -> Iterator[str]:
 
 def certificate_text(state: State) -> str:
     """What stands behind a machine label, in one cell."""
-    decision = state.promise
+    decision = state.decision
     if not isinstance(decision, LabelByMachine):
         return ""
     if decision.certified and decision.error_upper_bound is not None:

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from backend.store import Event
 from mcal_engine import codec
-from mcal_engine.types import Acquire, HumanLabelAll, LabelByMachine, StopReason
+from mcal_engine.types import Acquire, HumanLabelAll
 
 LONG = 12  # elements from which on a list is counted
 QUEUES = {
@@ -128,8 +128,6 @@ def decision_title(encoded: dict[str, Any]) -> str:
         return "people label everything that is left"
     if hasattr(row, "n_certificate"):
         return f"draw a blind certificate sample of {_items(row.n_certificate)}"
-    if isinstance(row, LabelByMachine) and row.verdict.reason not in (StopReason.CERTIFIED, StopReason.ESTIMATED):
-        return "no second harvest: people label the rest"
     return f"the machine labels {_items(getattr(row, 'n_machine', 0))}"
 
 

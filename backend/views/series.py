@@ -8,7 +8,7 @@ import numpy as np
 
 from backend.campaign.state import State
 from backend.views.labour import labour
-from mcal_engine import error_curve, harvest
+from mcal_engine import error_curve
 from mcal_engine.cost import money
 from mcal_engine.learning_curve import FitFailed
 from mcal_engine.types import Acquire, FloatArray, Measurement, Observation, Plan
@@ -67,9 +67,7 @@ def series(state: State) -> Series:
     observations = state.observations
     last = observations[-1] if observations else None
     leader = _leader(state)
-    # What a harvest leaves is another pool: its errors have curves of their own.
-    rounds = tuple(row for row in harvest.under_way(state.history) if isinstance(row, Observation)) or observations
-    curves, trouble = error_curves(rounds, leader, settings.theta_step, settings.seed) if leader else ([], None)
+    curves, trouble = error_curves(observations, leader, settings.theta_step, settings.seed) if leader else ([], None)
     return Series(
         currency=settings.currency,
         human_only=None if last is None else settings.price_per_label * last.n_items,

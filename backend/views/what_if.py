@@ -78,9 +78,9 @@ def _outlook(state: State, settings: CampaignSettings, last: Observation) -> Out
     human_only = settings.price_per_label * last.n_items
     plan = decision.plan
     if plan is None or isinstance(decision, HumanLabelAll):
-        total, machine = _by_hand(state, settings, last), last.n_machine
+        total, machine = _by_hand(state, settings, last), 0
     else:
-        total, machine = plan.total_cost, plan.n_machine + last.n_machine
+        total, machine = plan.total_cost, plan.n_machine
     return Outlook(
         decision=type(decision).__name__,
         stops=not isinstance(decision, Acquire),
@@ -104,5 +104,5 @@ def _by_hand(state: State, settings: CampaignSettings, last: Observation) -> flo
     """Labels of everything, repeats included, and the training that has been paid by now."""
     seconds = sum(row.training_seconds for row in state.observations)
     repeats = max(last.n_labels_paid + last.n_preexisting - last.n_train - len(last.test_ids), 0)
-    labels = last.n_items - last.n_machine - last.n_preexisting + repeats
+    labels = last.n_items - last.n_preexisting + repeats
     return settings.price_per_label * labels + settings.machine_price_per_hour * seconds / 3600

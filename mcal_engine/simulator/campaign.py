@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mcal_engine import harvest
 from mcal_engine import round as rounds
 from mcal_engine.acquisition import NEEDS_FEATURES
 from mcal_engine.class_certificate import cuts_planned
@@ -57,7 +56,7 @@ class SimulatedCampaign:
     Attributes:
         ids: shape (n,). X; every id is in exactly one of the next five.
         test_ids, train_ids, certificate_ids, residual_ids: labelled by people.
-        machine_ids, machine_classes, machine_surety: labelled by machine, surest first, one harvest after the other.
+        machine_ids, machine_classes, machine_surety: labelled by machine, surest first.
         history: the engine's rows, decisions included.
         decision: the last decision.
         n_labels_paid: answers people gave.
@@ -150,8 +149,6 @@ class _Play:
     sample: IntArray = field(default_factory=_none)
     sample_labels: IntArray = field(default_factory=_none)
     frozen: dict[int, Frozen] = field(default_factory=dict)
-    test_sureties: dict[int, dict[int, float]] = field(default_factory=dict)  # by look, of the test items at its freeze
-    machine: list[Frozen] = field(default_factory=list)  # one part per harvest
     skims: list[rounds.Skim] = field(default_factory=list)
     decision_seconds: float = 0.0
 
@@ -163,17 +160,11 @@ class _Play:
         engine = Engine(self.spec, len(self.ids), self.n_classes)
         decision = engine.ask()
         number = 0
-        rest: rounds.Ranking | None = None
-        while isinstance(decision, Acquire | Certify) or (isinstance(decision, LabelByMachine) and not decision.last):
+        while isinstance(decision, Acquire | Certify):
             if isinstance(decision, Certify):
                 decision = self._certify(engine, decision)
                 continue
-            if isinstance(decision, LabelByMachine):
-                taken, decision = decision, engine.written()
-                assert isinstance(decision, Acquire)
-                rest = self._harvest(taken, decision.n_train)
-            self._acquire(decision, number, rest)
-            rest = None
+            self._acquire(decision, number)
             self._train(decision.candidates, number)
             observation = self._observe(number)
             decision = self._decide(engine, observation)
@@ -182,12 +173,10 @@ class _Play:
             number += 1
         return self._finish(engine, decision, began)
 
-    def _acquire(self, decision: Acquire, number: int, rest: rounds.Ranking | None) -> None:
+    def _acquire(self, decision: Acquire, number: int) -> None:
         """Ask people for the labels the engine wants, T's at the start before B's, later after them.
 
         What tops T up is drawn from the pool that this acquisition leaves, so it needs no score of it to stand for the pool.
-
-        ``rest``: who is asked first after a harvest, when there are no scores of what is left yet.
         """
         self._sample_joins_test()
         self.pool = self._unlabelled()
@@ -197,9 +186,7 @@ class _Play:
         else:
             leader = next(one for one in self.scored if one.classifier == decision.classifier)
             distances = next(machine.distances for machine in self.machines if machine.name == decision.classifier)
-            ranking = rest or rounds.rank_for_people(
-                self.spec, leader, self.pool, self.test, decision.n_train, round=number, distances=distances
-            )
+            ranking = rounds.rank_for_people(self.spec, leader, self.pool, self.test, decision.n_train, round=number, distances=distances)
             self.skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
             chosen = ranking.ids
         self._ask_train(chosen)
@@ -213,25 +200,16 @@ class _Play:
             extra += 1
 
     def _sample_joins_test(self) -> None:
-        """The sample of a look that was gone on from, or of a harvest that is in."""
+        """The sample of a look that was gone on from."""
         self.test, self.test_labels = np.concatenate([self.test, self.sample]), np.concatenate([self.test_labels, self.sample_labels])
         self.sample, self.sample_labels = _none(), _none()
 
-    def _harvest(self, decision: LabelByMachine, n: int) -> rounds.Ranking:
-        """The first S* leaves the pool, and its V joins T; returns the ``n`` items of the rest that people are asked first."""
-        self._take(decision)
-        self._sample_joins_test()
-        ids, _, sureties = self.frozen[decision.look]
-        test_surety = rounds.frozen_surety_of(self.test, ids, sureties, self.test_sureties[decision.look])
-        self.skims.append(rounds.harvested(ids, sureties, decision.n_ranked, self.test, test_surety))
-        return rounds.rank_rest(ids, sureties, self._unlabelled(), self.test, test_surety, n)
-
-    def _take(self, decision: LabelByMachine) -> None:
+    def _machine_set(self, decision: LabelByMachine) -> Frozen:
         """What a decision gives to the machine, as it was frozen."""
         ids, classes, sureties = self.frozen[decision.look] if decision.certified else self._freeze(decision.classifier)
         by_people = np.isin(ids, np.concatenate([self.test, self.train, self.sample]))
         left = rounds.in_machine_set(decision, classes) & ~by_people
-        self.machine.append((ids[left], classes[left], sureties[left]))
+        return ids[left], classes[left], sureties[left]
 
     def _ask_train(self, chosen: IntArray) -> None:
         self.train_labels = np.concatenate([self.train_labels, self.people.ask(chosen)])
@@ -251,8 +229,7 @@ class _Play:
         return labels
 
     def _unlabelled(self) -> IntArray:
-        machine = (part[0] for part in self.machine)
-        return np.setdiff1d(self.ids, np.concatenate([self.test, self.train, *machine]), assume_unique=True)
+        return np.setdiff1d(self.ids, np.concatenate([self.test, self.train]), assume_unique=True)
 
     def _train(self, candidates: Sequence[str], number: int) -> None:
         """Train every candidate still in the race on B, score T and the pool; the first round pays for embedding all of X."""
@@ -287,7 +264,6 @@ class _Play:
             survivors=rounds.surviving(self.test, self.skims, ()),
             pool_ids=self.pool,
             scored=self.scored,
-            n_machine=sum(len(part[0]) for part in self.machine),
         )
 
     def _decide(self, engine: Engine, row: Observation | CertificateOutcome) -> Decision:
@@ -300,8 +276,6 @@ class _Play:
         """Freeze the pool's predictions and order, then ask people for V."""
         order = self._freeze(decision.classifier)
         self.frozen[decision.look] = order
-        logits = next(one for one in self.scored if one.classifier == decision.classifier).test_logits
-        self.test_sureties[decision.look] = dict(zip(self.test.tolist(), rounds.surety(logits, self.spec.surety).tolist(), strict=True))
         self.sample = rounds.draw_random(self.spec, "certificate", decision.look, order[0], decision.n_certificate)
         self.sample_labels = self._ask_blindly(self.sample)
         answers = {int(item): int(label) for item, label in zip(self.sample, self.sample_labels, strict=True)}
@@ -315,11 +289,9 @@ class _Play:
     def _finish(self, engine: Engine, decision: Decision, began: float) -> SimulatedCampaign:
         """Give the machine its share, and let people label the rest."""
         assert isinstance(decision, LabelByMachine | HumanLabelAll)
-        first = harvest.first_of(engine.history)
-        if isinstance(decision, LabelByMachine) and (first is None or first.look != decision.look):
-            self._take(decision)
-        machine, classes = (np.concatenate([_none(), *(part[place] for part in self.machine)]) for place in (0, 1))
-        sureties = np.concatenate([np.zeros(0), *(part[2] for part in self.machine)])
+        machine, classes, sureties = (
+            self._machine_set(decision) if isinstance(decision, LabelByMachine) else (_none(), _none(), np.zeros(0))
+        )
         by_people = np.concatenate([self.test, self.train, self.sample])
         residual = np.setdiff1d(self.ids, np.concatenate([machine, by_people]), assume_unique=True)
         self.people.ask(residual)

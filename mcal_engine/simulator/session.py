@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from mcal_engine import harvest
 from mcal_engine.certificate import allowance
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import Observer, RoundView, SimulatedCampaign, simulate
@@ -68,7 +67,5 @@ def play(
     logits = next(one for one in last[0].scored if one.classifier == name).pool_logits
     frozen, classes, _ = freeze(last[0].pool_ids, logits, spec.surety)
     wrong = np.asarray(data.labels[frozen] != classes)
-    first, n_ranked = harvest.first_of(campaign.history), 0
-    if isinstance(decision, LabelByMachine) and (first is None or first.look != decision.look):
-        n_ranked = decision.n_ranked  # else its pool is an earlier one: nothing more was taken from the last
+    n_ranked = decision.n_ranked if isinstance(decision, LabelByMachine) else 0
     return Played(campaign, found, trajectory.rows, wrong, n_ranked)

@@ -304,7 +304,6 @@ def test_a_bound_per_class_asks_for_a_larger_sample() -> None:
         ({"guarantee": "estimate"}, "certificate sample, which guarantee = certified .* draws: leave it empty with guarantee = estimate"),
         ({"budget": 50}, "and a budget"),
         ({"error_scope": "machine"}, "error_scope = all: .* min_class_precision = 0.95"),
-        ({"second_harvest": 0.3}, "second_harvest = 0"),
     ],
 )
 def test_a_bound_that_cannot_be_kept_is_refused_with_the_rule(changes: dict[str, object], rule: str) -> None:

@@ -26,7 +26,6 @@ NAMES = {
     "engine_estimate": "the engine's estimate",
     "certificate": "certificate",
     "certificate_with_skips": "certificate, people skip",
-    "second_harvest": "second harvest",
     "clopper_pearson": "Clopper–Pearson",
     "pac_labels": "PAC labels",
     "engine": "certificate, engine's schedule",

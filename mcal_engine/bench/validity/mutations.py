@@ -12,7 +12,6 @@ import numpy as np
 
 from mcal_engine import certificate
 from mcal_engine import round as rounds
-from mcal_engine.bench.validity import rules as validity_rules
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, CertificateOutcome, IntArray
 
@@ -29,10 +28,6 @@ def _skips_dropped(
     return _OUTCOME(look, frozen_ids, frozen_classes, answered, n_labels_paid)
 
 
-def _whole_allowance_twice(allowed: int) -> tuple[int, int]:
-    return allowed, allowed
-
-
 def _all_survive(test_ids: IntArray, *_: Any) -> BoolArray:
     return np.ones(len(test_ids), dtype=np.bool_)
 
@@ -40,12 +35,11 @@ def _all_survive(test_ids: IntArray, *_: Any) -> BoolArray:
 _OUTCOME = rounds.outcome
 MUTATIONS: dict[str, tuple[object, str, Any]] = {
     "plug_in_count": (certificate, "tolerated_errors", _plug_in_count),
-    "second_harvest_full_allowance": (validity_rules, "split_allowance", _whole_allowance_twice),
     "skips_dropped": (rounds, "outcome", _skips_dropped),
     "all_of_T": (rounds, "surviving", _all_survive),
 }
-"""Name → what is replaced, and by what: the plug-in count in place of c0; the whole allowance for both harvests; skipped items of V left
-out instead of counted as errors; all of T, with the pool's size, in place of its survivors."""
+"""Name → what is replaced, and by what: the plug-in count in place of c0; skipped items of V left out instead of counted as errors; all of
+T, with the pool's size, in place of its survivors."""
 
 
 def check(name: str | None) -> None:

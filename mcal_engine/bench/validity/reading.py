@@ -1,6 +1,6 @@
 """One campaign read at several error targets by every rule, with the truth beside it: who would have kept ε, and with how many labels.
 
-The size of V, its reading and the decision are the product's; only the second harvest is put together here, out of the product's parts.
+The size of V, its reading and the decision are the product's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mcal_engine.simulator.machines import seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.truth import true_largest_machine_set
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import BoolArray, CertificateOutcome, Certify, IntArray
+from mcal_engine.types import BoolArray, IntArray
 from mcal_engine.types import Row as HistoryRow
 
 SKIPPED_IF_WRONG, SKIPPED_IF_RIGHT = 0.3, 0.02  # people skip what is hard, and what is hard the machine gets wrong
@@ -29,7 +29,7 @@ def true_fixed_campaign(world: World, task: Task) -> Row:
     people = Annotators(world.labels)
     trajectory = fixed_trajectory(world, people, task)
     wrong = np.asarray(world.labels[trajectory.frozen] != trajectory.classes)
-    readings = [_true_reading(world, people, task, trajectory, wrong, number) for number in range(len(task.targets))]
+    readings = [_true_reading(people, task, trajectory, wrong, number) for number in range(len(task.targets))]
     observation = trajectory.observation
     return {
         "n_items": len(trajectory.ids),
@@ -43,7 +43,7 @@ def true_fixed_campaign(world: World, task: Task) -> Row:
     }
 
 
-def _true_reading(world: World, people: Annotators, task: Task, trajectory: Trajectory, wrong: BoolArray, number: int) -> Row:
+def _true_reading(people: Annotators, task: Task, trajectory: Trajectory, wrong: BoolArray, number: int) -> Row:
     """One target: what each rule gives to the machine, and how much of that is wrong."""
     # V gets a seed of its own at each target: given the trajectory, the targets' certificates then fail independently of each other.
     spec = spec_for(task.targets[number], seed_of(task.seed, 1000 + number) >> 1)
@@ -81,7 +81,6 @@ def _true_reading(world: World, people: Annotators, task: Task, trajectory: Traj
         answers[item] = None
     skipped = rounds.outcome(1, trajectory.frozen, trajectory.classes, answers, people.n_labels_paid)
     note("certificate_with_skips", rules.certified_cut(spec, [*history, skipped]), sample)
-    found["second_harvest"] = _true_second_harvest(world, people, spec, trajectory, outcome, asked, sample)
     tolerated = certificate.tolerated_errors(
         n_pool=outcome.n_pool, n_sample=len(outcome.ranks), allowed=reading["allowed"], level=asked.level
     )
@@ -99,42 +98,3 @@ def _true_skips(spec: CampaignSpec, trajectory: Trajectory, wrong: BoolArray, sa
     of_sample = np.isin(trajectory.frozen, sample)
     chance = np.where(wrong, SKIPPED_IF_WRONG, SKIPPED_IF_RIGHT)
     return [int(item) for item in trajectory.frozen[of_sample & (generator.random(len(wrong)) < chance)]]
-
-
-def _true_second_harvest(
-    world: World,
-    people: Annotators,
-    spec: CampaignSpec,
-    trajectory: Trajectory,
-    outcome: CertificateOutcome,
-    asked: Certify,
-    sample: IntArray,
-) -> list[int]:
-    """Certify twice: a quarter of the residual is labelled and learned from, then a fresh V certifies part of the rest.
-
-    Each harvest has its own share of the allowance and of the level, fixed beforehand.
-    """
-    first_allowed, second_allowed = rules.split_allowance(certificate.allowance(spec.target_error, len(trajectory.ids)))
-    level = (1 - spec.confidence_level) / 2
-    first = certificate.certify(outcome, allowed=first_allowed, level=level)
-    harvested = ~np.isin(trajectory.frozen[: first.n_ranked], sample)
-    n_machine = int(harvested.sum())
-    errors = int((world.labels[trajectory.frozen] != trajectory.classes)[: first.n_ranked][harvested].sum())
-    residual = trajectory.frozen[first.n_ranked :]
-    residual = np.sort(residual[~np.isin(residual, sample)])
-    if len(residual) < 4:
-        return [n_machine, errors]
-    bought = rounds.draw_random(spec, "mix", 1, residual, len(residual) // 4)
-    pool = np.setdiff1d(residual, bought, assume_unique=True)
-    train = np.concatenate([trajectory.train, sample, bought])
-    scored = world.machine.fit_and_score(
-        train, people.ask(train), train[:0], pool, world.n_classes, seed_of(spec.seed, 99), once=0.0, with_features=False
-    )
-    frozen, classes, _ = rounds.freeze(pool, scored.pool_logits)
-    fresh = rounds.draw_random(spec, "certificate", 2, frozen, min(asked.n_certificate, len(frozen) // 2))
-    answers = {int(item): int(label) for item, label in zip(fresh, people.ask(fresh), strict=True)}
-    second = certificate.certify(rounds.outcome(2, frozen, classes, answers, people.n_labels_paid), allowed=second_allowed, level=level)
-    machine = frozen[: second.n_ranked]
-    kept = ~np.isin(machine, fresh)
-    wrong = world.labels[machine] != classes[: second.n_ranked]
-    return [n_machine + int(kept.sum()), errors + int(wrong[kept].sum())]

@@ -20,7 +20,7 @@ from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import CertificateOutcome, Certify, Decision, FloatArray, IntArray, LabelByMachine, Observation, Row
 
 ESTIMATES = ("plug_in_all_of_T", "theta_grid", "survivors", "engine_estimate")
-CERTIFICATES = ("certificate", "certificate_with_skips", "second_harvest")
+CERTIFICATES = ("certificate", "certificate_with_skips")
 CROSS_CHECKS = ("clopper_pearson", "pac_labels")
 BETS = (np.arange(64) + 0.5) / 64  # stakes that the betting test spreads its capital over, as shares of the largest safe one
 
@@ -118,11 +118,6 @@ def cross_checks(outcome: CertificateOutcome, allowed: int, level: float) -> dic
         "clopper_pearson": cut_at_count(outcome, clopper_pearson_count(n_sample, share, level)),
         "pac_labels": cut_at_count(outcome, pac_labels_count(n_sample, share, level)),
     }
-
-
-def split_allowance(allowed: int) -> tuple[int, int]:
-    """The errors that the first and the second harvest may make, fixed before either; together they are the allowance."""
-    return allowed // 2, allowed - allowed // 2
 
 
 def exact_miss(c: int, n_pool: int, n_sample: int, allowed: int) -> Fraction:

@@ -9,7 +9,6 @@ import pytest
 
 from backend.label_studio.port import LabelStudioError
 from tests.backend.kills import READS, Snapshot, advance_until, lapse
-from tests.backend.steps.two_harvests import two_harvests
 from tests.backend.world import World
 
 pytestmark = pytest.mark.slow
@@ -94,13 +93,6 @@ def small(tmp_path: Path) -> World:
 
 def test_dying_here_and_there_changes_nothing(tmp_path: Path) -> None:
     assert len(strike_everywhere(small(tmp_path), die, stride=43)) >= 3
-
-
-@pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])
-def test_accidents_in_a_campaign_with_two_harvests_change_nothing(tmp_path: Path, accident: Accident) -> None:
-    world = two_harvests(tmp_path)
-    assert len(strike_everywhere(world, accident, stride=2)) >= 20
-    assert {row.look for row in world.state().machine_labels if row.state == "written"} == {1, 2}
 
 
 @pytest.mark.parametrize("accident", [die, go_away, lose_a_reply])

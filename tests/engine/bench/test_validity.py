@@ -92,7 +92,6 @@ def test_the_benchmark_is_green_as_the_product_is(world: World) -> None:
     ("mutation", "rule"),
     [
         ("plug_in_count", "certificate"),
-        ("second_harvest_full_allowance", "second harvest"),
         ("skips_dropped", "certificate, people skip"),
     ],
 )

@@ -114,13 +114,6 @@ def test_the_papers_rule_takes_the_largest_theta_of_its_grid_that_all_of_the_tes
         assert rules.theta_grid_cut(spec, observation) == expected
 
 
-def test_the_two_harvests_never_have_more_than_the_allowance() -> None:
-    for allowed in range(200):
-        first, second = rules.split_allowance(allowed)
-        assert first + second == allowed
-        assert min(first, second) >= 0
-
-
 @pytest.mark.parametrize(("k", "n"), [(0, 20), (3, 60), (29, 60), (60, 60)])
 def test_a_share_has_scipys_exact_interval_and_p_value(k: int, n: int) -> None:
     share = verdict.Share(k, n)
