@@ -274,8 +274,9 @@ class _Reaching:
     def __init__(self, bands: Bands, u: IntArray) -> None:
         self._u, self._m, self._n = np.asarray(u, dtype=np.int64), bands.n_unsure, bands.sample_unsure
         self._there = self._u <= self._m - self._n  # else there is no u-th undrawn item
-        self._sum, self._next = np.zeros(len(self._u)), 0
-        self._term: FloatArray = np.zeros_like(self._u, dtype=np.float64)
+        self._sum: FloatArray = np.zeros(len(self._u))
+        self._term: FloatArray = np.zeros(len(self._u))
+        self._next = 0
 
     def at_most(self, t: int) -> FloatArray:
         """The cumulated chance; ``t`` may not fall from call to call."""

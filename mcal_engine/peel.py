@@ -201,7 +201,8 @@ def least_trusted_first(ranks: IntArray, logits: FloatArray, frozen_classes: Int
     rows = np.arange(len(ranks))
     said = logits[rows, frozen_classes].copy()
     logits[rows, frozen_classes] = -np.inf
-    return np.asarray(ranks, dtype=np.int64)[np.lexsort((-np.asarray(ranks), said - logits.max(axis=1)))]
+    order = np.lexsort((-np.asarray(ranks), said - logits.max(axis=1)))
+    return np.asarray(np.asarray(ranks)[order], dtype=np.int64)
 
 
 def _check_order(peel: Peel, order: IntArray) -> None:
