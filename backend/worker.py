@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from types import FrameType
 from typing import Protocol
 
-from backend.campaign import facts
-from backend.campaign.state import State, derive
+from backend.campaign.state import State, state_of
 from backend.jobs import scrub
 from backend.label_studio.port import LabelStudioError
 from backend.steps.lease import LeaseLost, Stopping
@@ -157,7 +156,7 @@ class Worker:
     def _give_up(self, campaign_id: int, reason: str, mends_itself: bool) -> None:
         """Ask a person, once; Label Studio's refusals are tried on, since their cause is often mended over there."""
         try:
-            state = derive(facts.load_history(self.services.store, campaign_id), self.services.now())
+            state = state_of(self.services.store, campaign_id, self.services.now(), ledger=False)
             if not state.ended and (state.halt is None or state.halt.reason != reason):
                 halt(self.services, campaign_id, reason, HOW_TO_GO_ON, mends_itself=mends_itself)
         except MCALError as error:

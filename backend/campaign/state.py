@@ -10,13 +10,13 @@ from typing import Any
 
 from backend.campaign import queues
 from backend.campaign.audits import Audit
-from backend.campaign.facts import Facts
+from backend.campaign.facts import Facts, load, load_history
 from backend.campaign.log import Created, Halt, Log
 from backend.campaign.queues import Progress, Queue
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.settings import CampaignSettings
-from backend.store import Duplicate, Item, MachineLabel, Role
+from backend.store import Duplicate, Item, MachineLabel, Role, Store
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row
 
 SMALLEST = 200  # tasks; below that T alone is most of the work
@@ -264,6 +264,18 @@ class State:
     @cached_property
     def _written(self) -> frozenset[int]:
         return frozenset(row.task_id for row in self.machine_labels if row.state == "written")
+
+
+def state_of(store: Store, campaign_id: int, now: datetime, *, ledger: bool = True) -> State:
+    """The campaign as its history and its ledger say at ``now``.
+
+    Args:
+        ledger: without it the history alone is read: enough for a sentence, where a large ledger would take too long.
+
+    Raises:
+        InvalidValue: there is no such campaign.
+    """
+    return derive((load if ledger else load_history)(store, campaign_id), now)
 
 
 def derive(facts: Facts, now: datetime) -> State:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from backend.campaign.state import state_of
 from backend.cli import shown
 from backend.cli.campaign_looks import LOOKS
 from backend.cli.opened import Opened, now, opened
@@ -213,9 +214,7 @@ def _steer(action: str, campaign_id: int, as_json: bool, options: dict[str, Any]
 
 def _say(house: Opened, campaign_id: int, sentences: list[str], as_json: bool) -> None:
     if as_json:
-        shown.print_json(
-            {"campaign": campaign_id, "notes": sentences, "phase": shown.state_of(house.store, campaign_id, now()).phase.value}
-        )
+        shown.print_json({"campaign": campaign_id, "notes": sentences, "phase": state_of(house.store, campaign_id, now()).phase.value})
         return
     for sentence in sentences:
         click.echo(sentence)

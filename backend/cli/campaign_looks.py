@@ -13,7 +13,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from backend.campaign.state import State
+from backend.campaign.state import State, state_of
 from backend.cli import shown
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import PLACES, campaign_options, given, server_options
@@ -108,7 +108,7 @@ def watch(campaign_id: int, as_json: bool, **options: Any) -> None:
 def _states(house: Opened, campaign_id: int) -> Iterator[State]:
     """The campaign's state now and then, until it has ended."""
     while True:
-        state = shown.state_of(house.store, campaign_id, now())
+        state = state_of(house.store, campaign_id, now())
         yield state
         if state.ended:
             return
@@ -140,7 +140,7 @@ def what_if(campaign_id: int, as_json: bool, **options: Any) -> None:
 
     changes = given(options, CampaignSettings)
     with opened(given(options, ServerSettings)) as house:
-        state = shown.state_of(house.store, campaign_id, now())
+        state = state_of(house.store, campaign_id, now())
         found = ask(state, changes)
     if as_json:
         shown.print_json(found)
@@ -167,7 +167,7 @@ def series(campaign_id: int, as_json: bool, **options: Any) -> None:
     from backend.views.series import series as charts
 
     with opened(given(options, ServerSettings)) as house:
-        found = charts(shown.state_of(house.store, campaign_id, now()))
+        found = charts(state_of(house.store, campaign_id, now()))
     if as_json:
         shown.print_json(found)
         return
@@ -193,7 +193,7 @@ def review(campaign_id: int, as_json: bool, **options: Any) -> None:
     from backend.views.review import review as look
 
     with opened(given(options, ServerSettings)) as house:
-        found = look(house.store, shown.state_of(house.store, campaign_id, now()))
+        found = look(house.store, state_of(house.store, campaign_id, now()))
     if as_json:
         shown.print_json(found)
         return
@@ -212,7 +212,7 @@ def certificate(campaign_id: int, as_json: bool, **options: Any) -> None:
     from backend.views.report import make_report
 
     with opened(given(options, ServerSettings)) as house:
-        state = shown.state_of(house.store, campaign_id, now())
+        state = state_of(house.store, campaign_id, now())
         found = words(state, make_report(state, now()))
     if as_json:
         shown.print_json(found)
@@ -229,7 +229,7 @@ def items(campaign_id: int, as_json: bool, **options: Any) -> None:
     from backend.views.exports import items_csv
 
     with opened(given(options, ServerSettings)) as house:
-        chunks = items_csv(shown.state_of(house.store, campaign_id, now()))
+        chunks = items_csv(state_of(house.store, campaign_id, now()))
         if as_json:
             shown.print_json(list(csv.DictReader(io.StringIO("".join(chunks)))))
             return

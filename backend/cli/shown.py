@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.campaign import facts
-from backend.campaign.state import State, derive
+from backend.campaign.state import State, derive, state_of
 from backend.steps.names import title_of
 from backend.store import Store
 from backend.views.campaign import View, campaign_view
@@ -36,11 +36,6 @@ def new_console() -> Console:
 
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def state_of(store: Store, campaign_id: int, now: datetime) -> State:
-    """The campaign as it stands. Raises InvalidValue for an unknown id."""
-    return derive(facts.load(store, campaign_id), now)
 
 
 def report_of(store: Store, campaign_id: int, now: datetime) -> dict[str, Any]:

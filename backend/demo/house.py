@@ -15,8 +15,7 @@ from typing import Any, Self
 
 import httpx
 
-from backend.campaign import facts
-from backend.campaign.state import State, derive
+from backend.campaign.state import State, state_of
 from backend.demo.annotators import Annotator, Pull
 from backend.demo.data import DemoData
 from backend.demo.label_studio_server import LabelStudioServer
@@ -155,7 +154,7 @@ class House:
 
     def state(self) -> State:
         """The campaign as it stands, from its database."""
-        return derive(facts.load(self.store, self.campaign_id), datetime.now(UTC))
+        return state_of(self.store, self.campaign_id, datetime.now(UTC))
 
     def batches(self) -> list[Batch]:
         """The queues that were opened so far; the last one, whatever is left, holds every task, in the order of ids."""

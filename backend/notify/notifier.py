@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from backend.campaign import facts
-from backend.campaign.state import State, derive
+from backend.campaign.state import State, state_of
 from backend.notify.channels import Channel, ChannelFailed, Weight
 from backend.notify.events import Notice, notices
 from backend.store import NewEvent, Store
@@ -92,7 +91,7 @@ class Notifier:
                 continue
             try:
                 if any(event.created_at > since for event in self._store.events(campaign.id, kinds=("finished",))):
-                    self.seen(derive(facts.load_history(self._store, campaign.id), datetime.now(UTC)))
+                    self.seen(state_of(self._store, campaign.id, datetime.now(UTC), ledger=False))
             except MCALError as error:
                 logger.warning("campaign %d: its end could not be looked up: %s", campaign.id, error)
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from backend.protocol.ports import CampaignStore, JobQueue, LabelConfigParser, SettingsParser
-from backend.store import Campaign, Conflict, Event, NewEvent
+from backend.store import Campaign, Conflict, Event, NewEvent, retried
 from mcal_engine.errors import InvalidValue
 
 SETTINGS_KINDS = ("requested", "created", "settings")
-ATTEMPTS = 5  # at appending, while others append too
 
 
 class CampaignSetup:
@@ -50,17 +49,16 @@ class CampaignSetup:
             InvalidValue: a setting or the label config breaks a rule; nothing has changed.
             Conflict: other writers were faster, again and again.
         """
-        for _ in range(ATTEMPTS):
+
+        def judge() -> Campaign:
             campaign = self.latest(project_id)
             last_given = self._last_given(project_id)
             if campaign is not None and last_given is not None and not self._difference(given, last_given):
                 return campaign
             live = self._store.live_campaign(self._url, project_id)
-            try:
-                return self._start(project_id, given, label_config) if live is None else self._change(live, given, last_given, label_config)
-            except Conflict:
-                continue  # another setup or the worker appended: judge what is there now
-        raise Conflict(f"project {project_id}: its campaign is changing too fast to apply the extra params; try again")
+            return self._start(project_id, given, label_config) if live is None else self._change(live, given, last_given, label_config)
+
+        return retried(f"the campaign of project {project_id}", judge)
 
     def _start(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
         settings = self._parse_settings(given)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from backend.campaign import facts
 from backend.campaign.audit_result import audited_rows, cut, written
 from backend.campaign.commit import Commit
-from backend.campaign.state import Phase, State, derive
+from backend.campaign.state import Phase, State, state_of
 from backend.steering.control import ATTEMPTS
 from backend.store import Conflict, Store
 from backend.views.audits import percent
@@ -164,7 +163,7 @@ def _named(state: State) -> str:
 
 
 def _state(store: Store, campaign_id: int, now: datetime) -> State:
-    return derive(facts.load(store, campaign_id), now)
+    return state_of(store, campaign_id, now)
 
 
 def _stored(commit: Commit, store: Store) -> bool:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from backend.campaign import facts
 from backend.campaign.log import OPERATIONAL
-from backend.campaign.state import Phase, State, derive
+from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.store import Conflict, NewEvent, Store
 from mcal_engine import classifiers
@@ -120,7 +119,7 @@ def _notes(state: State, after: CampaignSettings, changed: list[str]) -> list[st
 
 
 def _live(store: Store, campaign_id: int, now: datetime) -> State:
-    state = derive(facts.load(store, campaign_id), now)
+    state = state_of(store, campaign_id, now)
     if state.ended:
         raise InvalidValue(f"campaign {campaign_id} has ended: it is {state.phase.value.replace('_', ' ')}")
     return state

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from backend.campaign import facts
 from backend.campaign.commit import Commit
-from backend.campaign.state import Phase, State, derive
+from backend.campaign.state import Phase, State, state_of
 from backend.steering.control import ATTEMPTS, JUDGING
 from backend.store import Conflict, Store
 from mcal_engine.errors import InvalidValue
@@ -26,7 +25,7 @@ def label_all(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         Conflict: the history is changing too fast.
     """
     for _ in range(ATTEMPTS):
-        state = derive(facts.load(store, campaign_id), now)
+        state = state_of(store, campaign_id, now)
         check(state)
         commit = Commit(state)
         commit.close_queue("the admin wants people to label everything")

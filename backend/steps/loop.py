@@ -9,8 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from backend.campaign import facts
-from backend.campaign.state import ENDED, Phase, State, derive
+from backend.campaign.state import ENDED, Phase, State, state_of
 from backend.label_studio.port import Project
 from backend.steps import audit as audit_steps
 from backend.steps import certify, prepare, write_back
@@ -22,7 +21,7 @@ from backend.steps.open import Unfit, open_campaign
 from backend.steps.ports import Services
 from backend.steps.reconcile import Trouble, check_project, labelled_by_hand, reconcile
 from backend.steps.serve import guard, serve
-from backend.store import Conflict, NewEvent
+from backend.store import NewEvent, retried
 from backend.views.labour import record_price
 from mcal_engine.types import Certify, LabelByMachine
 
@@ -30,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 FULL_CHECK_EVERY = timedelta(minutes=5)
 WAITING = (Phase.COLLECTING, Phase.CERTIFYING, Phase.AWAITING_APPROVAL, Phase.AUDITING, Phase.RESIDUAL)  # for people
-CONFLICTS = 5  # decisions in a row that others' events may overtake: an admin's settings, a pause
 
 
 def advance(services: Services, campaign_id: int, stop: Callable[[], bool] = lambda: False) -> State | None:
@@ -47,19 +45,9 @@ def advance(services: Services, campaign_id: int, stop: Callable[[], bool] = lam
         if lease is None:
             return None
         loop = _Loop(services, campaign_id, lease)
-        conflicts = 0
-        while True:
-            lease.check()
-            try:
-                going = loop.step()
-            except Conflict:
-                conflicts += 1
-                if conflicts > CONFLICTS:
-                    raise
-                continue
-            conflicts = 0
-            if not going:
-                return loop.found or loop.state()
+        while retried(f"campaign {campaign_id}", loop.step):
+            pass
+        return loop.found or loop.state()
 
 
 def halt(services: Services, campaign_id: int, reason: str, fix: str, *, mends_itself: bool = False) -> None:
@@ -79,9 +67,10 @@ class _Loop:
         self.found: State | None = None  # the state that the last step left as it was, so that nobody need read it again
 
     def state(self) -> State:
-        return derive(facts.load(self.services.store, self.campaign_id), self.services.now())
+        return state_of(self.services.store, self.campaign_id, self.services.now())
 
     def step(self) -> bool:
+        self.lease.check()
         state = self.state()
         self.services.seen(state)
         if state.phase in ENDED or (state.halt is not None and not state.halt.mends_itself):
@@ -219,22 +208,20 @@ class _Loop:
     def _decide(self, trained: rounds.Trained, project: Project) -> None:
         """Commit the round. Others' events (a pause, new settings, a label) do not cost the training that was just done."""
         full = False
-        for attempt in range(CONFLICTS + 1):
+
+        def decide() -> None:
+            nonlocal full
             state = self._reconcile(self.state(), project, full=full)
             if state.queue is None or trained.state.queue is None or state.queue.model_version != trained.state.queue.model_version:
                 return  # another worker has decided meanwhile
-            try:
-                if record_price(self.services.store, state):
-                    state = self.state()
+            if record_price(self.services.store, state):
+                state = self.state()
+            decision = rounds.decide(trained, state)
+            if isinstance(decision, Certify | LabelByMachine) and not full:
+                full = True  # what is frozen must be free of tasks that are gone
+                state = self._reconcile(state, project, full=True)
                 decision = rounds.decide(trained, state)
-                if isinstance(decision, Certify | LabelByMachine) and not full:
-                    full = True  # what is frozen must be free of tasks that are gone
-                    state = self._reconcile(state, project, full=True)
-                    decision = rounds.decide(trained, state)
-                rounds.commit_decision(trained, decision, state).store(self.services.store)
-            except Conflict:
-                if attempt == CONFLICTS:
-                    raise
-                continue
+            rounds.commit_decision(trained, decision, state).store(self.services.store)
             logger.info("campaign %d: round %d: %s", self.campaign_id, trained.observation.round, type(decision).__name__)
-            return
+
+        retried(f"campaign {self.campaign_id}", decide)

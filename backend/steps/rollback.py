@@ -6,9 +6,8 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
-from backend.campaign import facts
 from backend.campaign.frozen import final_model_version
-from backend.campaign.state import Phase, State, derive
+from backend.campaign.state import Phase, State, state_of
 from backend.label_studio import write_back
 from backend.label_studio.write_back import WrittenLabel
 from backend.steps.finish import tidy
@@ -49,7 +48,7 @@ def rollback(services: Services, campaign_id: int, *, by: str, wait_seconds: flo
 
 
 def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbeat) -> RolledBack:
-    state = derive(facts.load(services.store, campaign_id), services.now())
+    state = state_of(services.store, campaign_id, services.now())
     if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED):
         raise InvalidValue(f"campaign {campaign_id} has been rolled back already")
     if state.created is None:

@@ -4,6 +4,7 @@ SQL lives here and nowhere else. :class:`Store` is the whole interface; the othe
 """
 
 from backend.store.database import StoreUnavailable
+from backend.store.retry import retried
 from backend.store.rows import (
     Assignment,
     Campaign,
@@ -33,4 +34,5 @@ __all__ = [
     "Role",
     "Store",
     "StoreUnavailable",
+    "retried",
 ]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from backend.campaign import facts
 from backend.campaign.frozen import final_model_version, score
-from backend.campaign.state import derive
+from backend.campaign.state import state_of
 from backend.store import Store
 from mcal_engine.types import LabelByMachine
 
@@ -26,7 +25,7 @@ def predictions(
         campaign = mine[-1] if mine else None
     if campaign is None or not store.events(campaign.id, kinds=("write_back_started",)):
         return {}
-    state = derive(facts.load_history(store, campaign.id), now)
+    state = state_of(store, campaign.id, now, ledger=False)
     if state.blind or not isinstance(state.decision, LabelByMachine) or state.created is None:
         return {}
     wanted = set(task_ids)

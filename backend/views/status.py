@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from backend.campaign import facts
-from backend.campaign.state import Phase, State, derive
+from backend.campaign.state import Phase, State, state_of
 from backend.store import Store
 from backend.views.audits import in_short
 from backend.views.report import errors, make_report
@@ -30,10 +29,10 @@ def standing(store: Store, campaign_id: int, now: datetime) -> State:
     Raises:
         InvalidValue: there is no such campaign.
     """
-    state = derive(facts.load_history(store, campaign_id), now)
+    state = state_of(store, campaign_id, now, ledger=False)
     if state.ended or (state.created is not None and state.created.n_items > LARGE):
         return state
-    return derive(facts.load(store, campaign_id), now)
+    return state_of(store, campaign_id, now)
 
 
 def sentence(state: State) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from backend.campaign import facts
-from backend.campaign.state import Phase, derive
+from backend.campaign.state import Phase, state_of
 from backend.jobs import JobQueue
 from backend.steps.lease import LeaseLost, hold
 from backend.steps.loop import advance
@@ -162,7 +161,7 @@ def test_a_training_of_one_campaign_does_not_hold_up_another(tmp_path: Path) -> 
     thread.start()
     try:
         assert training.wait(20)
-        until(lambda: derive(facts.load(world.store, second.id), world.now()).phase == Phase.COLLECTING, 20)
+        until(lambda: state_of(world.store, second.id, world.now()).phase == Phase.COLLECTING, 20)
         assert world.state().stage == Phase.TRAINING_DUE
         over.set()
         until(lambda: len(world.state().observations) == 1, 20)

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.campaign import facts
-from backend.campaign.state import Phase, State, derive
+from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.label_studio.port import LabelStudioError
 from backend.steps.loop import advance
@@ -160,7 +159,7 @@ class World:
         return state
 
     def state(self) -> State:
-        return derive(facts.load(self.store, self.campaign.id), self.now())
+        return state_of(self.store, self.campaign.id, self.now())
 
     def label(self, n: int | None = None, *, skip: Iterable[int] = ()) -> list[int]:
         """Two people take turns with "Label All Tasks", until it is empty or ``n`` labels are given. Returns the tasks served."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from backend.campaign import facts
-from backend.campaign.state import Phase, State, derive
+from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import parse_campaign_settings
 from backend.steering import control
 from backend.steering.audits import cancel_audit, open_audit, take_back
@@ -60,7 +59,7 @@ class Audited:
         return state
 
     def state(self) -> State:
-        return derive(facts.load(self.store, self.campaign), datetime.now(UTC))
+        return state_of(self.store, self.campaign, datetime.now(UTC))
 
     def answer(self, tasks: Any, said: dict[int, str] | None = None) -> None:
         for task in tasks:

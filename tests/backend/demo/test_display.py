@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from backend.campaign import facts
-from backend.campaign.state import State, derive
+from backend.campaign.state import State, state_of
 from backend.demo.display import Display
 from backend.store import NewEvent, Store
 from mcal_engine.types import Acquire
@@ -24,7 +23,7 @@ def state(tmp_path: Path) -> State:
     store = Store(f"sqlite:///{tmp_path / 'mcal.db'}")
     store.migrate()
     campaign = store.create_campaign(7, "http://localhost:8080", [NewEvent("requested", {"settings": SETTINGS, "source": "test"})])
-    state = derive(facts.load(store, campaign.id), datetime.now(UTC))
+    state = state_of(store, campaign.id, datetime.now(UTC))
     store.close()
     return state
 
