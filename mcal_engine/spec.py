@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from mcal_engine.errors import InvalidValue
 
@@ -209,20 +210,53 @@ def preset_values(preset: str, n_items: int) -> dict[str, Any]:
     }
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> list[str]:
+def explain(error: ValidationError, model: type[BaseModel], *, noun: str = "setting") -> list[str]:
     """Pydantic's findings as sentences a person can act on, without repeating values of unknown settings (they may be secrets)."""
     sentences = []
     for found in error.errors():
         name = ".".join(str(part) for part in found["loc"][:1])
         if found["type"] == "extra_forbidden":
-            sentences.append(f"unknown setting {name!r}; known settings: {', '.join(sorted(model.model_fields))}")
+            sentences.append(f"unknown {noun} {name!r}; known {noun}s: {', '.join(sorted(model.model_fields)) or 'none'}")
         elif found["type"] == "missing":
             sentences.append(f"{name} is required")
         elif found["type"] == "value_error":
             sentences.append(str(found["ctx"]["error"]))
         else:
-            sentences.append(f"{name}: {found['msg'][0].lower()}{found['msg'][1:]}, got {found['input']!r}")
+            sentences.append(f"{name}{_rule(found)}, got {found['input']!r}{_in_percent(found)}")
     return sentences
+
+
+def _rule(found: ErrorDetails) -> str:
+    """The rule that was broken, after the field's name."""
+    bounds = found.get("ctx", {})
+    match found["type"]:
+        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
+            return " must be a whole number"
+        case "float_type" | "float_parsing" | "finite_number":
+            return " must be a number"
+        case "greater_than":
+            return f" must be above {_bound(bounds['gt'])}"
+        case "greater_than_equal":
+            return f" must be at least {_bound(bounds['ge'])}"
+        case "less_than":
+            return f" must be below {_bound(bounds['lt'])}"
+        case "less_than_equal":
+            return f" must be at most {_bound(bounds['le'])}"
+        case _:
+            return f": {found['msg'][0].lower()}{found['msg'][1:]}"
+
+
+def _bound(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
+
+
+def _in_percent(found: ErrorDetails) -> str:
+    """Where a share was given in percent, the share."""
+    bounds = found.get("ctx", {})
+    if bounds.get("lt", bounds.get("le")) != 1:
+        return ""
+    number = float(found["input"])
+    return f" (did you mean {number / 100:g}?)" if 1 < number < 100 else ""
 
 
 def _number(name: str, value: Any) -> float:

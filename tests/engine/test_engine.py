@@ -179,7 +179,15 @@ def test_a_label_config_with_one_choice_is_refused() -> None:
         ({"target_error": 0.05, "price_per_label": "cheap"}, "price_per_label must be a number, got 'cheap'"),
         ({"target_error": 0.05}, "price_per_label is required"),
         ({"target_error": 0.05, "price_per_label": 1, "delta": 5}, "unknown setting 'delta'; known settings: .*target_error"),
-        ({"target_error": 0.05, "price_per_label": 1, "test_size": 3}, "test_size: input should be greater than or equal to 20, got 3"),
+        ({"target_error": 0.05, "price_per_label": 1, "test_size": 3}, "test_size must be at least 20, got 3"),
+        ({"target_error": 0.05, "price_per_label": 1, "test_size": 30.5}, r"test_size must be a whole number, got 30\.5"),
+        ({"target_error": 0.05, "price_per_label": 1, "max_rounds": 2000}, "max_rounds must be at most 1,000, got 2000"),
+        ({"target_error": 0.05, "price_per_label": 1, "seed": 2**31}, "seed must be below 2,147,483,648, got 2147483648"),
+        (
+            {"target_error": 0.05, "price_per_label": 1, "confidence_level": 95},
+            r"confidence_level must be below 1, got 95 \(did you mean 0\.95\?\)",
+        ),
+        ({"target_error": 0.05, "price_per_label": 1, "machine_price_per_hour": "cheap"}, "machine_price_per_hour must be a number"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_rule(values: dict[str, object], text: str) -> None:
