@@ -28,6 +28,7 @@ SURE_DENSITY, UNSURE_DENSITY = 0.75, 1.30  # of q, the sample's share of a band
 FACTOR = 1.1  # q = FACTOR / √E
 SMALL_ALLOWANCE = 200  # below this E, where whole numbers matter, the factor and the number of bands are chosen by guessed value
 FACTORS = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 1.8, 2.2)
+MORE_FACTORS = (2.2, 2.8, 3.6)  # for a guess without an unsure end
 STEEPNESS = 5.0  # guess: errors are e⁵ times as dense at the unsure end as at the sure one; steers savings, never validity
 ARITHMETIC = 1e-6  # relative: what the worst case is kept below the level by, far more than floats can err
 _POINTS = 512  # numbers of errors at which the table is steered; all of them are checked in the end
@@ -70,24 +71,39 @@ class Bands:
         return self.n_pool - self.n_sure
 
 
-def plan(n_pool: int, *, allowed: int, level: float) -> Bands | None:
+def plan(n_pool: int, *, allowed: int, level: float, expected: FloatArray | None = None, n_bands: int | None = None) -> Bands | None:
     """The sample for a pool of ``n_pool`` items and its table; ``None`` where no sample certifies anything.
 
-    q = 1.1/√E. For E below 200, where whole numbers matter, the factor and the number of bands are those of the largest
-    :func:`guessed_value`. Nothing but M, E and a is looked at.
+    Args:
+        n_pool: M.
+        allowed: E.
+        level: a.
+        expected: shape (n_pool,). The chance of an error that is guessed for each item, in the frozen order, before V is drawn: the factor
+            and the number of bands are then those of the largest :func:`guessed_value`. ``None``: q = 1.1/√E, but for E below 200, where
+            whole numbers matter, they are chosen in the same way, by the guess that e⁵ describes. Validity rests on no guess.
+        n_bands: 1 or 2, where only one of them is wanted: one band where nobody has checked that sure items are right.
     """
     if n_pool < 0 or allowed < 0 or not 0 < level < 1:
         raise InvalidValue(f"n_pool and allowed must be 0 or more and level in (0, 1), got {n_pool}, {allowed} and {level}")
+    if expected is not None and len(expected) != n_pool:
+        raise InvalidValue(f"expected must have one chance for each of the {n_pool} items, got {len(expected)}")
     if n_pool <= allowed:
         return table(n_pool, 0, 0, 0, allowed=allowed, level=level)
-    if allowed >= SMALL_ALLOWANCE:
+    if n_bands not in {None, 1, 2}:
+        raise InvalidValue(f"n_bands must be 1 or 2, got {n_bands}")
+    if allowed >= SMALL_ALLOWANCE and expected is None and n_bands != 1:
         found = table(n_pool, *sizes(n_pool, allowed, FACTOR), allowed=allowed, level=level)
         if found is not None:
             return found
-    candidates = [sizes(n_pool, allowed, factor, two) for factor in FACTORS for two in (True, False)] if allowed else []
-    candidates += [(0, 0, n) for n in _just_enough(n_pool, allowed, level)]
-    tables = [table(n_pool, *each, allowed=allowed, level=level) for each in dict.fromkeys(candidates)]
-    return max((each for each in tables if each is not None), key=guessed_value, default=None)
+    factors = FACTORS if expected is None else FACTORS[::2] + MORE_FACTORS
+    guess = None if expected is None else np.concatenate([[0.0], np.cumsum(expected)])
+    candidates = [sizes(n_pool, allowed, factor, two) for factor in factors for two in (True, False)] if allowed else []
+    if n_bands is not None:
+        candidates = [each for each in candidates if (each[0] > 0) == (n_bands == 2)]
+    if n_bands != 2:
+        candidates += [(0, 0, n) for n in _just_enough(n_pool, allowed, level)]
+    tables = [table(n_pool, *each, allowed=allowed, level=level, guess=guess) for each in dict.fromkeys(candidates)]
+    return max((each for each in tables if each is not None), key=lambda each: guessed_value(each, guess), default=None)
 
 
 def sizes(n_pool: int, allowed: int, factor: float, two: bool = True) -> tuple[int, int, int]:
@@ -100,8 +116,20 @@ def sizes(n_pool: int, allowed: int, factor: float, two: bool = True) -> tuple[i
     return n_sure, math.floor(shares[0] + 0.5), math.floor(shares[1] + 0.5)
 
 
-def table(n_pool: int, n_sure: int, sample_sure: int, sample_unsure: int, *, allowed: int, level: float) -> Bands | None:
-    """The table for given sizes, filled as far as the level allows; ``None`` where band 1 tolerates not even 0 errors."""
+def table(
+    n_pool: int,
+    n_sure: int,
+    sample_sure: int,
+    sample_unsure: int,
+    *,
+    allowed: int,
+    level: float,
+    guess: FloatArray | None = None,
+) -> Bands | None:
+    """The table for given sizes, filled as far as the level allows; ``None`` where band 1 tolerates not even 0 errors.
+
+    ``guess``: shape (n_pool + 1,). Errors guessed in front of each rank, which steer the filling; ``None``: as :class:`_Guess` says.
+    """
     n_unsure = n_pool - n_sure
     if not (0 <= sample_sure <= n_sure and 0 <= sample_unsure <= n_unsure):
         raise InvalidValue(f"a sample of {sample_sure} of {n_sure} and {sample_unsure} of {n_unsure} items cannot be drawn")
@@ -115,7 +143,7 @@ def table(n_pool: int, n_sure: int, sample_sure: int, sample_unsure: int, *, all
 
     steered = limit
     for _ in range(20):
-        filled = _Filling(made(()), steered).fill()
+        filled = _Filling(made(()), steered, guess).fill()
         worst = worst_case(made(filled))
         if worst <= limit:
             return None if n_sure == 0 and not filled else replace(made(filled), worst_case=worst)
@@ -147,30 +175,31 @@ def chance_by_errors(bands: Bands) -> FloatArray:
     return chance
 
 
-def guessed_value(bands: Bands) -> float:
-    """Expected items of the machine, if E errors lie in U as the guess has them: for choices made before V."""
-    guess = _Guess(bands)
-    sure = guess.in_sure(bands.sure_tolerated)
-    weights = guess.weights(len(bands.tolerated))
-    gained = guess.unsure_items(np.array(bands.tolerated, dtype=np.int64)) if bands.tolerated else np.zeros(0)
+def guessed_value(bands: Bands, guess: FloatArray | None = None) -> float:
+    """Expected items of the machine, if errors lie as guessed: for choices made before V. ``guess``: as for :func:`table`."""
+    made = _Guess(bands, guess)
+    sure = made.in_sure(bands.sure_tolerated)
+    weights = made.weights(len(bands.tolerated))
+    gained = made.unsure_items(np.array(bands.tolerated, dtype=np.int64)) if bands.tolerated else np.zeros(0)
     return sure + float(weights @ gained)
 
 
 class _Guess:
-    """Where errors are guessed to lie: their density grows as e^(5x) from the sure end x = 0 to the unsure one x = 1, E in all."""
+    """Where errors are guessed to lie: as told, or E in all with a density that grows as e^(5x) from the sure end x = 0 to x = 1."""
 
-    def __init__(self, bands: Bands) -> None:
-        cut = bands.n_sure / max(bands.n_pool, 1)
+    def __init__(self, bands: Bands, told: FloatArray | None) -> None:
+        def in_front(rank: FloatArray) -> FloatArray:
+            if told is not None:
+                return np.asarray(np.interp(rank, np.arange(len(told)), told))
+            return np.asarray(bands.allowed * np.expm1(STEEPNESS * rank / max(bands.n_pool, 1)) / math.expm1(STEEPNESS))
+
         self._bands = bands
-        self._x = (np.arange(256) + 0.5) / 256
-        whole = math.expm1(STEEPNESS)
-        self._sure_share = bands.sample_sure / max(bands.n_sure, 1)
-        self._unsure_share = bands.sample_unsure / max(bands.n_unsure, 1)
-        sure = np.expm1(STEEPNESS * cut * self._x) / whole
-        unsure = (np.exp(STEEPNESS * (cut + (1 - cut) * self._x)) - math.exp(STEEPNESS * cut)) / whole
-        self._sure_errors = bands.allowed * self._sure_share * sure
-        self._unsure_errors = bands.allowed * self._unsure_share * unsure
-        self._all_sure = bands.allowed * self._sure_share * math.expm1(STEEPNESS * cut) / whole
+        x = (np.arange(256) + 0.5) / 256
+        sure_share = bands.sample_sure / max(bands.n_sure, 1)
+        unsure_share = bands.sample_unsure / max(bands.n_unsure, 1)
+        self._all_sure = sure_share * float(in_front(np.array(float(bands.n_sure))))
+        self._sure_errors = sure_share * in_front(bands.n_sure * x)
+        self._unsure_errors = unsure_share * (in_front(bands.n_sure + bands.n_unsure * x) - in_front(np.array(float(bands.n_sure))))
 
     def weights(self, n: int) -> FloatArray:
         """P[s] for s < n."""
@@ -196,7 +225,7 @@ class _Guess:
 class _Filling:
     """Fill the table greedily: raise the entry with the most guessed gain per largest relative use of what is left of the level."""
 
-    def __init__(self, bands: Bands, limit: float) -> None:
+    def __init__(self, bands: Bands, limit: float, guess: FloatArray | None) -> None:
         self._limit, self._most = limit, bands.sample_unsure
         allowed, c1 = bands.allowed, min(bands.sure_tolerated, bands.sample_sure)
         last = min(bands.n_sure, allowed + bands.sure_tolerated + 1)
@@ -210,7 +239,7 @@ class _Filling:
         self._spent = alone.sum(axis=0)
         self._reach = _Reaching(bands, self._u)
         self._shares: list[FloatArray] = []
-        self._guess = _Guess(bands)
+        self._guess = _Guess(bands, guess)
         self._weights = self._guess.weights(c1 + 1)
         self._items: FloatArray = self._guess.unsure_items(np.arange(min(self._most, 8) + 1))
 

@@ -77,7 +77,7 @@ def validity(
     check(mutation)
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise InvalidValue(f"the folder {json_file.parent} of {json_file.name} does not exist")
-    data = _read(data_path)
+    data = labelled(data_path)
     if items is not None and items > len(data):
         raise InvalidValue(f"items must be at most the {len(data):,} of the data set, got {items:,}")
     world = validity_bench.open_world(data, cache_folder(cache_dir), device)
@@ -104,15 +104,24 @@ def validity(
         raise click.exceptions.Exit(RED)
 
 
-def _read(path: Path | None) -> LabelledImages:
+def labelled(path: Path | None, of: int | None = None) -> LabelledImages:
+    """The data set, or ``of`` random items of it; without a path, 5,000 digits."""
+    from dataclasses import replace
+
     import numpy as np
 
     from mcal_engine.simulator import data as datasets
     from mcal_engine.simulator.labelled_images import LabelledImages
 
     if path is not None:
-        return datasets.read(path)
-    from backend.demo.data import load
+        data = datasets.read(path)
+    else:
+        from backend.demo.data import load
 
-    digits = load(None, 5000, 0)
-    return LabelledImages("digits", np.stack([np.asarray(image) for image in digits.images])[..., None], digits.labels, digits.choices)
+        digits = load(None, 5000, 0)
+        images = np.stack([np.asarray(image) for image in digits.images])[..., None]
+        data = LabelledImages("digits", images, digits.labels, digits.choices)
+    if of is None or of >= len(data):
+        return data
+    rows = datasets.subset(data, of, 0)
+    return replace(data, images=data.images[rows], labels=data.labels[rows])

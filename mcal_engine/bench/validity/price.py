@@ -31,7 +31,7 @@ def true_price_campaign(world: World, task: Task) -> Row:
         reading: Row = {"target_error": target, "allowed": allowance(target, len(ids)), "oracle": oracle[number]}
         reading["certified_oracle"] = proven[number]
         for preset in PRESETS:
-            reading[preset] = _true_outcome(world, ids, _spec(preset, len(ids), target, task.seed))
+            reading[preset] = true_outcome(world, ids, _spec(preset, len(ids), target, task.seed))
         readings.append(reading)
     return {"n_items": len(ids), "readings": readings, "seconds": round(time.perf_counter() - began, 3)}
 
@@ -41,7 +41,7 @@ def _spec(preset: str, n_items: int, target: float, seed: int) -> CampaignSpec:
     return spec_for(target, seed, **fixed)
 
 
-def _true_outcome(world: World, ids: IntArray, spec: CampaignSpec) -> Row:
+def true_outcome(world: World, ids: IntArray, spec: CampaignSpec) -> Row:
     people, last = Annotators(world.labels), list[RoundView]()
 
     def keep(view: RoundView) -> None:
