@@ -1,4 +1,8 @@
-"""One campaign's settings: what the engine decides with, and how the queue deals with people."""
+"""One campaign's settings: what the engine decides with, and how the queue deals with people.
+
+A setting is one :class:`pydantic.Field` here or in :class:`mcal_engine.spec.CampaignSpec`. Options, environment, extra params, form, the
+API's schema and the documents are made from it.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,20 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.spec import AUTO, CampaignSpec, Fraction
+from mcal_engine.rules import about, shown
+from mcal_engine.spec import AUTO, LARGEST_PRICE, MONEY, SEARCH, CampaignSpec, Fraction
 
 ENV_PREFIX = "MCAL_"
 ENV_FILE = ".env"
-ALIASES = {"price": "price_per_label"}
+ALIASES = {"price": "price_per_label", "classifier": "classifiers"}
+"""Short names, good wherever the long ones are."""
 NOTHING = "none"  # how an empty list is written
+PEOPLE = "People and their queue"
+LARGEST_MINUTES = LARGEST_HOURS = 1_000_000
+EXAMPLE = '{"target_error": 0.05, "price_per_label": 0.04}'
 
 NoticeKind = Literal["queue_ready", "queue_empty", "decision", "attention", "finished"]
 Switch = Literal["off", "on"]
@@ -30,62 +39,70 @@ class CampaignSettings(CampaignSpec):
         min_length=1,
         max_length=4,
         description="Candidate classifiers; more than one makes a race; auto: chosen by the number of images and the device.",
+        json_schema_extra=about(SEARCH),
     )
     price_per_hour: float | None = Field(
         None,
         gt=0,
+        le=LARGEST_PRICE,
         description="Price of one hour of an annotator's work; with it price_per_label only holds until it is measured from lead times.",
-        json_schema_extra={"unit": "currency/h"},
+        json_schema_extra=about(MONEY, "currency/h"),
     )
     assisted_labelling: Switch = Field(
-        "off", description="on: training and residual items show people the model's suggestion; test and certificate items never do."
+        "off",
+        description="on: training and residual items show people the model's suggestion; test and certificate items never do.",
+        json_schema_extra=about(PEOPLE),
     )
-    approve_write_back: Switch = Field("off", description="on: machine labels are only written once the admin has said yes.")
+    approve_write_back: Switch = Field(
+        "off", description="on: machine labels are only written once the admin has said yes.", json_schema_extra=about(PEOPLE)
+    )
     quorum: float = Field(
         0.9,
         gt=0,
         le=1,
         description="Share of a training batch that must be labelled for the round to go on once patience has run out.",
-        json_schema_extra={"unit": "fraction"},
+        json_schema_extra=about(PEOPLE, "fraction"),
     )
     patience_minutes: float = Field(
-        15.0, ge=0, description="Time without a new label after which a quorum is enough.", json_schema_extra={"unit": "min"}
+        15.0,
+        ge=0,
+        le=LARGEST_MINUTES,
+        description="Time without a new label after which a quorum is enough.",
+        json_schema_extra=about(PEOPLE, "min"),
     )
     blind_timeout_hours: float = Field(
         72.0,
         gt=0,
+        le=LARGEST_HOURS,
         description="Time after which a missing test item is set aside, and a missing certificate item counts as an error.",
-        json_schema_extra={"unit": "h"},
+        json_schema_extra=about(PEOPLE, "h"),
     )
     work_ahead: Fraction = Field(
         0.25,
         description="Extra items served behind each batch so that nobody waits while a round trains, as a share of the batch; 0 is off.",
-        json_schema_extra={"unit": "fraction"},
+        json_schema_extra=about(PEOPLE, "fraction"),
     )
     label_control: str | None = Field(
-        None, min_length=1, description="Name of the Choices tag to label with; needed where the labelling interface has several."
+        None,
+        min_length=1,
+        max_length=200,
+        description="Name of the Choices tag to label with; needed where the labelling interface has several.",
+        json_schema_extra=about(PEOPLE),
     )
     notify_about: tuple[NoticeKind, ...] = Field(
         get_args(NoticeKind),
         description="What the channels of MCAL_NOTIFY_URLS are told of: a queue that is ready, or (nearly) empty, a decision that is due "
         "or taken, something that needs a person, the end; none for nothing.",
+        json_schema_extra=about(PEOPLE),
     )
 
     @field_validator("notify_about", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-        return tuple(dict.fromkeys(name for name in names if name not in ("", NOTHING))) if isinstance(names, list | tuple) else names
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _switches(cls, value: Any, info: ValidationInfo) -> Any:
-        # JSON's true would pass for the number 1.
-        if isinstance(value, bool):
-            if get_args(cls.model_fields[info.field_name or ""].annotation) == get_args(Switch):
-                return "on" if value else "off"
-            raise ValueError(f"{info.field_name} must not be {str(value).lower()}: it is no switch")
-        return value
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+            return names
+        return tuple(dict.fromkeys(name for name in names if name not in ("", NOTHING)))
 
 
 def campaign_defaults(environment: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -109,8 +126,18 @@ def parse_campaign_settings(values: Mapping[str, Any] | str | None, *, defaults:
     Raises:
         InvalidValue: one text that names every bad setting and its rule.
     """
-    given = _by_one_name(_as_mapping(values))
+    given = _by_one_name(decode(values))
     return CampaignSettings.parse({**(campaign_defaults() if defaults is None else defaults), **given})
+
+
+def parse_setting(name: str, value: Any) -> Any:
+    """One setting by its one rule, the others as they are.
+
+    Raises:
+        InvalidValue: one sentence that names the value and the rule.
+    """
+    required = {"target_error": 0.05, "price_per_label": 1.0}
+    return getattr(CampaignSettings.parse(required | {name: value}), name)
 
 
 def read_environment(environment: Mapping[str, str] | None) -> dict[str, str]:
@@ -120,22 +147,30 @@ def read_environment(environment: Mapping[str, str] | None) -> dict[str, str]:
     return {name.upper(): value for name, value in environment.items()}
 
 
-def _as_mapping(values: Mapping[str, Any] | str | None) -> Mapping[str, Any]:
-    example = '{"target_error": 0.05, "price_per_label": 0.04}'
-    if isinstance(values, str):
-        try:
-            for _ in range(2):  # some forms encode the text once more
-                if isinstance(values, str):
-                    values = json.loads(values) if values.strip() else None
-        except json.JSONDecodeError as error:
-            raise InvalidValue(
-                f"settings must be a JSON object such as {example}: {error.msg} at line {error.lineno}, column {error.colno}"
-            ) from None
+def decode(values: Any, what: str = "settings") -> dict[str, Any]:
+    """Settings as they were sent, as an object: Label Studio's form sends a string, its API an object, some forms a string of a string.
+
+    Args:
+        values: an object, its JSON text, or that text as JSON once more; ``None`` and empty text are no settings.
+        what: what the error calls them.
+
+    Raises:
+        InvalidValue: neither; the text does not repeat what was sent.
+    """
+    for _ in range(2):
+        if isinstance(values, str):
+            try:
+                values = json.loads(values) if values.strip() else None
+            except json.JSONDecodeError as error:
+                where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+                raise InvalidValue(f"{what} must be a JSON object such as {EXAMPLE}: {where}") from None
+            except (ValueError, RecursionError):  # thousands of digits, or of brackets
+                raise InvalidValue(f"{what} must be a JSON object such as {EXAMPLE}: this one is too large to read") from None
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise InvalidValue(f"settings must be a JSON object such as {example}, got {type(values).__name__}")
-    return values
+        raise InvalidValue(f"{what} must be a JSON object such as {EXAMPLE}, got {type(values).__name__}")
+    return dict(values)
 
 
 def _by_one_name(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +178,6 @@ def _by_one_name(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         full = ALIASES.get(name, name)
         if full in named and named[full] != value:
-            raise InvalidValue(f"{full} is given twice, as {named[full]!r} and {value!r}")
+            raise InvalidValue(f"{full} is given twice, as {shown(named[full])} and {shown(value)}")
         named[full] = value
     return named

@@ -1,49 +1,26 @@
-"""Settings of the server (environment and ``.env``) and of a campaign (what a person gave, over the environment's defaults).
-
-Every setting has one name: ``target_error`` is ``MCAL_TARGET_ERROR`` in the environment, ``--target-error`` on the command line, the key
-in Label Studio's extra params and the field on the page.
-"""
+"""Settings of the server, from the environment, ``.env`` and options. Those of a campaign are in :mod:`backend.campaign_settings`."""
 
 from __future__ import annotations
 
 import difflib
 import re
-import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AliasChoices, BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from backend.campaign_settings import (
-    ALIASES,
-    ENV_FILE,
-    ENV_PREFIX,
-    CampaignSettings,
-    campaign_defaults,
-    parse_campaign_settings,
-    read_environment,
-)
+from backend.campaign_settings import ALIASES, ENV_FILE, ENV_PREFIX, CampaignSettings, read_environment
 from backend.credentials import HOW_TO_LOG_IN, TOO_SHORT_LIVED, bare_token, is_access_token, is_placeholder, kept_secret, kept_token
 from mcal_engine.errors import InvalidValue
-from mcal_engine.spec import explain
+from mcal_engine.rules import about, complaint, findings, shown, unknown, within_reason
 
-__all__ = [
-    "CampaignSettings",
-    "ServerSettings",
-    "Setting",
-    "campaign_defaults",
-    "describe_settings",
-    "parse_campaign_settings",
-    "plain_address",
-    "server_settings",
-    "unknown_environment",
-]
-
+LABEL_STUDIO, STORAGE, WEB, WORKER, IMAGES, LOGS = "Label Studio", "Storage", "Web server", "Worker", "Images", "Logs"
+A_DAY, A_YEAR = 86_400, 8_760  # seconds, hours
+WAITING = "default_factory_not_called"
 PAGES_OF_LABEL_STUDIO = {"api", "data", "organization", "projects", "tasks", "user"}
 
 
@@ -57,99 +34,157 @@ class ServerSettings(BaseSettings):
         extra="ignore",  # .env is shared with campaign settings and with other programs
         validate_by_name=True,
         hide_input_in_errors=True,
+        allow_inf_nan=False,
         frozen=True,
     )
 
-    label_studio_url: str = Field("http://localhost:8080", description="Address of Label Studio, as this backend reaches it.")
+    label_studio_url: str = Field(
+        "http://localhost:8080", description="Address of Label Studio, as this backend reaches it.", json_schema_extra=about(LABEL_STUDIO)
+    )
     label_studio_token: SecretStr | None = Field(
         None,
         repr=False,
         description="Personal access token (or legacy token) of a user made for this backend alone; without one, what mcal bootstrap made.",
+        json_schema_extra=about(LABEL_STUDIO),
     )
     label_studio_admin_email: str | None = Field(
         None,
         validation_alias=AliasChoices("MCAL_LABEL_STUDIO_ADMIN_EMAIL", "LABEL_STUDIO_USERNAME"),
         description="A member of Label Studio's organisation; only mcal bootstrap needs it, to invite the backend's own user.",
+        json_schema_extra=about(LABEL_STUDIO),
     )
     label_studio_admin_password: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("MCAL_LABEL_STUDIO_ADMIN_PASSWORD", "LABEL_STUDIO_PASSWORD"),
         repr=False,
         description="Password that goes with label_studio_admin_email.",
+        json_schema_extra=about(LABEL_STUDIO),
     )
     service_email: str = Field(
-        "mcal@backend.localhost", min_length=3, description="Address of the user that mcal bootstrap makes in Label Studio; gets no mail."
+        "mcal@backend.localhost",
+        min_length=3,
+        description="Address of the user that mcal bootstrap makes in Label Studio; gets no mail.",
+        json_schema_extra=about(LABEL_STUDIO),
     )
     data_dir: Path = Field(
-        default_factory=lambda: platformdirs.user_data_path("mcal"), description="Where databases, caches and keys are kept."
+        default_factory=lambda: platformdirs.user_data_path("mcal"),
+        description="Where databases, caches and keys are kept.",
+        json_schema_extra=about(STORAGE),
     )
     database_url: str = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'mcal.db'}",
         validation_alias=AliasChoices("MCAL_DATABASE_URL", "DATABASE_URL"),
         repr=False,  # may hold a password
         description="Database: sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME.",
+        json_schema_extra=about(STORAGE),
     )
     queue_url: str = Field(
         default_factory=lambda data: f"sqlite:///{data['data_dir'] / 'queue.db'}",
         validation_alias=AliasChoices("MCAL_QUEUE_URL", "QUEUE_URL"),
         repr=False,
         description="Job queue: sqlite:///PATH, redis://HOST/NUMBER or postgresql://USER:PASSWORD@HOST/NAME.",
+        json_schema_extra=about(STORAGE),
     )
     cache_url: str = Field(
         default_factory=lambda data: f"file://{data['data_dir']}",
         description="Where images, embeddings and checkpoints are cached: file:///FOLDER, or s3://BUCKET/PREFIX for several machines, "
         "which then work on copies in data_dir.",
+        json_schema_extra=about(STORAGE),
     )
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(9090, ge=1, le=65535, description="Port to listen on.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.", json_schema_extra=about(WEB))
+    port: int = Field(9090, ge=1, le=65535, description="Port to listen on.", json_schema_extra=about(WEB))
     public_url: str = Field(
         default_factory=lambda data: _own_address(data["host"], data["port"]),
         description="Address under which Label Studio reaches this backend.",
+        json_schema_extra=about(WEB),
     )
-    basic_auth_user: str | None = Field(None, min_length=1, description="User name that Label Studio must give.")
-    basic_auth_password: SecretStr | None = Field(None, repr=False, description="Password that goes with basic_auth_user.")
+    basic_auth_user: str | None = Field(
+        None, min_length=1, description="User name that Label Studio must give.", json_schema_extra=about(WEB)
+    )
+    basic_auth_password: SecretStr | None = Field(
+        None, repr=False, description="Password that goes with basic_auth_user.", json_schema_extra=about(WEB)
+    )
     webhook_secret: SecretStr | None = Field(
-        None, repr=False, description="What Label Studio's webhooks must carry; without one it is made once and kept in data_dir."
+        None,
+        repr=False,
+        description="What Label Studio's webhooks must carry; without one it is made once and kept in data_dir.",
+        json_schema_extra=about(WEB),
     )
-    admin_user: str = Field("admin", min_length=1, description="User name that opens the pages and the API.")
+    admin_user: str = Field("admin", min_length=1, description="User name that opens the pages and the API.", json_schema_extra=about(WEB))
     admin_password: SecretStr | None = Field(
         None,
         repr=False,
         description="Password that goes with admin_user, or its hash by werkzeug.security; on loopback one is made at the first start.",
+        json_schema_extra=about(WEB),
     )
     api_token: SecretStr | None = Field(
-        None, repr=False, min_length=16, description="Bearer token of programs that use the API; without one they log in as admin_user."
+        None,
+        repr=False,
+        min_length=16,
+        description="Bearer token of programs that use the API; without one they log in as admin_user.",
+        json_schema_extra=about(WEB),
     )
     notify_urls: SecretStr | None = Field(
         None,
         repr=False,
         description="Channels to tell people through (chat, mail, webhook), as Apprise addresses separated by spaces; "
         "https://appriseit.com/services/ lists them.",
+        json_schema_extra=about(WORKER),
     )
     label_studio_public_url: str | None = Field(
-        None, description="Address of Label Studio as browsers reach it, where that differs from label_studio_url."
+        None,
+        description="Address of Label Studio as browsers reach it, where that differs from label_studio_url.",
+        json_schema_extra=about(LABEL_STUDIO),
     )
-    device: str = Field("auto", description="Where to train: auto, cpu, cuda, cuda:1, mps.")
+    device: str = Field("auto", description="Where to train: auto, cpu, cuda, cuda:1, mps.", json_schema_extra=about(WORKER))
     poll_seconds: float = Field(
-        20.0, gt=0, description="Time between looks at Label Studio when no webhook comes.", json_schema_extra={"unit": "s"}
+        20.0, gt=0, le=A_DAY, description="Time between looks at Label Studio when no webhook comes.", json_schema_extra=about(WORKER, "s")
     )
     lease_seconds: float = Field(
-        60.0, ge=5, description="Time after which another worker takes over from one that went silent.", json_schema_extra={"unit": "s"}
+        60.0,
+        ge=5,
+        le=A_DAY,
+        description="Time after which another worker takes over from one that went silent.",
+        json_schema_extra=about(WORKER, "s"),
     )
     campaigns_at_once: int = Field(
-        4, ge=1, le=64, description="Campaigns that one worker looks after at the same time; on one machine trainings take turns."
+        4,
+        ge=1,
+        le=64,
+        description="Campaigns that one worker looks after at the same time; on one machine trainings take turns.",
+        json_schema_extra=about(WORKER),
     )
     training_time_limit_hours: float = Field(
-        6.0, gt=0, description="Time after which a training is ended.", json_schema_extra={"unit": "h"}
+        6.0, gt=0, le=A_YEAR, description="Time after which a training is ended.", json_schema_extra=about(WORKER, "h")
     )
     allowed_private_hosts: Annotated[list[str], NoDecode] = Field(
-        default_factory=list, description="Private hosts that images may be fetched from, separated by commas."
+        default_factory=list,
+        description="Private hosts that images may be fetched from, separated by commas.",
+        json_schema_extra=about(IMAGES),
     )
-    max_image_bytes: int = Field(50_000_000, ge=1_000, description="Largest image file that is read.", json_schema_extra={"unit": "bytes"})
-    max_image_pixels: int = Field(100_000_000, ge=1_000, description="Largest image that is decoded.", json_schema_extra={"unit": "pixels"})
-    fetch_threads: int = Field(8, ge=1, le=64, description="Images of one campaign fetched at the same time.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much is logged.")
-    log_format: Literal["text", "json"] = Field("text", description="text for a terminal, json for machines: one object a line.")
+    max_image_bytes: int = Field(
+        50_000_000, ge=1_000, le=10_000_000_000, description="Largest image file that is read.", json_schema_extra=about(IMAGES, "bytes")
+    )
+    max_image_pixels: int = Field(
+        100_000_000, ge=1_000, le=10_000_000_000, description="Largest image that is decoded.", json_schema_extra=about(IMAGES, "pixels")
+    )
+    fetch_threads: int = Field(
+        8, ge=1, le=64, description="Images of one campaign fetched at the same time.", json_schema_extra=about(IMAGES)
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="How much is logged.", json_schema_extra=about(LOGS)
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="text for a terminal, json for machines: one object a line.", json_schema_extra=about(LOGS)
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _printable(cls, value: Any, info: ValidationInfo) -> Any:
+        name = info.field_name or ""
+        if isinstance(value, bool) or (isinstance(value, str) and not within_reason(value)):
+            raise ValueError(complaint(name, cls.model_fields[name], value))
+        return value
 
     @field_validator("label_studio_url", "public_url", "label_studio_public_url")
     @classmethod
@@ -182,7 +217,7 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _device(cls, value: str) -> str:
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value):
-            raise ValueError(f"device must be auto, cpu, mps, cuda, or cuda:0, cuda:1 …, got {value!r}")
+            raise ValueError(f"device must be auto, cpu, mps, cuda, or cuda:0, cuda:1 …, got {shown(value)}")
         return value
 
     @field_validator("log_level", mode="before")
@@ -202,7 +237,7 @@ class ServerSettings(BaseSettings):
             value = getattr(self, name)
             secret = value.get_secret_value() if isinstance(value, SecretStr) else _password_in(value) if name.endswith("_url") else ""
             if secret and is_placeholder(secret):
-                raise ValueError(f"{name} still holds a placeholder: put a secret of your own into {_variables(name)}")
+                raise ValueError(f"{name} still holds a placeholder: put a secret of your own into {' or '.join(variables_of(name))}")
         return self
 
     @property
@@ -233,16 +268,6 @@ class ServerSettings(BaseSettings):
         return SecretStr(kept_secret(self.data_dir / "session-secret"))
 
 
-class Setting(NamedTuple):
-    """One row of the README's table, of ``--help`` and of the page."""
-
-    name: str
-    type: str
-    default: str  # "required", "empty", or the value
-    unit: str  # "" for none
-    description: str
-
-
 def server_settings(**overrides: Any) -> ServerSettings:
     """Read the environment and ``.env``, ``overrides`` (by field name) on top.
 
@@ -251,11 +276,13 @@ def server_settings(**overrides: Any) -> ServerSettings:
     """
     for name in overrides:
         if name not in ServerSettings.model_fields:
-            raise InvalidValue(f"unknown setting {name!r}; known settings: {', '.join(sorted(ServerSettings.model_fields))}")
+            raise InvalidValue(unknown(name, sorted(ServerSettings.model_fields)))
     try:
         return ServerSettings(**overrides)
     except ValidationError as error:
-        raise InvalidValue("; ".join(_findings(error))) from None
+        # A default that waits for another field's cure is no finding of its own.
+        real = [found for found, each in zip(findings(error, ServerSettings), error.errors(), strict=True) if each["type"] != WAITING]
+        raise InvalidValue("; ".join(found.sentence for found in real)) from None
 
 
 def unknown_environment(environment: Mapping[str, str] | None = None) -> list[str]:
@@ -269,11 +296,6 @@ def unknown_environment(environment: Mapping[str, str] | None = None) -> list[st
     return sentences
 
 
-def describe_settings(model: type[BaseModel] = CampaignSettings) -> list[Setting]:
-    """Name, type, default, unit and description of each setting, in the order of their declaration."""
-    return [_describe(name, field) for name, field in model.model_fields.items()]
-
-
 def plain_address(name: str, value: str) -> str:
     """An http(s) address without its last slash. Raises ``ValueError`` naming the rule; parts that may hold secrets are not repeated."""
     try:
@@ -282,20 +304,20 @@ def plain_address(name: str, value: str) -> str:
     except ValueError:
         raise ValueError(f"{name} must be an address such as http://localhost:8080") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        shown = f", got {value!r}" if not set(value) & set("@?") else ""
-        raise ValueError(f"{name} must be an address such as http://localhost:8080{shown}")
+        given = f", got {shown(value)}" if not set(value) & set("@?") else ""
+        raise ValueError(f"{name} must be an address such as http://localhost:8080{given}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError(f"{name} must be an address only: scheme, host, port, without a login, '?' or '#'")
     page = next((part for part in parts.path.split("/") if part in PAGES_OF_LABEL_STUDIO), None)
     if page and name == "label_studio_url":
-        raise ValueError(f"{name} must be the address of Label Studio itself, without /{page}…, got {value!r}")
+        raise ValueError(f"{name} must be the address of Label Studio itself, without /{page}…, got {shown(value)}")
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def _variables(name: str) -> str:
-    """What a setting is called in the environment."""
+def variables_of(name: str) -> list[str]:
+    """What a setting of the server is called in the environment; any of them will do."""
     alias = ServerSettings.model_fields[name].validation_alias
-    return " or ".join(map(str, alias.choices)) if isinstance(alias, AliasChoices) else (ENV_PREFIX + name).upper()
+    return list(map(str, alias.choices)) if isinstance(alias, AliasChoices) else [(ENV_PREFIX + name).upper()]
 
 
 def _password_in(url: Any) -> str:
@@ -306,46 +328,6 @@ def _password_in(url: Any) -> str:
         return ""
 
 
-def _findings(error: ValidationError) -> list[str]:
-    # Fields that repr leaves out may hold secrets, and a default that waits for another field's cure is no finding.
-    secret = {name for name, field in ServerSettings.model_fields.items() if not field.repr}
-    sentences = []
-    for found, sentence in zip(error.errors(include_url=False), explain(error, ServerSettings), strict=True):
-        name = str(found["loc"][0]).lower().removeprefix(ENV_PREFIX.lower()) if found["loc"] else ""
-        if found["type"] != "default_factory_not_called":
-            sentences.append(f"{name} must be text" if name in secret else sentence)
-    return sentences
-
-
 def _own_address(host: str, port: int) -> str:
     reachable = "localhost" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 (compared, not bound)
     return f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}"
-
-
-def _describe(name: str, field: FieldInfo) -> Setting:
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    if field.is_required():
-        default = "required"
-    elif field.default_factory is not None:
-        default = "see description" if field.default_factory is not list else "empty"
-    else:
-        default = _value_text(field.default)
-    return Setting(name, _type_text(field.annotation), default, str(extra.get("unit", "")), field.description or "")
-
-
-def _value_text(value: Any) -> str:
-    if value is None:
-        return "empty"
-    return ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _type_text(annotation: Any) -> str:
-    if get_origin(annotation) in (Union, types.UnionType):
-        return _type_text(next(part for part in get_args(annotation) if part is not types.NoneType))
-    if get_origin(annotation) is Annotated:
-        return _type_text(get_args(annotation)[0])
-    if get_origin(annotation) is Literal:
-        return " | ".join(get_args(annotation))
-    if get_origin(annotation) in (list, tuple):
-        return "list"
-    return {int: "whole number", float: "number", str: "text", Path: "path", SecretStr: "secret"}[annotation]

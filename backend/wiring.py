@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from functools import cache
 
 import mcal_engine
+from backend.campaign_settings import parse_campaign_settings
 from backend.jobs import JobQueue
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
 from backend.notify.channels import Channel, open_channels
 from backend.notify.notifier import Notifier
 from backend.protocol import MLProtocol
-from backend.settings import ServerSettings, parse_campaign_settings
+from backend.settings import ServerSettings
 from backend.shared_cache import SharedCache
 from backend.steps.images import CampaignImages
 from backend.steps.ports import Services

@@ -1,17 +1,17 @@
 """What a project admin decides: the settings of one campaign, in one model with units and ranges.
 
 Every setting has one name everywhere: ``target_error`` is ``--target-error`` on the command line, ``MCAL_TARGET_ERROR`` in
-the environment, the key in Label Studio's extra params, and the field on the page. The README's table is made from here.
+the environment, the key in Label Studio's extra params, and the field on the page. Options, form, API and documents are made from here.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from mcal_engine.errors import InvalidValue
+from mcal_engine.rules import about, choices_of, complaint, explain, kind_of, told, within_reason
 
 Acquisition = Literal["margin", "entropy", "least_confidence", "k_center", "diverse_margin", "random"]
 Surety = Literal["margin", "entropy", "least_confidence"]
@@ -23,6 +23,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 AUTO = "auto"
 """As the only classifier: chosen when a campaign begins, by who knows the images and the device. The engine itself takes names."""
 
+PROMISE, MONEY, SEARCH = "Promise", "Money", "Search for the cheapest plan"
+"""The groups that the engine's settings stand in, in the documents."""
+
+LARGEST_PRICE = 1_000_000  # of a label or an hour
+LARGEST_SUM = 1_000_000_000_000
+SMALLEST_PRICE = 0.000_001  # of a label; far below it a sum divided by it is no number any more
+LARGEST_COUNT = 10_000_000  # items
+
 SERVICE_PRICES = {"amazon": 0.04, "satyam": 0.003}
 """USD per label of the two services that the paper compares: Amazon SageMaker and Satyam."""
 
@@ -32,117 +40,152 @@ class CampaignSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    target_error: float = Field(description="Largest share of wrong labels over all items (ε).", json_schema_extra={"unit": "fraction"})
+    target_error: float = Field(
+        gt=0, lt=1, description="Largest share of wrong labels over all items (ε).", json_schema_extra=about(PROMISE, "fraction")
+    )
     price_per_label: float = Field(
+        ge=SMALLEST_PRICE,
+        le=LARGEST_PRICE,
         description="Price of one human label (C_h), or amazon (0.04) or satyam (0.003), the services of the paper.",
-        json_schema_extra={"unit": "currency"},
+        json_schema_extra=about(MONEY, "currency"),
     )
-    currency: str = Field("USD", min_length=1, max_length=8, description="Name of the currency; shown, never converted.")
+    currency: str = Field(
+        "USD", min_length=1, max_length=8, description="Name of the currency; shown, never converted.", json_schema_extra=about(MONEY)
+    )
     machine_price_per_hour: float = Field(
-        0.20, ge=0, description="Price of one hour of the training machine.", json_schema_extra={"unit": "currency/h"}
+        0.20, ge=0, le=LARGEST_PRICE, description="Price of one hour of the training machine.", json_schema_extra=about(MONEY, "currency/h")
     )
-    guarantee: Guarantee = Field("certified", description="certified: ε holds at confidence_level; estimate: the paper's plug-in rule.")
-    error_scope: ErrorScope = Field("all", description="What ε is a share of: all items, or only those that the machine labels.")
+    guarantee: Guarantee = Field(
+        "certified",
+        description="certified: ε holds at confidence_level; estimate: the paper's plug-in rule.",
+        json_schema_extra=about(PROMISE),
+    )
+    error_scope: ErrorScope = Field(
+        "all", description="What ε is a share of: all items, or only those that the machine labels.", json_schema_extra=about(PROMISE)
+    )
     min_class_precision: float | None = Field(
         None,
+        gt=0,
+        lt=1,
         description="Least share of right ones among the machine's labels of each class; empty: no bound per class.",
-        json_schema_extra={"unit": "fraction"},
+        json_schema_extra=about(PROMISE, "fraction"),
     )
     budget: float | None = Field(
         None,
         gt=0,
+        le=LARGEST_SUM,
         description="Most that may be spent; then the error is made as small as it can be and reported, and ε is not promised.",
-        json_schema_extra={"unit": "currency"},
+        json_schema_extra=about(MONEY, "currency"),
     )
     confidence_level: float = Field(
-        0.95, gt=0.5, lt=1, description="Probability with which the certificate holds.", json_schema_extra={"unit": "fraction"}
+        0.95, gt=0.5, lt=1, description="Probability with which the certificate holds.", json_schema_extra=about(PROMISE, "fraction")
     )
-    acquisition: Acquisition = Field("margin", description="Which items people are asked for next (M).")
-    surety: Surety = Field("margin", description="How sure a prediction is (L): what is machine-labelled first.")
+    acquisition: Acquisition = Field("margin", description="Which items people are asked for next (M).", json_schema_extra=about(SEARCH))
+    surety: Surety = Field(
+        "margin", description="How sure a prediction is (L): what is machine-labelled first.", json_schema_extra=about(SEARCH)
+    )
     classifiers: tuple[str, ...] = Field(
-        ("frozen",), min_length=1, max_length=4, description="Candidate classifiers; more than one makes a race."
+        ("frozen",),
+        min_length=1,
+        max_length=4,
+        description="Candidate classifiers; more than one makes a race.",
+        json_schema_extra=about(SEARCH),
     )
     test_size: int | None = Field(
-        None, ge=20, description="Items of the test set T; empty: sized by the project.", json_schema_extra={"unit": "items"}
+        None,
+        ge=20,
+        le=LARGEST_COUNT,
+        description="Items of the test set T; empty: sized by the project.",
+        json_schema_extra=about(SEARCH, "items"),
     )
     batch_size: int | None = Field(
-        None, ge=1, description="First batch δ0 and its floor; empty: sized by the project.", json_schema_extra={"unit": "items"}
+        None,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="First batch δ0 and its floor; empty: sized by the project.",
+        json_schema_extra=about(SEARCH, "items"),
     )
     certificate_size: int | None = Field(
-        None, ge=1, description="Items of the certificate sample V; empty: sized by money.", json_schema_extra={"unit": "items"}
+        None,
+        ge=1,
+        le=LARGEST_COUNT,
+        description="Items of the certificate sample V; empty: sized by money.",
+        json_schema_extra=about(PROMISE, "items"),
     )
     overlap_share: Fraction = Field(
         0.0,
         description="Share of T's and V's items that two people label: how often they disagree is reported beside ε.",
-        json_schema_extra={"unit": "fraction"},
+        json_schema_extra=about(PROMISE, "fraction"),
     )
     max_looks: int = Field(
         3,
         ge=1,
         le=10,
         description="Certificate samples that may be drawn, one after the other; they share the confidence.",
-        json_schema_extra={"unit": "looks"},
+        json_schema_extra=about(PROMISE, "looks"),
     )
     theta_step: float = Field(
-        0.05, gt=0, le=0.5, description="Step of the grid of machine-labelled shares θ.", json_schema_extra={"unit": "fraction"}
+        0.05, ge=0.001, le=0.5, description="Step of the grid of machine-labelled shares θ.", json_schema_extra=about(SEARCH, "fraction")
     )
     stability_tolerance: Fraction = Field(
-        0.05, description="Relative change of C* below which the forecast is stable (Δ).", json_schema_extra={"unit": "fraction"}
+        0.05, description="Relative change of C* below which the forecast is stable (Δ).", json_schema_extra=about(SEARCH, "fraction")
     )
     batch_cost_slack: Fraction = Field(
-        0.01, description="Extra cost accepted for a smaller batch δ (β).", json_schema_extra={"unit": "fraction"}
+        0.01, description="Extra cost accepted for a smaller batch δ (β).", json_schema_extra=about(SEARCH, "fraction")
     )
     stop_tolerance: Fraction = Field(
         0.005,
         description="Forecast gain, as a share of the total, below which another batch is not bought.",
-        json_schema_extra={"unit": "fraction"},
+        json_schema_extra=about(SEARCH, "fraction"),
     )
     exploration_tax: Fraction = Field(
         0.10,
         description="Training spend, as a share of the human-only cost, after which a hopeless search ends (x).",
-        json_schema_extra={"unit": "fraction"},
+        json_schema_extra=about(SEARCH, "fraction"),
     )
     training_law: TrainingLaw = Field(
-        "epochs_fixed", description="epochs_fixed: seconds of one training grow with the size of B (Eq. 4); epochs_grow: with its square."
+        "epochs_fixed",
+        description="epochs_fixed: seconds of one training grow with the size of B (Eq. 4); epochs_grow: with its square.",
+        json_schema_extra=about(SEARCH),
     )
     max_rounds: int = Field(
         60,
         ge=4,
         le=1000,
         description="Rounds after which the search ends with the best plan in hand.",
-        json_schema_extra={"unit": "rounds"},
+        json_schema_extra=about(SEARCH, "rounds"),
     )
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of every random draw.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of every random draw.", json_schema_extra=about(SEARCH))
 
-    @field_validator("target_error", mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _target_error(cls, value: Any) -> Any:
-        number = _number("target_error", value)
-        if not 0 < number < 1:
-            hint = f" (did you mean {number / 100:g}?)" if 1 <= number < 100 else ""
-            raise ValueError(f"target_error must be in (0, 1), got {value}{hint}")
-        return number
+    def _as_people_write(cls, value: Any, info: ValidationInfo) -> Any:
+        """Percent, switches and empty fields; what JSON's ``true`` and text that cannot be printed are told here too."""
+        name = info.field_name or ""
+        field = cls.model_fields[name]
+        number = kind_of(field.annotation) in ("number", "whole number")
+        if isinstance(value, bool):
+            if set(choices_of(field)) == {"off", "on"}:
+                return "on" if value else "off"
+            raise ValueError(complaint(name, field, value))
+        if not all(within_reason(text) for text in (value if isinstance(value, list | tuple) else [value]) if isinstance(text, str)):
+            raise ValueError(complaint(name, field, value))
+        if not isinstance(value, str) or not number:
+            return value
+        text = value.strip()
+        if not text and not field.is_required() and field.default is None:
+            return None
+        if text.endswith("%") and told(field, "unit") == "fraction":
+            try:
+                return float(text[:-1]) / 100
+            except ValueError:
+                return value
+        return text
 
     @field_validator("price_per_label", mode="before")
     @classmethod
-    def _price_per_label(cls, value: Any) -> Any:
-        if isinstance(value, str) and value.strip().lower() in SERVICE_PRICES:
-            return SERVICE_PRICES[value.strip().lower()]
-        number = _number("price_per_label", value)
-        if not 0 < number < float("inf"):
-            raise ValueError(f"price_per_label must be above 0, got {value}")
-        return number
-
-    @field_validator("min_class_precision", mode="before")
-    @classmethod
-    def _min_class_precision(cls, value: Any) -> Any:
-        if value is None or value == "":
-            return None
-        number = _number("min_class_precision", value)
-        if not 0 < number < 1:
-            hint = f" (did you mean {number / 100:g}?)" if 1 < number < 100 else ""
-            raise ValueError(f"min_class_precision must be in (0, 1), got {value}{hint}")
-        return number
+    def _price_of_a_service(cls, value: Any) -> Any:
+        return SERVICE_PRICES.get(value.strip().lower(), value) if isinstance(value, str) else value
 
     @field_validator("classifiers", mode="before")
     @classmethod
@@ -208,61 +251,3 @@ def preset_values(preset: str, n_items: int) -> dict[str, Any]:
         "batch_cost_slack": 0.05,
         "exploration_tax": 0.10,
     }
-
-
-def explain(error: ValidationError, model: type[BaseModel], *, noun: str = "setting") -> list[str]:
-    """Pydantic's findings as sentences a person can act on, without repeating values of unknown settings (they may be secrets)."""
-    sentences = []
-    for found in error.errors():
-        name = ".".join(str(part) for part in found["loc"][:1])
-        if found["type"] == "extra_forbidden":
-            sentences.append(f"unknown {noun} {name!r}; known {noun}s: {', '.join(sorted(model.model_fields)) or 'none'}")
-        elif found["type"] == "missing":
-            sentences.append(f"{name} is required")
-        elif found["type"] == "value_error":
-            sentences.append(str(found["ctx"]["error"]))
-        else:
-            sentences.append(f"{name}{_rule(found)}, got {found['input']!r}{_in_percent(found)}")
-    return sentences
-
-
-def _rule(found: ErrorDetails) -> str:
-    """The rule that was broken, after the field's name."""
-    bounds = found.get("ctx", {})
-    match found["type"]:
-        case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
-            return " must be a whole number"
-        case "float_type" | "float_parsing" | "finite_number":
-            return " must be a number"
-        case "greater_than":
-            return f" must be above {_bound(bounds['gt'])}"
-        case "greater_than_equal":
-            return f" must be at least {_bound(bounds['ge'])}"
-        case "less_than":
-            return f" must be below {_bound(bounds['lt'])}"
-        case "less_than_equal":
-            return f" must be at most {_bound(bounds['le'])}"
-        case _:
-            return f": {found['msg'][0].lower()}{found['msg'][1:]}"
-
-
-def _bound(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def _in_percent(found: ErrorDetails) -> str:
-    """Where a share was given in percent, the share."""
-    bounds = found.get("ctx", {})
-    if bounds.get("lt", bounds.get("le")) != 1:
-        return ""
-    number = float(found["input"])
-    return f" (did you mean {number / 100:g}?)" if 1 < number < 100 else ""
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool):
-        raise ValueError(f"{name} must be a number, got {value}")
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be a number, got {value!r}") from None

@@ -10,7 +10,7 @@ import numpy as np
 from backend.campaign.audits import Audit, Result
 from backend.campaign.frozen import digest
 from backend.campaign.state import State
-from backend.settings import CampaignSettings
+from backend.campaign_settings import CampaignSettings
 from backend.store import Frozen, MachineLabel, Store
 from mcal_engine import certificate
 from mcal_engine.certificate import Certified

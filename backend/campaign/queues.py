@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backend.settings import CampaignSettings
+from backend.campaign_settings import CampaignSettings
 from backend.store import Duplicate, Item, Role
 from mcal_engine.round import Skim
 

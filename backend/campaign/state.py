@@ -13,9 +13,9 @@ from backend.campaign.audits import Audit
 from backend.campaign.facts import Facts, load, load_history
 from backend.campaign.log import Created, Halt, Log
 from backend.campaign.queues import Progress, Queue
+from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
-from backend.settings import CampaignSettings
 from backend.store import Duplicate, Item, MachineLabel, Role, Store
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
-from backend.campaign_settings import read_environment
+from backend.campaign_settings import CampaignSettings, parse_campaign_settings, read_environment
+from backend.cli.numbers import Whole
 from backend.cli.preflight import preflight
 from backend.cli.setting_options import campaign_options, given, server_options
-from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings, server_settings
+from backend.settings import ServerSettings, server_settings
 from mcal_engine.errors import InvalidValue
 
 Say = Callable[[str], object]
@@ -18,7 +19,7 @@ Say = Callable[[str], object]
 
 @click.command()
 @click.option("--check", is_flag=True, help="Only look at the settings: placeholders, weak passwords and slips are refused.")
-@click.option("--project", "project_ids", type=click.IntRange(min=1), multiple=True, help="Connect this backend to the project.")
+@click.option("--project", "project_ids", type=Whole(min=1), multiple=True, help="Connect this backend to the project.")
 @server_options("label_studio_url", "label_studio_admin_email", "service_email", "public_url", "data_dir", "log_format")
 @campaign_options(defaults={})
 def bootstrap(check: bool, project_ids: tuple[int, ...], **options: Any) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import click
 
 from backend.campaign.state import state_of
+from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.cli import shown
 from backend.cli.campaign_looks import LOOKS
+from backend.cli.numbers import Number, Whole
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import PLACES, campaign_options, given, server_options
-from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings
+from backend.settings import ServerSettings
 from mcal_engine.errors import InvalidValue
 
 Steer = Callable[..., str | list[str]]
@@ -35,11 +37,11 @@ def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     return decorate
 
 
-_id = click.argument("campaign_id", type=click.IntRange(min=1), metavar="CAMPAIGN")
+_id = click.argument("campaign_id", type=Whole(min=1), metavar="CAMPAIGN")
 
 
 @_command("create")
-@click.option("--project", "project_id", type=click.IntRange(min=1), required=True, help="Label Studio's id of the project.")
+@click.option("--project", "project_id", type=Whole(min=1), required=True, help="Label Studio's id of the project.")
 @campaign_options()
 def create(project_id: int, as_json: bool, **options: Any) -> None:
     """Start a campaign on a project, without connecting a model in Label Studio."""
@@ -162,8 +164,8 @@ def rollback(campaign_id: int, as_json: bool, yes: bool, **options: Any) -> None
 
 @_command("audit")
 @_id
-@click.option("--size", type=click.IntRange(min=1), help="Machine labels to draw; without it, as many as the target needs.")
-@click.option("--confidence", type=float, help="Confidence of the bound; without it, the campaign's.")
+@click.option("--size", type=Whole(min=1), help="Machine labels to draw; without it, as many as the target needs.")
+@click.option("--confidence", type=Number(), help="Confidence of the bound; without it, the campaign's.")
 @click.option("--cancel", is_flag=True, help="Call the open audit off: what nobody has answered gets its machine label back.")
 @click.option(
     "--take-back", is_flag=True, help="Give the least sure machine labels, those that the last audit cannot vouch for, to people."

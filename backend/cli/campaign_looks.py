@@ -14,10 +14,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.campaign.state import State, state_of
+from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.cli import shown
+from backend.cli.numbers import Whole
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import PLACES, campaign_options, given, server_options
-from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings
+from backend.settings import ServerSettings
 from backend.views.status import sentence
 
 WATCH_SECONDS = 2.0  # between two looks
@@ -36,7 +38,7 @@ def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     return decorate
 
 
-_id = click.argument("campaign_id", type=click.IntRange(min=1), metavar="CAMPAIGN")
+_id = click.argument("campaign_id", type=Whole(min=1), metavar="CAMPAIGN")
 
 
 @_command("projects")
@@ -58,7 +60,7 @@ def projects(as_json: bool, **options: Any) -> None:
 
 
 @_command("estimate")
-@click.option("--project", "project_id", type=click.IntRange(min=1), required=True, help="Label Studio's id of the project.")
+@click.option("--project", "project_id", type=Whole(min=1), required=True, help="Label Studio's id of the project.")
 @campaign_options()
 def estimate(project_id: int, as_json: bool, **options: Any) -> None:
     """Say what a campaign would ask for first, and what people alone would cost; nothing is started."""
@@ -117,7 +119,7 @@ def _states(house: Opened, campaign_id: int) -> Iterator[State]:
 
 @_command("events")
 @_id
-@click.option("--after", type=click.IntRange(min=0), default=0, help="Only events after this sequence number.")
+@click.option("--after", type=Whole(min=0), default=0, help="Only events after this sequence number.")
 def events(campaign_id: int, after: int, as_json: bool, **options: Any) -> None:
     """Print the history in sentences, oldest first."""
     from backend.views.log import log_row

@@ -7,24 +7,26 @@ from typing import Any
 
 import click
 
+from backend.campaign_settings import CampaignSettings, parse_campaign_settings
+from backend.cli.numbers import Number, Whole
 from backend.cli.setting_options import campaign_options, given, server_options
-from backend.settings import CampaignSettings, ServerSettings, parse_campaign_settings, server_settings
+from backend.settings import ServerSettings, server_settings
 
 DEFAULTS = {"target_error": "0.05", "price_per_label": "0.04"}
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--items", type=click.IntRange(min=200), help="Number of images [default: 3000, or all that --data has].")
+@click.option("--items", type=Whole(min=200), help="Number of images [default: 3000, or all that --data has].")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="CLASS/*.jpg, or an .npz, .csv or .parquet file.")
-@click.option("--annotators", type=click.IntRange(1, 50), default=2, show_default=True, help="Simulated people.")
-@click.option("--pace", type=click.FloatRange(0, 60), default=0.1, show_default=True, help="Seconds each thinks over a task.")
+@click.option("--annotators", type=Whole(1, 50), default=2, show_default=True, help="Simulated people.")
+@click.option("--pace", type=Number(0, 60), default=0.1, show_default=True, help="Seconds each thinks over a task.")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept [default: demo in data_dir].")
 @click.option("--exit", "leave", is_flag=True, help="End at once instead of keeping the servers up to look around.")
 @click.option("--json", "json_file", type=FILE, help="Write the report, the true error and the checks there.")
 @click.option("--trace", "trace_file", type=FILE, help="Write every annotator's pull there, as JSON lines.")
 @server_options("data_dir")
-@campaign_options(DEFAULTS)
+@campaign_options(defaults=DEFAULTS)
 def demo(
     items: int | None,
     data: Path | None,

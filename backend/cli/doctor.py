@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from backend.cli.numbers import Whole
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import given, server_options
 from backend.settings import ServerSettings, unknown_environment
@@ -18,9 +19,7 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
-@click.option(
-    "--project", "project_ids", type=click.IntRange(min=1), multiple=True, help="A project to look at; else all that have a campaign."
-)
+@click.option("--project", "project_ids", type=Whole(min=1), multiple=True, help="A project to look at; else all that have a campaign.")
 @click.option("--label-control", help="Name of the Choices tag, where the labelling interface has several.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @server_options("label_studio_url", "public_url", "data_dir", "device")

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from backend.cli.setting_options import given
 from backend.cli.simulate_options import FILE, cache_folder, data_options, make_seed, make_spec, spec_options
 from mcal_engine.errors import InvalidValue
+from mcal_engine.spec import CampaignSpec
 
 
 @click.command()
@@ -33,7 +35,7 @@ def simulate(
     json_file: Path | None,
     html_file: Path | None,
     quiet: bool,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Play a whole campaign on a labelled data set, whose labels play the people.
 
@@ -46,6 +48,7 @@ def simulate(
     for file in (json_file, html_file):
         if file is not None and not file.absolute().parent.is_dir():
             raise InvalidValue(f"the folder {file.parent} of {file.name} does not exist")
+    settings = given(options, CampaignSpec)
     data = datasets.read(data_path)
     seed = make_seed(settings.get("seed"))
     if shuffle_labels:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from backend.campaign_settings import decode
 from mcal_engine.errors import InvalidValue
 
 LARGEST_ID = 2**63 - 1  # what a database column holds
-EXAMPLE = '{"target_error": 0.05, "price_per_label": 0.04}'
 
 
 def project_id(body: dict[str, Any]) -> int:
@@ -27,24 +26,8 @@ def project_id(body: dict[str, Any]) -> int:
 
 
 def extra_params(body: dict[str, Any]) -> dict[str, Any]:
-    """The extra params as an object; ``{}`` where there are none. Label Studio sends its text box as a string, its API an object."""
-    value = body.get("extra_params")
-    for _ in range(2):  # some forms encode the text once more
-        value = _decoded(value)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise InvalidValue(f"extra params must be a JSON object such as {EXAMPLE}")
-    return value
-
-
-def _decoded(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except (ValueError, RecursionError):
-        raise InvalidValue(f"extra params must be JSON such as {EXAMPLE}") from None
+    """The extra params as an object; ``{}`` where there are none."""
+    return decode(body.get("extra_params"), "extra params")
 
 
 def text(body: dict[str, Any], name: str) -> str:

@@ -31,7 +31,7 @@ class JobQueue(Protocol):
 
 
 class ParsedSettings(Protocol):
-    """A campaign's settings, validated; ``backend.settings.CampaignSettings``."""
+    """A campaign's settings, validated; ``backend.campaign_settings.CampaignSettings``."""
 
     @property
     def label_control(self) -> str | None: ...
@@ -40,7 +40,7 @@ class ParsedSettings(Protocol):
 
 
 class SettingsParser(Protocol):
-    """``backend.settings.parse_campaign_settings``."""
+    """``backend.campaign_settings.parse_campaign_settings``."""
 
     def __call__(self, values: Mapping[str, Any], *, defaults: Mapping[str, Any] | None = None) -> ParsedSettings:
         """Validate ``values`` over ``defaults`` (the environment's if ``None``); raise InvalidValue naming every bad setting."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from pydantic import ValidationError
 
-from backend.campaign_settings import NOTHING
-from backend.settings import CampaignSettings, Setting, describe_settings
-from mcal_engine.spec import CampaignSpec, explain
+from backend.campaign_settings import NOTHING, CampaignSettings
+from backend.settings_reference import Setting, describe_settings
+from mcal_engine.rules import choices_of, findings
+from mcal_engine.spec import CampaignSpec
 
 MAIN = (
     "target_error",
@@ -48,9 +49,11 @@ class Field:
 def fields(typed: Mapping[str, str], errors: Mapping[str, str] | None = None) -> list[Field]:
     """Every campaign setting as a form field, the main ones first."""
     wrong = errors or {}
-    made = [
-        Field(row, typed.get(row.name, ""), *_choices(row.name), wrong.get(row.name, ""), row.name in MAIN) for row in describe_settings()
-    ]
+    made = []
+    for row in describe_settings():
+        choices = choices_of(CampaignSettings.model_fields[row.name])
+        several = bool(choices) and row.type == "list"
+        made.append(Field(row, typed.get(row.name, ""), choices, several, wrong.get(row.name, ""), row.name in MAIN))
     return sorted(made, key=lambda field: MAIN.index(field.setting.name) if field.main else len(MAIN))
 
 
@@ -66,9 +69,8 @@ def read(typed: Mapping[str, str]) -> tuple[CampaignSettings | None, dict[str, s
         return CampaignSettings.model_validate(given), {}
     except ValidationError as error:
         wrong: dict[str, str] = {}
-        for found, sentence in zip(error.errors(include_url=False), explain(error, CampaignSettings), strict=True):
-            name = str(found["loc"][0]) if found["loc"] else next(iter(given), "target_error")
-            wrong.setdefault(name, sentence)
+        for found in findings(error, CampaignSettings):
+            wrong.setdefault(found.name or next(iter(given), "target_error"), found.sentence)
         return None, wrong
 
 
@@ -78,11 +80,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or NOTHING
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _choices(name: str) -> tuple[tuple[str, ...], bool]:
-    annotation = CampaignSettings.model_fields[name].annotation
-    several = get_origin(annotation) is tuple
-    of = get_args(annotation)[0] if several else annotation
-    choices = get_args(of) if get_origin(of) is Literal else ()
-    return choices, several and bool(choices)

@@ -9,8 +9,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from backend.campaign_settings import parse_campaign_settings
-from backend.settings import CampaignSettings, describe_settings
+from backend.campaign_settings import CampaignSettings, parse_campaign_settings
+from backend.settings_reference import describe_settings
 from backend.steps.names import title_of
 from backend.store import Campaign
 from backend.views.certificate import certificate

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from backend.settings import CampaignSettings
+from backend.campaign_settings import CampaignSettings
 from backend.web.operation import PREFIX, Operation
 from mcal_engine import __version__
 

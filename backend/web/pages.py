@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, NotFound, TooManyRequests, Unauth
 from werkzeug.wrappers import Response as BaseResponse
 
 from backend.campaign.state import ENDED, Phase, State
-from backend.settings import CampaignSettings, campaign_defaults
+from backend.campaign_settings import CampaignSettings, campaign_defaults
 from backend.steps.names import title_of
 from backend.store import Campaign, Conflict
 from backend.views import settings_form

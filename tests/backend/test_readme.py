@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 import pytest
 
+from backend.campaign_settings import CampaignSettings
 from backend.cli.app import mcal
-from backend.settings import CampaignSettings, ServerSettings, describe_settings
+from backend.settings import ServerSettings
+from backend.settings_reference import describe_settings
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from backend.cli.numbers import Whole
 from backend.cli.simulate_options import FILE
 
 PLAIN = "× plain loop"
@@ -17,11 +18,9 @@ COLUMNS = ("candidate", "train, images/s", PLAIN, "score, images/s", PLAIN, "emb
 @click.option("--data", "data_path", required=True, type=click.Path(path_type=Path), help="An .npz, .csv or .parquet file, or CLASS/*.jpg.")
 @click.option("--classifier", "classifiers", multiple=True, help="A candidate; may be given several times [default: every one].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option(
-    "--images", type=click.IntRange(128), default=2048, show_default=True, help="Images that each candidate trains on and scores."
-)
-@click.option("--campaign-items", type=click.IntRange(200), default=2000, show_default=True, help="Size of the simulated campaign.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of every draw.")
+@click.option("--images", type=Whole(128), default=2048, show_default=True, help="Images that each candidate trains on and scores.")
+@click.option("--campaign-items", type=Whole(200), default=2000, show_default=True, help="Size of the simulated campaign.")
+@click.option("--seed", type=Whole(0), default=0, show_default=True, help="Seed of every draw.")
 @click.option("--json", "json_path", type=FILE, help="Write everything to this file.")
 def device(
     data_path: Path, classifiers: tuple[str, ...], device: str, images: int, campaign_items: int, seed: int, json_path: Path | None

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import click
 
+from backend.cli.numbers import Whole
+
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Campaigns per world, each with its own T.")
+@click.option("--seeds", type=Whole(min=1), default=3, show_default=True, help="Campaigns per world, each with its own T.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there.")
 def engine(seeds: int, json_file: Path | None) -> None:
     """The engine's total beside the least that any campaign could cost, for 10 to 1,000 classes and up to 1.2 million items.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from backend.cli.numbers import Number, Whole
 from backend.cli.simulate_options import cache_folder
 from mcal_engine.errors import InvalidValue
 
@@ -14,17 +15,17 @@ from mcal_engine.errors import InvalidValue
 @click.option(
     "--data", "data_paths", required=True, multiple=True, type=click.Path(path_type=Path), help="As for `mcal simulate`; may be repeated."
 )
-@click.option("--items", type=click.IntRange(min=200), help="A random part of each data set of this size [default: all].")
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Campaigns per row: seeds 0, 1, ….")
+@click.option("--items", type=Whole(min=200), help="A random part of each data set of this size [default: all].")
+@click.option("--seeds", type=Whole(min=1), default=1, show_default=True, help="Campaigns per row: seeds 0, 1, ….")
 @click.option(
     "--classifier",
     "classifiers",
     multiple=True,
     help="A candidate of the race; may be repeated [default: by images and device].",
 )
-@click.option("--price", "prices", multiple=True, type=click.FloatRange(min=0, min_open=True), help="USD per label; may be repeated.")
-@click.option("--target-error", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="ε.")
-@click.option("--machine-price-per-hour", type=click.FloatRange(min=0), default=0.20, show_default=True, help="USD per hour of training.")
+@click.option("--price", "prices", multiple=True, type=Number(min=0, min_open=True), help="USD per label; may be repeated.")
+@click.option("--target-error", type=Number(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="ε.")
+@click.option("--machine-price-per-hour", type=Number(min=0), default=0.20, show_default=True, help="USD per hour of training.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Another setting of the campaigns; may be repeated.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("bench"), show_default=True, help="Folder of the results."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backend.cli.numbers import Number, Whole
 from backend.cli.simulate_options import FILE, cache_folder
 from mcal_engine.errors import InvalidValue
 
@@ -20,24 +21,24 @@ RED = 1  # exit code of a benchmark that found a broken promise
 
 @click.command()
 @click.option("--data", "data_path", type=click.Path(path_type=Path), help="As for `mcal simulate` [default: 5,000 digits].")
-@click.option("--campaigns", type=click.IntRange(min=2), default=300, show_default=True, help="Campaigns of each size.")
+@click.option("--campaigns", type=Whole(min=2), default=300, show_default=True, help="Campaigns of each size.")
 @click.option(
     "--price-campaigns",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     default=20,
     show_default=True,
     help="Campaigns of each size on the engine's schedule, to their end and at one ε: what the promise costs.",
 )
-@click.option("--items", type=click.IntRange(min=200), help="Items of each campaign [default: 1,500 and 10,000, and 20 campaigns of all].")
+@click.option("--items", type=Whole(min=200), help="Items of each campaign [default: 1,500 and 10,000, and 20 campaigns of all].")
 @click.option(
     "--target-error",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     multiple=True,
     help="ε; may be repeated [default: 2, 5 and 10 %].",
 )
 @click.option(
     "--train-share",
-    type=click.FloatRange(0, 0.9, min_open=True),
+    type=Number(0, 0.9, min_open=True),
     default=0.08,
     show_default=True,
     help="|B| at the end of the fixed schedule, as a share of the items.",
@@ -49,7 +50,7 @@ RED = 1  # exit code of a benchmark that found a broken promise
 @click.option("--json", "json_file", type=FILE, help="Write the summary there.")
 @click.option("--cache-dir", type=click.Path(path_type=Path), help="Where embeddings are kept [default: the user's cache folder].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes [default: one per core].")
+@click.option("--workers", type=Whole(min=1), help="Processes [default: one per core].")
 def validity(
     data_path: Path | None,
     campaigns: int,

@@ -10,9 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
+from backend.campaign_settings import CampaignSettings
 from backend.cli import app
 from backend.label_studio.port import LabelStudioError
-from backend.settings import CampaignSettings, ServerSettings
+from backend.settings import ServerSettings
 from mcal_engine import __version__
 from mcal_engine.errors import InvalidValue
 
@@ -95,16 +96,16 @@ def test_an_error_meant_for_people_is_one_line_on_standard_error(
     ("arguments", "said"),
     [
         (["campaign", "create", "--project", "1", "--target-error", "5", "--price", "0.04"], "got 5 (did you mean 0.05?)"),
-        (["campaign", "create", "--project", "1", "--target-error", "0.05", "--price", "0"], "price_per_label must be above 0, got 0"),
+        (["campaign", "create", "--project", "1", "--target-error", "0.05", "--price", "0"], "price_per_label must be at least 0.000001"),
         (["campaign", "create", "--project", "1", "--target-error", "0.05"], "price_per_label is required"),
         (["campaign", "create", "--target-error", "0.05", "--price", "1"], "Missing option '--project'"),
         (["campaign", "set", "1"], "no setting was given"),
         (["campaign", "show", "7"], "there is no campaign 7"),
         (["campaign", "pause", "7"], "there is no campaign 7"),
         (["campaign", "rollback", "7", "--yes"], "there is no campaign 7"),
-        (["campaign", "show", "x"], "'x' is not a valid integer"),
+        (["campaign", "show", "x"], "campaign must be a whole number of at least 1, got 'x'"),
         (["demo", "--target-error", "5"], "did you mean 0.05?"),
-        (["demo", "--items", "100"], "100 is not in the range x>=200"),
+        (["demo", "--items", "100"], "--items must be a whole number of at least 200, got 100"),
         (["demo", "--data", "nowhere"], "'nowhere' does not exist"),
         (["nonsense"], "No such command 'nonsense'"),
         (["serve", "--port", "0.5"], "port"),

@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from backend.campaign.state import Phase
-from backend.settings import CampaignSettings
+from backend.campaign_settings import CampaignSettings
 from backend.store import Item, NewEvent
 from backend.web import formats
 from backend.web.app import create_app

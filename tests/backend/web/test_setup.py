@@ -63,14 +63,14 @@ def test_a_project_that_is_no_id_is_refused(world: World, project: Any) -> None:
 @pytest.mark.parametrize(
     ("params", "rule"),
     [
-        ("{not json", "must be JSON"),
-        ("[" * 100_000, "must be JSON"),
+        ("{not json", "must be a JSON object"),
+        ("[" * 100_000, "must be a JSON object"),
         ("[1, 2]", "must be a JSON object"),
         ([1], "must be a JSON object"),
         (5, "must be a JSON object"),
         ({"target_error": 5, "price_per_label": 0.04}, r"did you mean 0\.05"),
         ('{"target_error": NaN, "price_per_label": 0.04}', "target_error"),
-        ({"target_error": 0.05, "price_per_label": 0}, "above 0"),
+        ({"target_error": 0.05, "price_per_label": 0}, "at least 0.000001"),
         ({"target_error": 0.05}, "price_per_label is required"),
         ({**PARAMS, "budget_of_mine": 1}, "budget_of_mine"),
     ],

@@ -66,7 +66,7 @@ BAD = {
     "too few items": (lambda t: _few(t / "a.npz"), PRICED, "at least 200 items"),
     "nothing but corrupt images": (lambda t: _corrupt(t / "all"), PRICED, "none of the 220 images"),
     "too little money": (lambda t: npz(t / "a.npz"), (*PRICED, "--budget", "1"), "budget must pay for the 120 test and 20 training items"),
-    "a negative budget": (lambda t: npz(t / "a.npz"), (*PRICED, "--budget", "-5"), "budget must be above 0, got '-5'"),
+    "a negative budget": (lambda t: npz(t / "a.npz"), (*PRICED, "--budget", "-5"), "budget must be above 0, got -5"),
     "a candidate there is not": (lambda t: npz(t / "a.npz"), (*PRICED, "--classifier", "resnet9000"), "known: frozen"),
     "a candidate twice": (lambda t: npz(t / "a.npz"), (*PRICED, *("--classifier", "frozen") * 2), "classifiers must differ"),
 }
