@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine import learning_curve
+from mcal_engine import learning_curve, streams
 from mcal_engine.learning_curve import FitFailed, PowerLaws
 from mcal_engine.types import FloatArray, Measurement, Observation
 
@@ -110,7 +110,7 @@ def model(observations: Sequence[Observation], classifier: str, step: float, see
         sizes = len({o.n_train for o, _ in rounds})
         return FitFailed(f"a learning curve needs {learning_curve.MIN_SIZES} training sizes, there are {sizes}")
     identifiers = np.unique(np.concatenate([o.test_ids for o, _ in rounds]))
-    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, len(rounds))))
+    generator = streams.generator(seed, "bootstrap", len(rounds))
     replicates = int(np.clip(WEIGHTS_PER_DECISION // len(identifiers), MIN_REPLICATES, MAX_REPLICATES))
     weights = np.concatenate([np.ones((1, len(identifiers))), generator.poisson(1.0, (replicates, len(identifiers)))])
     errors, trials = [], []

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine import class_certificate
+from mcal_engine import class_certificate, streams
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features, Picks, acquisition_scores, by_numpy, diverse_margin, k_center
 from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.streams import Purpose
 from mcal_engine.surety import surety
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, LabelByMachine, Measurement, Observation
 
@@ -33,8 +34,6 @@ __all__ = [
     "surety",
     "surviving",
 ]
-
-_PURPOSES = {"test": 1, "train": 2, "certificate": 3, "mix": 4, "join": 5, "overlap": 6, "audit": 7}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +84,19 @@ def order_pool(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> 
     return np.asarray(np.lexsort((np.asarray(pool_ids), -surety(logits, kind))))
 
 
-def draw_random(spec: CampaignSpec, purpose: str, round: int, ids: IntArray, n: int) -> IntArray:
-    """A uniform draw of ``n`` items without replacement; it depends on the set of ids, not on their order."""
+def draw_random(spec: CampaignSpec, purpose: Purpose, number: int, ids: IntArray, n: int) -> IntArray:
+    """A uniform draw of ``n`` items without replacement; it depends on the set of ids, not on their order.
+
+    Args:
+        purpose, number: the random stream, see :mod:`mcal_engine.streams`.
+        ids: shape (m,). What is drawn from.
+
+    Raises:
+        InvalidValue: there are fewer than ``n``.
+    """
     if n > len(ids):
         raise InvalidValue(f"cannot draw {n} of {len(ids)} items")
-    generator = np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(_PURPOSES[purpose], round)))
-    return generator.permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
+    return streams.generator(spec.seed, purpose, number).permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
 
 
 def draw_twice(spec: CampaignSpec, number: int, ids: IntArray) -> IntArray:

@@ -11,11 +11,10 @@ from backend.campaign.audits import Audit
 from backend.campaign.queues import BLIND, Queue, QueueKind
 from backend.campaign.state import State
 from backend.store import Assignment, Item
+from mcal_engine import streams
 from mcal_engine.round import Ranking, draw_random, draw_twice
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, IntArray
-
-_JOIN = 5  # the stream of the draw that lets later tasks into T; streams 1 to 4 are mcal_engine.round's
 
 
 def ids_of(items: Iterable[Item]) -> IntArray:
@@ -36,7 +35,7 @@ def start_queue(state: State, decision: Acquire) -> tuple[Queue, list[Assignment
     free = [item for item in usable if item.label is None and item.task_id not in in_test]
     train = draw_random(spec, "train", 0, ids_of(free), min(decision.n_train, len(free)))
     asked = [task for task in (*test.tolist(), *train.tolist()) if state.items[task].label is None]
-    order = _mixed(spec, 0, asked)
+    order = _mixed(spec, asked)
     queue = Queue(
         kind="start",
         round=0,
@@ -107,7 +106,7 @@ def nothing_asked(state: State) -> Queue:
 
 def random_queue(state: State, n: int, round: int, note: str) -> Queue:
     """A random batch that no decision of the engine asked for, with the reason beside it."""
-    drawn = draw_random(state.settings, "train", len(state.queues), ids_of(state.pool), min(n, len(state.pool)))
+    drawn = draw_random(state.settings, "extra", len(state.queues), ids_of(state.pool), min(n, len(state.pool)))
     late = waiting_test(state)
     ids = (*late, *drawn.tolist())
     return Queue(
@@ -180,7 +179,7 @@ def joins_test(state: State, newcomers: Sequence[Item]) -> list[int]:
     share = sum(role == "test" for role in state.roles.values()) / max(known, 1)
 
     def draw(task: int) -> float:
-        return float(np.random.default_rng(np.random.SeedSequence(state.settings.seed, spawn_key=(_JOIN, task))).random())
+        return float(streams.generator(state.settings.seed, "join", task).random())
 
     return [item.task_id for item in newcomers if draw(item.task_id) < share]
 
@@ -220,6 +219,6 @@ def _twice(state: State, blind: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(drawn))
 
 
-def _mixed(spec: CampaignSpec, round: int, ids: Sequence[int]) -> list[int]:
-    mixed: list[int] = draw_random(spec, "mix", round, np.array(ids, dtype=np.int64), len(ids)).tolist()
+def _mixed(spec: CampaignSpec, ids: Sequence[int]) -> list[int]:
+    mixed: list[int] = draw_random(spec, "mix", 0, np.array(ids, dtype=np.int64), len(ids)).tolist()
     return mixed

@@ -196,7 +196,7 @@ class _Play:
         # A first draw may hold one class only, and nothing can be trained on that: people are asked for more at random.
         extra = 1
         while len(np.unique(self.train_labels)) < 2 and len(self.pool) > 0:
-            self._ask_train(rounds.draw_random(self.spec, "mix", extra, self.pool, min(decision.n_train, len(self.pool))))
+            self._ask_train(rounds.draw_random(self.spec, "extra", extra, self.pool, min(decision.n_train, len(self.pool))))
             extra += 1
 
     def _sample_joins_test(self) -> None:

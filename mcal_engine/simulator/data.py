@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mcal_engine import streams
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator import readers
 from mcal_engine.simulator.labelled_images import LabelledImages
@@ -18,8 +19,8 @@ SHAPES = "an .npz file (images, labels), a .csv file (path,label), a .parquet fi
 
 def shuffled(data: LabelledImages, seed: int) -> LabelledImages:
     """The same images, each with another one's label: nothing can be learned, so a campaign should find that out cheaply."""
-    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(104,)))
-    found = data.with_labels(generator.permutation(data.labels), data.name)
+    order = streams.generator(seed, "shuffled_labels").permutation(data.labels)
+    found = data.with_labels(order, data.name)
     return replace(found, notes=(*data.notes, "labels were shuffled among the images"))
 
 
@@ -60,8 +61,7 @@ def subset(data: LabelledImages, n: int | None, seed: int, per_class: int | None
     """
     if n is not None and per_class is not None:
         raise InvalidValue(f"give items or per_class, not both; got {n} and {per_class}")
-    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(101,)))
-    order = generator.permutation(len(data)).astype(np.int64)
+    order = streams.generator(seed, "images").permutation(len(data)).astype(np.int64)
     if per_class is not None:
         groups = [order[data.labels[order] == label][:per_class] for label in range(data.n_classes)]
         rows = np.concatenate(groups)

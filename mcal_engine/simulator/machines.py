@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mcal_engine import streams
 from mcal_engine.acquisition import Distances, Features, by_numpy
 from mcal_engine.classifiers.answers import Answers, trained_on
 from mcal_engine.round import Scored
@@ -126,7 +127,7 @@ class Machine:
 
 def seed_of(campaign_seed: int, round: int) -> int:
     """A classifier's seed for one round: its own stream, as round 0 of seed 7 must not be seed 7 itself."""
-    return int(np.random.SeedSequence(campaign_seed, spawn_key=(11, round)).generate_state(1)[0])
+    return int(streams.sequence(campaign_seed, "training", round).generate_state(1)[0])
 
 
 def _digest(*arrays: IntArray) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mcal_engine import streams
 from mcal_engine.cost import money
 from mcal_engine.engine import Engine, default_batch_size
 from mcal_engine.error_curve import theta_grid
@@ -147,7 +148,7 @@ def live(law: Law, spec: CampaignSpec) -> Lived:
     engine = Engine(spec, law.n_items, law.n_classes)
     decision = engine.ask()
     assert isinstance(decision, Acquire)
-    world = _World(law, spec, decision.n_test, np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(103,))))
+    world = _World(law, spec, decision.n_test, streams.generator(spec.seed, "law_world"))
     n_train, number, seconds, n_certificate = 0, 0, 0.0, 0
     while isinstance(decision, Acquire):
         n_train += decision.n_train

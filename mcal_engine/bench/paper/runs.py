@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mcal_engine import error_curve
+from mcal_engine import error_curve, streams
 from mcal_engine.simulator.data import subset
 from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine
@@ -126,7 +126,7 @@ class Bench:
     def _items(self, run: Run) -> IntArray:
         ids = subset(self.data, self.items, 0)
         if run.class_share < 1:
-            order = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(102,))).permutation(ids)
+            order = streams.generator(0, "paper_order").permutation(ids)
             by_class = [order[self.data.labels[order] == label] for label in range(self.data.n_classes)]
             ids = np.sort(np.concatenate([rows[: max(round(run.class_share * len(rows)), 1)] for rows in by_class]))
         return ids

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 
-from mcal_engine import certificate
+from mcal_engine import certificate, streams
 from mcal_engine import round as rounds
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.worlds import Row, Task, Trajectory, World, fixed_trajectory, spec_for
@@ -94,7 +94,7 @@ def _true_reading(people: Annotators, task: Task, trajectory: Trajectory, wrong:
 
 def _true_skips(spec: CampaignSpec, trajectory: Trajectory, wrong: BoolArray, sample: IntArray) -> list[int]:
     """Items of V that people skip: more often those that are hard, told by the machine being wrong about them."""
-    generator = np.random.default_rng(np.random.SeedSequence(spec.seed, spawn_key=(104,)))
+    generator = streams.generator(spec.seed, "skips")
     of_sample = np.isin(trajectory.frozen, sample)
     chance = np.where(wrong, SKIPPED_IF_WRONG, SKIPPED_IF_RIGHT)
     return [int(item) for item in trajectory.frozen[of_sample & (generator.random(len(wrong)) < chance)]]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from mcal_engine import round as rounds
+from mcal_engine import streams
 from mcal_engine.bench.validity.ridge import RidgeClassifier
 from mcal_engine.bench.validity.rules import places_in
 from mcal_engine.engine import default_batch_size
@@ -48,7 +49,7 @@ class World:
 
     def items(self, n: int | None, seed: int) -> IntArray:
         """X of one campaign: a random part of the data, ascending; another one for each seed."""
-        order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(103,))).permutation(len(self.labels))
+        order = streams.generator(seed, "validity_order").permutation(len(self.labels))
         return np.sort(order[:n]).astype(np.int64)
 
 
