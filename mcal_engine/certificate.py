@@ -13,6 +13,7 @@ f(c0) ≤ a, whatever the classifier and the data. It is the fixed-sequence scan
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,16 +52,11 @@ def miss_probability(c: int | IntArray, *, n_pool: int, n_sample: int, allowed: 
 def tolerated_errors(*, n_pool: int, n_sample: int, allowed: int, level: float) -> int | None:
     """c0, or ``None`` where a sample of this size certifies nothing. f grows with c, so bisection finds it."""
 
-    def fine(c: int) -> bool:
-        return bool(miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed) <= level)
+    def too_many(c: int) -> bool:
+        return bool(miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed) > level)
 
-    if not fine(0):
-        return None
-    low, high = 0, n_sample + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fine(middle) else (low, middle)
-    return low
+    n_fine = bisect_left(range(n_sample + 1), True, key=too_many)
+    return n_fine - 1 if n_fine else None
 
 
 def sample_share(c: int | IntArray, *, allowed: int, level: float) -> FloatArray:
@@ -77,12 +73,12 @@ def sample_share(c: int | IntArray, *, allowed: int, level: float) -> FloatArray
 
 def sample_size(c: int, *, n_pool: int, allowed: int, level: float) -> int | None:
     """The smallest n whose sample tolerates ``c`` errors, or ``None`` if only the whole pool would."""
-    low, high = 0, n_pool
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = miss_probability(c, n_pool=n_pool, n_sample=middle, allowed=allowed) <= level
-        low, high = (low, middle) if enough else (middle, high)
-    return high if high < n_pool else None
+
+    def enough(n_sample: int) -> bool:
+        return bool(miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed) <= level)
+
+    found = 1 + bisect_left(range(1, n_pool), True, key=enough)
+    return found if found < n_pool else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +148,18 @@ def most_errors(seen: int, *, n_pool: int, n_sample: int, level: float) -> int:
     """
     if not 0 <= seen <= n_sample <= n_pool:
         raise InvalidValue(f"seen ≤ n_sample ≤ n_pool must hold, got {seen}, {n_sample}, {n_pool}")
-    low, high = seen, n_pool - (n_sample - seen) + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        refuted = miss_probability(seen, n_pool=n_pool, n_sample=n_sample, allowed=middle - seen - 1) <= level
-        low, high = (low, middle) if refuted else (middle, high)
-    return low
+
+    def refuted(more: int) -> bool:
+        return bool(miss_probability(seen, n_pool=n_pool, n_sample=n_sample, allowed=more) <= level)
+
+    return seen + bisect_left(range(n_pool - n_sample), True, key=refuted)
 
 
 def audit_size(expected: int, *, n_pool: int, allowed: int, level: float, power: float = 0.8) -> int | None:
     """A sample just large enough to show "at most ``allowed`` errors in the pool" with chance ``power`` if there are ``expected``.
 
-    ``None`` where no sample of up to half the pool does: with so many errors nothing can be shown cheaply.
+    ``None`` where no sample of up to half the pool does: with so many errors nothing can be shown cheaply. The chance rises with the size
+    in a saw-tooth, as the errors tolerated are whole numbers; bisection finds one of the sizes at which it crosses ``power``.
     """
     from scipy import stats
 
@@ -176,13 +172,8 @@ def audit_size(expected: int, *, n_pool: int, allowed: int, level: float, power:
 
     if allowed >= n_pool or expected > allowed:
         return 1 if allowed >= n_pool else None
-    low, high = 0, max(n_pool // 2, 1)
-    if not shows(high):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if shows(middle) else (middle, high)
-    return high
+    most = max(n_pool // 2, 1)
+    return 1 + bisect_left(range(1, most), True, key=shows) if shows(most) else None
 
 
 def _whole_pool_bound(seen: int, n_pool: int, n_sample: int, allowed: int, level: float) -> int:
@@ -191,12 +182,11 @@ def _whole_pool_bound(seen: int, n_pool: int, n_sample: int, allowed: int, level
     When the whole pool is taken, "at most E' errors" is claimed only where V holds few enough errors to exclude more; for any true
     number of errors that is one tail event, nested in the one the scan already pays for, so no further level is spent.
     """
-    low, high = -1, allowed
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = miss_probability(seen, n_pool=n_pool, n_sample=n_sample, allowed=middle) <= level
-        low, high = (low, middle) if enough else (middle, high)
-    return high
+
+    def enough(fewer: int) -> bool:
+        return bool(miss_probability(seen, n_pool=n_pool, n_sample=n_sample, allowed=fewer) <= level)
+
+    return bisect_left(range(allowed), True, key=enough)
 
 
 def _check(ranks: IntArray, errors: BoolArray, n_pool: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import datetime
 
 from backend.campaign.audit_result import audited_rows, cut, written
@@ -128,17 +129,14 @@ def _tolerance(state: State, n_written: int, size: int, confidence_level: float)
     allowed = certificate.allowance(state.settings.target_error, n_written if inside else len(state.live))
     level = round(1 - confidence_level, 12)
 
-    def shown(errors: int) -> bool:
-        return certificate.most_errors(errors, n_pool=n_written, n_sample=size, level=level) <= allowed
+    def too_many(errors: int) -> bool:
+        return certificate.most_errors(errors, n_pool=n_written, n_sample=size, level=level) > allowed
 
-    if not shown(0):
+    most = bisect_left(range(size + 1), True, key=too_many) - 1
+    if most < 0:
         return f"it is too small to show that at most {allowed:,} are wrong, but it gives a bound"
-    low, high = 0, size + 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if middle <= size and shown(middle) else (low, middle)
-    are = "is" if low == 1 else "are"
-    return f"if at most {low:,} of them {are} wrong or not answered, the target is shown at {percent(confidence_level)}"
+    are = "is" if most == 1 else "are"
+    return f"if at most {most:,} of them {are} wrong or not answered, the target is shown at {percent(confidence_level)}"
 
 
 def _check_open(state: State) -> None:
