@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mcal_engine import streams
 from mcal_engine.bands import Bands
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.types import BoolArray, FloatArray, IntArray
@@ -56,7 +57,7 @@ def draw(bands: Bands, entropy: int) -> IntArray:
     ``entropy``: whole number of 128 bits from the operating system, made after the freeze. The proof is over this draw alone, so a number
     that anyone could know beforehand would leave it with nothing to stand on.
     """
-    generator = np.random.default_rng(np.random.SeedSequence(entropy))
+    generator = streams.from_entropy(entropy)
     sure = generator.permutation(bands.n_sure)[: bands.sample_sure]
     unsure = bands.n_sure + generator.permutation(bands.n_unsure)[: bands.sample_unsure]
     return np.sort(np.concatenate([sure, unsure])).astype(np.int64)

@@ -71,3 +71,8 @@ def sequence(seed: int, purpose: Purpose, number: int | None = None) -> np.rando
 def generator(seed: int, purpose: Purpose, number: int | None = None) -> np.random.Generator:
     """NumPy's default generator on :func:`sequence`."""
     return np.random.default_rng(sequence(seed, purpose, number))
+
+
+def from_entropy(entropy: int) -> np.random.Generator:
+    """The generator for bits from the operating system, drawn after all that it must not foresee was fixed."""
+    return np.random.default_rng(np.random.SeedSequence(entropy))
