@@ -27,6 +27,8 @@ Purpose = Literal[
     "paper_order",
     "validity_order",
     "shuffled_labels",
+    "bench_certificate",
+    "bench_pac",
     "law_world",
     "skips",
 ]
@@ -46,8 +48,10 @@ STREAMS: dict[Purpose, int] = {
     "paper_order": 102,  # the order of a data set in the paper's benchmark
     "validity_order": 103,  # the items of a campaign of the validity benchmark
     "shuffled_labels": 104,  # the hopeless case of the simulator
-    "law_world": 105,  # a world of known error law
-    "skips": 106,  # what people skip in the validity benchmark
+    "bench_certificate": 105,  # a certificate sample of the certificate benchmark; by draw
+    "bench_pac": 106,  # the order and the samples of its comparison with PAC labels
+    "law_world": 107,  # a world of known error law
+    "skips": 108,  # what people skip in the validity benchmark
 }
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine import bands, freeze_rule, peel
+from mcal_engine import bands, freeze_rule, peel, streams
 from mcal_engine import round as rounds
 from mcal_engine.bands import Bands
 from mcal_engine.bench.certificate.oracle import Oracle
@@ -148,7 +148,7 @@ def _true_reading(world: World, ids: IntArray, task: Task, frozen: Frozen, oracl
             found["bands"].append([len(ids), 0])
             found["peeling"].append([len(ids), 0])
             continue
-        ranks = peel.draw(plan, int(np.random.SeedSequence(task.seed, spawn_key=(105, draw)).generate_state(1, np.uint64)[0]))
+        ranks = peel.draw(plan, int(streams.sequence(task.seed, "bench_certificate", draw).generate_state(1, np.uint64)[0]))
         sample = Sample(ranks, frozen.wrong[ranks])
         front = np.setdiff1d(np.arange(peel.static_cut(plan, sample)), ranks, assume_unique=True)
         peeled, n_trained = _peeled(world, task, frozen, plan, sample)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mcal_engine import bands, peel
+from mcal_engine import bands, peel, streams
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.worlds import Row
 from mcal_engine.certificate import allowance
@@ -39,7 +39,7 @@ def read_answers(file: Path) -> tuple[BoolArray, FloatArray]:
     if not rows:
         raise InvalidValue(f"{file} has no rows")
     wrong, confidence = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-    shuffled = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(106,))).permutation(len(rows))
+    shuffled = streams.generator(0, "bench_pac").permutation(len(rows))
     order = shuffled[np.argsort(-confidence[shuffled], kind="stable")]
     return wrong[order], confidence[order]
 
@@ -54,7 +54,7 @@ def true_comparison(name: str, wrong: BoolArray, confidence: FloatArray, draws: 
             raise InvalidValue(f"{name}: no certificate at {TARGET:.0%} is possible for {n_items:,} items")
         plans[rule] = plan
     found: dict[str, list[tuple[int, int]]] = {"bands": [], "uniform": [], "pac_labels": []}
-    generator = np.random.default_rng(np.random.SeedSequence(1, spawn_key=(106,)))
+    generator = streams.generator(1, "bench_pac")
 
     def note(rule: str, n_ranked: int, ranks: IntArray) -> None:
         machine = np.ones(n_ranked, dtype=np.bool_)
