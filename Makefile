@@ -19,7 +19,7 @@ IN_TWO := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2
 SLOW := slow or contract or browser or e2e
 FAST := not docker and not ($(SLOW))
 
-.PHONY: help setup image env demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench lint check format lock clean
+.PHONY: help setup image env demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench docs lint check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## / /' | awk '{ name = $$1; $$1 = ""; printf "%-16s%s\n", name, $$0 }'
@@ -79,6 +79,9 @@ bench: setup ## the engine against brute force; with DATA=path also the paper's 
 
 bench-page: setup ## how soon the page of a campaign of 100,000 items is painted, in a real Chromium
 	@exec $(BIN)/python -m tests.browser.first_paint $(ARGS)
+
+docs: setup ## write the generated parts of the documents
+	@$(BIN)/python -m backend.cli.reference
 
 lint: setup | $(UV) ## ruff, hadolint
 	@$(BIN)/ruff check .

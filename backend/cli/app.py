@@ -35,6 +35,7 @@ nothing."""
         "restore": Lazy("backend.cli.backup:restore", "Put such a file into a database, of either kind."),
         "simulate": Lazy("backend.cli.simulate:simulate", "Say what a campaign would cost on data that is already labelled.", SHARED_CORES),
         "bench": Lazy("backend.cli.bench:bench", "Measure against the paper and against what the guarantee promises.", SHARED_CORES),
+        "docs": Lazy("backend.cli.docs:docs", "Print the documents."),
         "demo": Lazy("backend.cli.demo:demo", "Run the whole product on real digits, with a real Label Studio."),
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
@@ -56,9 +57,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except MCALError as error:
-        click.echo(f"mcal: {error}", err=True)
+        click.echo(f"mcal: {error}{_more(str(error))}", err=True)
         return exit_code(error)
     return result if isinstance(result, int) else 0
+
+
+def _more(text: str) -> str:
+    """Where the documents say more about an error, if they do."""
+    from backend.docs.messages import explained, help_for
+
+    found, message = help_for(text), explained(text)
+    return "" if found is None or message is None else f"\n(mcal docs {found[0]}, under “{message.says}”)"
 
 
 def exit_code(error: MCALError) -> int:

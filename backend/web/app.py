@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest
 
-from backend.web import api, assets, formats, health, metrics, ml_backend, pages
+from backend.web import api, assets, docs, formats, health, metrics, ml_backend, pages
 from backend.web.answers import error_response
 from backend.web.ports import WebDeps
 from backend.web.session import Sessions
@@ -36,6 +36,7 @@ def create_app(deps: WebDeps) -> Flask:
     app.register_blueprint(ml_backend.blueprint(deps.protocol, deps.access))
     app.register_blueprint(health.blueprint(deps.checks))
     app.register_blueprint(assets.blueprint())
+    app.register_blueprint(docs.blueprint())
     app.register_blueprint(api.blueprint(deps.desk, sessions))
     app.register_blueprint(metrics.blueprint(deps.desk, sessions))
     app.register_blueprint(pages.blueprint(deps.desk, sessions))

@@ -1,4 +1,4 @@
-"""The README's pictures of a running backend: ``MCAL_ADMIN_PASSWORD=… python -m tests.browser.pictures URL CAMPAIGN FOLDER [NAME…]``."""
+"""The documents' pictures of a running backend: ``MCAL_ADMIN_PASSWORD=… python -m tests.browser.pictures URL CAMPAIGN FOLDER [NAME…]``."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def cells(row: Row) -> list[str]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The summary as a table for a README."""
+    """The summary as a Markdown table."""
     lines = ["| " + " | ".join(column.replace("|", "\\|") for column in COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in summary(rows)]
     return "\n".join(lines) + "\n"
