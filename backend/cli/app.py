@@ -63,11 +63,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _more(text: str) -> str:
-    """Where the documents say more about an error, if they do."""
-    from backend.docs.messages import explained, help_for
+    """Where the documents say more about an error, if they do: on its line, for who reads logs line by line."""
+    from backend.docs.messages import help_for
 
-    found, message = help_for(text), explained(text)
-    return "" if found is None or message is None else f"\n(mcal docs {found[0]}, under “{message.says}”)"
+    found = help_for(text)
+    return "" if found is None else f" (mcal docs {found[0]} says more)"
 
 
 def exit_code(error: MCALError) -> int:
