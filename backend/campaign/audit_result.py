@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from backend.campaign.audits import Audit, Result
+from backend.campaign.audits import Audit
+from backend.campaign.events import AuditResult
 from backend.campaign.frozen import digest
 from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings
@@ -18,7 +19,7 @@ from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
 
 
-def judge(audit: Audit, choices: Sequence[int], labels: Sequence[int | None]) -> Result:
+def judge(audit: Audit, choices: Sequence[int], labels: Sequence[int | None]) -> AuditResult:
     """Compare what the machine said with what people say; no answer counts as wrong.
 
     The upper bound takes every item without an answer as wrong, the lower one as right: each holds whatever people would have said.
@@ -32,7 +33,7 @@ def judge(audit: Audit, choices: Sequence[int], labels: Sequence[int | None]) ->
     verdict: Literal["holds", "not_shown", "broken"] = (
         "holds" if most <= audit.allowed else "broken" if fewest > audit.allowed else "not_shown"
     )
-    return Result(
+    return AuditResult(
         errors=errors,
         different=different,
         unanswered=unanswered,

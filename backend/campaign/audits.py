@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, TypedDict
+from typing import Literal
 
-from backend.store import Event
-
-
-class Result(TypedDict):
-    """What the answered sample says. Counts of errors are of machine labels that differ from what people say.
-
-    Attributes:
-        errors: in the sample, those without an answer included; ``different`` are the answered ones alone.
-        max_errors: the most among all labels as they were written that the sample is compatible with; ``min_errors`` the fewest. Each of
-            the two is wrong with probability 1 − confidence at most.
-        max_errors_left: the most that are still the machine's, since what people answered is theirs now.
-        verdict: ``holds`` (at most the allowed errors, as written), ``broken`` (more), or ``not_shown``.
-    """
-
-    errors: int
-    different: int
-    unanswered: int
-    max_errors: int
-    min_errors: int
-    max_errors_left: int
-    verdict: Literal["holds", "not_shown", "broken"]
+from backend.campaign import events
+from backend.campaign.events import AuditResult, Happening
+from backend.campaign.history import Entry
 
 
-class TakeBack(TypedDict):
-    """The cut: machine labels from place ``n_ranked`` of the audited order on go to people.
-
-    Attributes:
-        n: how many were to be taken back.
-        tolerated: errors of the sample that may stand in front of the cut; ``None`` if this sample vouches for nothing.
-        max_errors: wrong machine labels in front of the cut, at most, at ``level`` (a statement of its own).
-        n_removed, n_kept: what became of them; ``None`` while it is under way.
-    """
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """The cut that followed an audit, as it was asked for; ``n_removed`` and ``n_kept`` are ``None`` while it is under way."""
 
     by: str
     n_ranked: int
@@ -46,8 +21,8 @@ class TakeBack(TypedDict):
     tolerated: int | None
     max_errors: int
     level: float
-    n_removed: int | None
-    n_kept: int | None
+    n_removed: int | None = None
+    n_kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +53,7 @@ class Audit:
     ended_at: datetime | None = None
     n_restored: int = 0
     labels: tuple[int | None, ...] = ()
-    result: Result | None = None
+    result: AuditResult | None = None
     take_back: TakeBack | None = None
 
     @property
@@ -88,7 +63,7 @@ class Audit:
 
     @property
     def taking_back(self) -> bool:
-        return self.take_back is not None and self.take_back["n_removed"] is None
+        return self.take_back is not None and self.take_back.n_removed is None
 
 
 class Audits:
@@ -106,42 +81,33 @@ class Audits:
     def taking_back(self) -> Audit | None:
         return next((row for row in self.rows if row.taking_back), None)
 
-    def read(self, event: Event) -> None:
+    def read(self, entry: Entry[Happening]) -> None:
         """Take note of one event; others than audits' are passed over."""
-        payload, at = event.payload, event.created_at
-        match event.kind:
-            case "audit_requested":
-                self.rows.append(Audit(payload["audit"], payload["size"], payload["confidence_level"], payload["by"], at))
-            case "audit_opened":
-                found = {name: payload[name] for name in ("n_written", "n_items", "allowed", "target_error", "digest")}
-                self._change(payload, ids=tuple(payload["ids"]), opened_at=at, **found)
-            case "queue_opened" if payload["queue"] == "audit":
-                self.rows[-1] = replace(self.rows[-1], model_version=payload["model_version"])
-            case "audit_cancel_requested":
-                self._change(payload, cancelled_by=payload["by"])
-            case "audit_cancelled":
-                self._change(payload, ended="cancelled", ended_at=at, n_restored=payload["n_restored"])
-            case "audit_decided":
-                self._change(payload, ended="decided", ended_at=at, labels=tuple(payload["labels"]), result=payload["result"])
-            case "take_back_started":
-                self._change(payload, take_back=_cut(payload))
-            case "take_back_done":
-                cut = self.rows[payload["audit"] - 1].take_back or {}
-                self._change(payload, take_back={**cut, "n_removed": payload["n_removed"], "n_kept": payload["n_kept"]})
+        at = entry.at
+        match event := entry.event:
+            case events.AuditRequested():
+                self.rows.append(Audit(event.audit, event.size, event.confidence_level, event.by, at))
+            case events.AuditOpened():
+                drawn = replace(self._row(event.audit), ids=event.ids, n_written=event.n_written, n_items=event.n_items, opened_at=at)
+                self._put(replace(drawn, allowed=event.allowed, target_error=event.target_error, digest=event.digest))
+            case events.QueueOpened(queue="audit"):
+                self._put(replace(self.rows[-1], model_version=event.model_version))
+            case events.AuditCancelRequested():
+                self._put(replace(self._row(event.audit), cancelled_by=event.by))
+            case events.AuditCancelled():
+                self._put(replace(self._row(event.audit), ended="cancelled", ended_at=at, n_restored=event.n_restored))
+            case events.AuditDecided():
+                self._put(replace(self._row(event.audit), ended="decided", ended_at=at, labels=event.labels, result=event.result))
+            case events.TakeBackStarted():
+                cut = TakeBack(event.by, event.n_ranked, event.n, event.tolerated, event.max_errors, event.level)
+                self._put(replace(self._row(event.audit), take_back=cut))
+            case events.TakeBackDone():
+                row = self._row(event.audit)
+                if row.take_back is not None:
+                    self._put(replace(row, take_back=replace(row.take_back, n_removed=event.n_removed, n_kept=event.n_kept)))
 
-    def _change(self, payload: Mapping[str, Any], **fields: Any) -> None:
-        place = payload["audit"] - 1  # they are numbered 1, 2, 3 …
-        self.rows[place] = replace(self.rows[place], **fields)
+    def _row(self, number: int) -> Audit:
+        return self.rows[number - 1]  # they are numbered 1, 2, 3 …
 
-
-def _cut(payload: Mapping[str, Any]) -> TakeBack:
-    return TakeBack(
-        by=payload["by"],
-        n_ranked=payload["n_ranked"],
-        n=payload["n"],
-        tolerated=payload["tolerated"],
-        max_errors=payload["max_errors"],
-        level=payload["level"],
-        n_removed=None,
-        n_kept=None,
-    )
+    def _put(self, row: Audit) -> None:
+        self.rows[row.number - 1] = row

@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from backend.campaign.audits import Audit
-from backend.campaign.queues import BLIND, Queue, QueueKind
+from backend.campaign.events import QueueKind
+from backend.campaign.queues import BLIND, Queue
 from backend.campaign.state import State
 from backend.store import Assignment, Item
 from mcal_engine import streams

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.store import Assignment, Campaign, Duplicate, Event, Item, MachineLabel, Store
+from backend.campaign.events import Happening
+from backend.campaign.history import Entry, entries
+from backend.store import Assignment, Campaign, Duplicate, Item, MachineLabel, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     campaign: Campaign
-    events: tuple[Event, ...]
+    events: tuple[Entry[Happening], ...]
     items: tuple[Item, ...]
     assignments: tuple[Assignment, ...]
     duplicates: tuple[Duplicate, ...]
@@ -20,7 +22,7 @@ class Facts:
 def load(store: Store, campaign_id: int) -> Facts:
     """Read the ledger. Events come first: a decision made on what is read here is refused if the history has moved on since."""
     campaign = store.campaign(campaign_id)
-    events = tuple(store.events(campaign_id))
+    events = entries(store.events(campaign_id))
     return Facts(
         campaign,
         events,
@@ -33,4 +35,4 @@ def load(store: Store, campaign_id: int) -> Facts:
 
 def load_history(store: Store, campaign_id: int) -> Facts:
     """The history alone: enough for a sentence where reading a large ledger would take too long."""
-    return Facts(store.campaign(campaign_id), tuple(store.events(campaign_id)), (), (), (), ())
+    return Facts(store.campaign(campaign_id), entries(store.events(campaign_id)), (), (), (), ())

@@ -6,15 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
 
 import numpy as np
 
+from backend.campaign.events import QueueKind, QueueOpened
 from backend.campaign_settings import CampaignSettings
 from backend.store import Duplicate, Item, Role
 from mcal_engine.round import Skim
 
-QueueKind = Literal["start", "train", "certificate", "residual", "audit"]
 BLIND: tuple[Role, ...] = ("test", "certificate")  # what stands for the whole must be complete: no quorum for these
 
 
@@ -42,45 +41,6 @@ class Queue:
     opened_at: datetime | None = None
     closed: bool = False
     n_taken: int | None = None
-
-    def payload(self) -> dict[str, Any]:
-        """The row ``queue_opened``; what only happens later is not in it."""
-        return {
-            "queue": self.kind,
-            "round": self.round,
-            "model_version": self.model_version,
-            "ids": list(self.ids),
-            "n_asked": self.n_asked,
-            "sentinel": self.sentinel,
-            "classifier": self.classifier,
-            "scores": list(self.scores),
-            "test_ids": list(self.test_ids),
-            "test_scores": list(self.test_scores),
-            "twice": list(self.twice),
-            "note": self.note,
-            "suggestions": [self.suggestions.get(task) for task in self.ids] if self.suggestions else [],
-        }
-
-    @classmethod
-    def opened(cls, payload: Mapping[str, Any], at: datetime) -> Queue:
-        return cls(
-            kind=payload["queue"],
-            round=payload["round"],
-            model_version=payload["model_version"],
-            ids=tuple(payload["ids"]),
-            n_asked=payload["n_asked"],
-            sentinel=payload["sentinel"],
-            classifier=payload["classifier"],
-            scores=tuple(payload["scores"]),
-            test_ids=tuple(payload["test_ids"]),
-            test_scores=tuple(payload["test_scores"]),
-            suggestions={
-                task: choice for task, choice in zip(payload["ids"], payload.get("suggestions", ()), strict=False) if choice is not None
-            },
-            twice=tuple(payload.get("twice", ())),
-            note=payload.get("note", ""),
-            opened_at=at,
-        )
 
     @property
     def asked(self) -> tuple[int, ...]:
@@ -130,6 +90,45 @@ class Progress:
     twice: int = 0  # asked of two people, and still in the project
     second: int = 0  # second labels that are in
     others_at: datetime | None = None  # when somebody who could give a missing second label last labelled; None: nobody, or none missing
+
+
+def opening(queue: Queue, *, last_known_task: int = 0) -> QueueOpened:
+    """The event that opens a queue; what only happens later is not in it."""
+    return QueueOpened(
+        queue=queue.kind,
+        round=queue.round,
+        model_version=queue.model_version,
+        ids=queue.ids,
+        n_asked=queue.n_asked,
+        sentinel=queue.sentinel,
+        classifier=queue.classifier,
+        scores=queue.scores,
+        test_ids=queue.test_ids,
+        test_scores=queue.test_scores,
+        twice=queue.twice,
+        note=queue.note,
+        suggestions=tuple(queue.suggestions.get(task) for task in queue.ids) if queue.suggestions else (),
+        last_known_task=last_known_task,
+    )
+
+
+def opened(event: QueueOpened, at: datetime) -> Queue:
+    return Queue(
+        kind=event.queue,
+        round=event.round,
+        model_version=event.model_version,
+        ids=event.ids,
+        n_asked=event.n_asked,
+        sentinel=event.sentinel,
+        classifier=event.classifier,
+        scores=event.scores,
+        test_ids=event.test_ids,
+        test_scores=event.test_scores,
+        suggestions={task: label for task, label in zip(event.ids, event.suggestions, strict=False) if label is not None},
+        twice=event.twice,
+        note=event.note,
+        opened_at=at,
+    )
 
 
 def second_labels(opened: Iterable[Queue], items: Mapping[int, Item], repeats: Iterable[Duplicate]) -> dict[int, Duplicate]:

@@ -10,8 +10,9 @@ from typing import Any
 
 from backend.campaign import queues
 from backend.campaign.audits import Audit
+from backend.campaign.events import Created
 from backend.campaign.facts import Facts, load, load_history
-from backend.campaign.log import Created, Halt, Log
+from backend.campaign.log import Halt, Log
 from backend.campaign.queues import Progress, Queue
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import LabelControl
@@ -333,7 +334,7 @@ def derive(facts: Facts, now: datetime) -> State:
 
 def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: datetime) -> Phase:
     if log.ending is not None:
-        return Phase(log.ending)
+        return Phase(log.ending.kind)
     if log.audits.active or log.audits.taking_back:
         return Phase.AUDITING if log.audits.active else Phase.TAKING_BACK
     if log.created is None:

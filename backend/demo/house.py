@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import httpx
 
+from backend.campaign import events, history
 from backend.campaign.state import State, state_of
 from backend.demo.annotators import Annotator, Pull
 from backend.demo.data import DemoData
@@ -159,16 +160,16 @@ class House:
     def batches(self) -> list[Batch]:
         """The queues that were opened so far; the last one, whatever is left, holds every task, in the order of ids."""
         everything = tuple(sorted(self.truth))
-        opened = self.store.events(self.campaign_id, kinds=("queue_opened",))
+        opened = history.read(self.store, self.campaign_id, events.QueueOpened)
         return [
             Batch(
-                event.payload["model_version"],
-                event.payload["queue"],
-                event.created_at,
-                everything if event.payload["queue"] == "residual" else tuple(event.payload["ids"]),
-                frozenset(event.payload.get("twice", ())),
+                entry.event.model_version,
+                entry.event.queue,
+                entry.at,
+                everything if entry.event.queue == "residual" else entry.event.ids,
+                frozenset(entry.event.twice),
             )
-            for event in opened
+            for entry in opened
         ]
 
     def tasks(self) -> list[Task]:
@@ -177,8 +178,8 @@ class House:
         return [wire.task(row, control) for row in self.admin.export(self.project)]
 
     def service_user_id(self) -> int:
-        created = self.store.events(self.campaign_id, kinds=("created",))
-        return int(created[0].payload["service_user"]["id"])
+        created = history.read(self.store, self.campaign_id, events.Created)
+        return created[0].event.service_user.id
 
     def trace(self) -> list[Pull]:
         """The pulls so far; safe while annotators work."""

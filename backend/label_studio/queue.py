@@ -13,17 +13,29 @@ can be deleted. :func:`keep_sentinel` repairs all of that; call it regularly whi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, Prediction
+from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, Prediction, Project
 from mcal_engine.errors import InvalidValue
 
 UNCERTAINTY = "Uncertainty sampling"
 SEQUENTIAL = "Sequential sampling"
 SENTINEL_SCORE = 1.0
 RENEW_AFTER = timedelta(hours=12)  # half of the lock's life
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectBefore:
+    """The settings of a project that serving a queue changes, as they were."""
+
+    sampling: str
+    model_version: str
+    show_collab_predictions: bool
+
+    @classmethod
+    def of(cls, project: Project) -> ProjectBefore:
+        return cls(project.sampling, project.model_version, project.show_collab_predictions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +152,9 @@ def serve_rest(
         port.release_task(project_id, sentinel_id)
 
 
-def restore(port: LabelStudioPort, project_id: int, before: dict[str, Any], sentinel_id: int | None) -> None:
-    """Give a project back the ``sampling``, ``model_version`` and ``show_collab_predictions`` it had, and unlock the sentinel."""
-    fields = {name: before[name] for name in ("sampling", "show_collab_predictions", "model_version")}
+def restore(port: LabelStudioPort, project_id: int, before: ProjectBefore, sentinel_id: int | None) -> None:
+    """Give a project its own settings back, and unlock the sentinel."""
+    fields = asdict(before)
     try:
         port.update_project(project_id, **fields)
     except LabelStudioError as error:

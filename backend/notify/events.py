@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from backend.campaign.events import QUEUES, decision_title
 from backend.campaign.state import Phase, State
 from backend.campaign_settings import NoticeKind
 from backend.views.audits import sentences
-from backend.views.log import QUEUES, decision_title
 from backend.views.status import sentence
-from mcal_engine import codec
 from mcal_engine.types import Acquire, Decision
 
 NEARLY_EMPTY = 0.1  # of what was asked for
@@ -60,14 +59,14 @@ def _all(state: State) -> Iterator[Notice]:
 def _audits(state: State) -> Iterator[Notice]:
     for audit in state.audits[-1:]:
         if audit.result is not None:
-            weight: Literal["success", "warning"] = "success" if audit.result["verdict"] == "holds" else "warning"
+            weight: Literal["success", "warning"] = "success" if audit.result.verdict == "holds" else "warning"
             yield Notice(f"audit/{audit.number}", "decision", " ".join(sentences(state, audit)), weight)
 
 
 def _decided(state: State, decision: Decision) -> Notice:
     n = sum(isinstance(row, Decision) for row in state.history)
     why = decision.sentence if isinstance(decision, Acquire) else decision.verdict.sentence
-    return Notice(f"decision/{n}", "decision", f"Decided: {decision_title(codec.to_json(decision))}. {_said(why)}")
+    return Notice(f"decision/{n}", "decision", f"Decided: {decision_title(decision)}. {_said(why)}")
 
 
 def _queue(state: State) -> Iterator[Notice]:

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from backend.campaign import events, history
 from backend.campaign.state import State, state_of
 from backend.notify.channels import Channel, ChannelFailed, Weight
 from backend.notify.events import Notice, notices
-from backend.store import NewEvent, Store
+from backend.store import Store
 from mcal_engine.errors import MCALError
 
 logger = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ class Notifier:
             if campaign.id in live:
                 continue
             try:
-                if any(event.created_at > since for event in self._store.events(campaign.id, kinds=("finished",))):
+                if any(entry.at > since for entry in history.read(self._store, campaign.id, events.Finished)):
                     self.seen(state_of(self._store, campaign.id, datetime.now(UTC), ledger=False))
             except MCALError as error:
                 logger.warning("campaign %d: its end could not be looked up: %s", campaign.id, error)
@@ -149,18 +150,17 @@ class _Post(threading.Thread):
 
     def _tell(self, campaign_id: int, items: list[_Item]) -> None:
         if campaign_id not in self._told:
-            rows = self._store.events(campaign_id, kinds=("notified",))
-            mine = [row.payload for row in rows if row.payload["channel"] == self._channel.name]
-            self._told[campaign_id] = {key for payload in mine for key in payload["keys"]}
+            rows = [entry.event for entry in history.read(self._store, campaign_id, events.Notified)]
+            self._told[campaign_id] = {key for row in rows if row.channel == self._channel.name for key in row.keys}
         new = [item for item in items if item.notice.key not in self._told[campaign_id]]
         if not new:
             return
         why = self._deliver(new)
         if why is not None and self._ending.is_set():
             return
-        keys = [item.notice.key for item in new]
-        payload = {"channel": self._channel.name, "keys": keys, "ok": why is None} | ({} if why is None else {"why": why})
-        self._store.append(campaign_id, [NewEvent("notified", payload)])
+        keys = tuple(item.notice.key for item in new)
+        told = events.Notified(channel=self._channel.name, keys=keys, ok=why is None, why=why)
+        self._store.append(campaign_id, [history.new(told)])
         self._told[campaign_id].update(keys)
 
     def _deliver(self, items: Sequence[_Item]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from backend.campaign import events, history
 from backend.label_studio.port import LabelControl
 from backend.label_studio.wire import result_of
 from backend.protocol import bodies
@@ -17,7 +18,7 @@ from backend.protocol.ports import (
     StatusLine,
 )
 from backend.protocol.setup import CampaignSetup
-from backend.store import Campaign, NewEvent
+from backend.store import Campaign
 from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
@@ -156,9 +157,9 @@ class MLProtocol:
         return {"status": "ok", "campaign": campaign.id}
 
     def _resume(self, campaign: Campaign, by: str) -> None:
-        switches = self._store.events(campaign.id, kinds=("paused", "halted", "resumed"))
-        if switches and switches[-1].kind != "resumed":
-            self._store.append(campaign.id, [NewEvent("resumed", {"by": by})])
+        switches = history.read(self._store, campaign.id, events.Paused, events.Halted, events.Resumed)
+        if switches and not isinstance(switches[-1].event, events.Resumed):
+            self._store.append(campaign.id, [history.new(events.Resumed(by=by))])
 
     def _idle_line(self, label_config: str) -> str:
         if label_config.strip():

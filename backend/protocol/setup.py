@@ -6,13 +6,16 @@ last setup acts. The extra params as given are kept in the event they caused; se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from backend.campaign import events, history
+from backend.campaign.history import Entry
 from backend.protocol.ports import CampaignStore, JobQueue, LabelConfigParser, SettingsParser
-from backend.store import Campaign, Conflict, Event, NewEvent, retried
+from backend.store import Campaign, Conflict, retried
 from mcal_engine.errors import InvalidValue
 
-SETTINGS_KINDS = ("requested", "created", "settings")
+Settings = events.Requested | events.Created | events.SettingsChanged
 
 
 class CampaignSetup:
@@ -38,7 +41,7 @@ class CampaignSetup:
 
     def settings(self, campaign: Campaign) -> dict[str, Any]:
         """The campaign's settings as they are now; ``{}`` where its history has none."""
-        return _settings(self._store.events(campaign.id, kinds=SETTINGS_KINDS))
+        return _settings(self._settings_of(campaign.id))
 
     def apply(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
         """Start or change a campaign if ``given`` differs from the last setup's extra params; return the one it is about now.
@@ -63,9 +66,9 @@ class CampaignSetup:
     def _start(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
         settings = self._parse_settings(given)
         self._check_label_config(label_config, settings.label_control)
-        request = NewEvent("requested", {"settings": settings.model_dump(mode="json"), "source": "setup", "extra_params": given})
+        request = events.Requested(settings=settings.model_dump(mode="json"), source="setup", extra_params=given)
         try:
-            campaign = self._store.create_campaign(project_id, self._url, [request])
+            campaign = self._store.create_campaign(project_id, self._url, [history.new(request)])
         except InvalidValue:
             if self._store.live_campaign(self._url, project_id) is None:
                 raise
@@ -74,10 +77,10 @@ class CampaignSetup:
         return campaign
 
     def _change(self, live: Campaign, given: dict[str, Any], last_given: dict[str, Any] | None, label_config: str) -> Campaign:
-        history = self._store.events(live.id, kinds=SETTINGS_KINDS)
-        seen = history[-1].seq if history else 0
+        said = self._settings_of(live.id)
+        seen = said[-1].seq if said else 0
         seen = max((event.seq for event in self._store.events(live.id, after=seen)), default=seen)
-        current = _settings(history)
+        current = _settings(said)
         news = given if last_given is None else self._difference(given, last_given)
         merged = self._parse_settings(news, defaults=current)
         after = merged.model_dump(mode="json")
@@ -85,8 +88,8 @@ class CampaignSetup:
         if "label_control" in changed:
             self._check_label_config(label_config, merged.label_control)
         # Appended even where nothing changes (the CLI was there first), so that the next setup is compared with this one.
-        event = NewEvent("settings", {"settings": after, "changed": changed, "by": "setup", "extra_params": given})
-        self._store.append(live.id, [event], expected_seq=seen)
+        event = events.SettingsChanged(settings=after, changed=tuple(changed), by="setup", extra_params=given)
+        self._store.append(live.id, [history.new(event)], expected_seq=seen)
         if changed:
             self._queue.enqueue(live.id, "setup")
         return live
@@ -101,11 +104,14 @@ class CampaignSetup:
         mine = [row for row in self._store.campaigns() if row.project_id == project_id and row.label_studio_url == self._url]
         return sorted(mine, key=lambda row: row.id, reverse=True)
 
+    def _settings_of(self, campaign_id: int) -> list[Entry[Settings]]:
+        return history.read(self._store, campaign_id, events.Requested, events.Created, events.SettingsChanged)
+
     def _last_given(self, project_id: int) -> dict[str, Any] | None:
         for campaign in self._campaigns(project_id):
-            for event in reversed(self._store.events(campaign.id, kinds=SETTINGS_KINDS)):
-                if isinstance(given := event.payload.get("extra_params"), dict):
-                    return given
+            for entry in reversed(history.read(self._store, campaign.id, events.Requested, events.SettingsChanged)):
+                if entry.event.extra_params is not None:
+                    return entry.event.extra_params
         return None
 
     def _difference(self, given: dict[str, Any], last_given: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +130,5 @@ class CampaignSetup:
             return {}
 
 
-def _settings(history: list[Event]) -> dict[str, Any]:
-    for event in reversed(history):
-        if isinstance(settings := event.payload.get("settings"), dict):
-            return settings
-    return {}
+def _settings(said: Sequence[Entry[Settings]]) -> dict[str, Any]:
+    return said[-1].event.settings if said else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from datetime import datetime
 
+from backend.campaign import events
 from backend.campaign.audit_result import audited_rows, cut, written
 from backend.campaign.commit import Commit
 from backend.campaign.state import Phase, State, state_of
@@ -45,7 +46,7 @@ def open_audit(
         drawn = size or default_size(state, at)
         commit = Commit(state, reopens=True)
         number = len(state.audits) + 1
-        commit.event("audit_requested", audit=number, size=drawn, confidence_level=at, by=by, last_task=_last_task(state))
+        commit.add(events.AuditRequested(audit=number, size=drawn, confidence_level=at, by=by, last_task=_last_task(state)))
         if _stored(commit, store):
             return [
                 f"campaign {campaign_id}: audit {number}: {drawn:,} of its {n_written:,} machine labels are drawn at random and labelled "
@@ -65,7 +66,7 @@ def cancel_audit(store: Store, campaign_id: int, now: datetime, *, by: str) -> s
         if audit.cancelled_by is not None:
             return f"campaign {campaign_id}: audit {audit.number} is being called off already"
         commit = Commit(state)
-        commit.event("audit_cancel_requested", audit=audit.number, by=by)
+        commit.add(events.AuditCancelRequested(audit=audit.number, by=by))
         if _stored(commit, store):
             return f"campaign {campaign_id}: audit {audit.number} is called off; what people have not answered gets its machine label back"
     raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
@@ -94,16 +95,17 @@ def take_back(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         if not n:
             return f"campaign {campaign_id}: audit {audit.number} vouches for every machine label that is left: nothing is taken back"
         commit = Commit(state, reopens=True)
-        commit.event(
-            "take_back_started",
-            audit=audit.number,
-            by=by,
-            last_task=_last_task(state),
-            n_ranked=found.n_ranked,
-            n=n,
-            tolerated=found.tolerated,
-            max_errors=found.max_errors,
-            level=round(1 - audit.confidence_level, 12),
+        commit.add(
+            events.TakeBackStarted(
+                audit=audit.number,
+                by=by,
+                last_task=_last_task(state),
+                n_ranked=found.n_ranked,
+                n=n,
+                tolerated=found.tolerated,
+                max_errors=found.max_errors,
+                level=round(1 - audit.confidence_level, 12),
+            )
         )
         if _stored(commit, store):
             left = len(written(state)) - n

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from backend.campaign import events, history
 from backend.campaign.log import OPERATIONAL
 from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
-from backend.store import Conflict, NewEvent, Store
+from backend.store import Conflict, Store
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import AUTO
@@ -25,7 +26,7 @@ def pause(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
     state = _live(store, campaign_id, now)
     if state.phase == Phase.PAUSED:
         return f"campaign {campaign_id} is paused already"
-    store.append(campaign_id, [NewEvent("paused", {"by": by})])
+    store.append(campaign_id, [history.new(events.Paused(by=by))])
     return f"campaign {campaign_id} is paused; people may go on with the open queue"
 
 
@@ -34,7 +35,7 @@ def resume(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
     state = _live(store, campaign_id, now)
     if state.phase not in (Phase.PAUSED, Phase.HALTED):
         return f"campaign {campaign_id} is not paused"
-    store.append(campaign_id, [NewEvent("resumed", {"by": by})])
+    store.append(campaign_id, [history.new(events.Resumed(by=by))])
     return f"campaign {campaign_id} goes on: {state.stage.value}"
 
 
@@ -44,7 +45,7 @@ def request_stop(store: Store, campaign_id: int, now: datetime, *, by: str) -> s
     if state.stage not in SEARCHING:
         return f"campaign {campaign_id} is not searching any more: it is {state.stage.value}"
     if state.stop_requested_by is None:
-        store.append(campaign_id, [NewEvent("stop_requested", {"by": by})])
+        store.append(campaign_id, [history.new(events.StopRequested(by=by))])
     return f"campaign {campaign_id} stops its search at the next decision; test labels that were asked for are still needed"
 
 
@@ -60,7 +61,7 @@ def approve(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         if state.stage != Phase.AWAITING_APPROVAL:
             raise InvalidValue(f"campaign {campaign_id} has no machine labels that wait for a yes: it is {state.stage.value}")
         try:
-            store.append(campaign_id, [NewEvent("write_back_approved", {"by": by})], expected_seq=state.last_seq)
+            store.append(campaign_id, [history.new(events.WriteBackApproved(by=by))], expected_seq=state.last_seq)
         except Conflict:
             continue
         return f"campaign {campaign_id}: {len(state.planned):,} machine labels are written now"
@@ -85,9 +86,9 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
         if not changed:
             return ["nothing changes: these are the settings in force"]
         _check(state, after, changed)
-        event = NewEvent("settings", {"settings": after.model_dump(mode="json"), "changed": changed, "by": by})
+        event = events.SettingsChanged(settings=after.model_dump(mode="json"), changed=tuple(changed), by=by)
         try:
-            store.append(campaign_id, [event], expected_seq=state.last_seq)
+            store.append(campaign_id, [history.new(event)], expected_seq=state.last_seq)
         except Conflict:
             continue
         return _notes(state, after, changed)

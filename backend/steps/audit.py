@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
-from backend.campaign import draws
+from backend.campaign import draws, events
 from backend.campaign.audit_result import audited_rows, judge, written
 from backend.campaign.audits import Audit
 from backend.campaign.commit import Commit
@@ -22,6 +22,7 @@ from backend.campaign.frozen import digest, final_model_version
 from backend.campaign.queues import enough
 from backend.campaign.state import Phase, State
 from backend.label_studio.port import Project
+from backend.label_studio.queue import ProjectBefore
 from backend.label_studio.write_back import CHUNK
 from backend.steps import write_back
 from backend.steps.ports import Heartbeat, Services
@@ -48,9 +49,9 @@ def step(services: Services, state: State, project: Project, look_again: Callabl
     if state.phase != Phase.AUDITING or state.audit != audit:
         return True
     if audit.cancelled_by is not None:
-        commit = _restore(services, state, audit, look_again, heartbeat)
+        commit = _restore(services, state, audit, project, look_again, heartbeat)
     elif not audit.ids:
-        commit = _draw(state, audit)
+        commit = _draw(state, audit, project)
     elif not audit.model_version:
         _withdraw(services, state, audit, heartbeat)
         commit = Commit(look_again())
@@ -59,7 +60,6 @@ def step(services: Services, state: State, project: Project, look_again: Callabl
         return True  # a label was taken back meanwhile
     else:
         commit = _decide(services, state, audit)
-    _note(commit, project)
     commit.store(services.store)
     return True
 
@@ -68,40 +68,44 @@ def take_back(services: Services, state: State, project: Project, look_again: Ca
     """Take what lies behind the cut out of S*, and leave it to people; what a person has edited is kept."""
     audit = next(row for row in state.audits if row.taking_back)
     assert audit.take_back is not None  # this is what taking back means
-    behind = {row.task_id for row in audited_rows(services.store, state, audit)[audit.take_back["n_ranked"] :]} - state.audited
+    behind = {row.task_id for row in audited_rows(services.store, state, audit)[audit.take_back.n_ranked :]} - state.audited
     for rows in _chunks(row for row in state.machine_labels if row.task_id in behind and row.state == "written"):
         heartbeat()
         _take_away(services, state, rows)
     commit = Commit(look_again())
     states = [row.state for row in commit.state.machine_labels if row.task_id in behind]
-    commit.event("take_back_done", audit=audit.number, n_removed=states.count("removed"), n_kept=states.count("kept"))
+    n_removed, n_kept, before = states.count("removed"), states.count("kept"), _before(commit.state, project)
+    commit.add(events.TakeBackDone(audit=audit.number, n_removed=n_removed, n_kept=n_kept, project_before=before))
+    commit.close_queue("more is left to people", trains=False)
     _leave_rest(services, commit)
-    _note(commit, project)
     commit.store(services.store)
 
 
-def _draw(state: State, audit: Audit) -> Commit:
+def _draw(state: State, audit: Audit, project: Project) -> Commit:
     commit = Commit(state)
     rows = written(state)
     if not rows:
-        commit.event("audit_cancelled", audit=audit.number, reason="no machine labels are left to audit", n_restored=0)
+        reason, before = "no machine labels are left to audit", _before(state, project)
+        commit.add(events.AuditCancelled(audit=audit.number, reason=reason, n_restored=0, project_before=before))
         return commit
     frozen = [Frozen(rank, row.task_id, row.choice, row.surety) for rank, row in enumerate(rows)]
     ids = np.array([row.task_id for row in rows], dtype=np.int64)
     drawn = draw_random(state.settings, "audit", audit.number, ids, min(audit.size, len(rows))).tolist()
     inside = state.settings.error_scope == "machine"
-    commit.event(
-        "audit_opened",
-        audit=audit.number,
-        ids=drawn,
-        n_written=len(rows),
-        n_items=len(state.live),
-        allowed=certificate.allowance(state.settings.target_error, len(rows) if inside else len(state.live)),
-        target_error=state.settings.target_error,
-        seed=state.settings.seed,
-        digest=digest(frozen),
+    commit.add(
+        events.AuditOpened(
+            audit=audit.number,
+            ids=tuple(drawn),
+            n_written=len(rows),
+            n_items=len(state.live),
+            allowed=certificate.allowance(state.settings.target_error, len(rows) if inside else len(state.live)),
+            target_error=state.settings.target_error,
+            seed=state.settings.seed,
+            digest=digest(frozen),
+            project_before=_before(state, project),
+        )
     )
-    _close_queue(commit, "an audit comes first")
+    commit.close_queue("an audit comes first", trains=False)
     commit.frozen = (audit.look, frozen)
     return commit
 
@@ -127,25 +131,28 @@ def _take_away(services: Services, state: State, rows: Sequence[MachineLabel]) -
 def _decide(services: Services, state: State, audit: Audit) -> Commit:
     """What people said is final; what nobody answered counts as wrong, and is left to people for good."""
     frozen = {row.task_id: row for row in audited_rows(services.store, state, audit)}
-    labels = [None if (item := state.items[task]).deleted else item.label for task in audit.ids]
-    choices = [frozen[task].choice for task in audit.ids]
+    labels = tuple(None if (item := state.items[task]).deleted else item.label for task in audit.ids)
+    choices = tuple(frozen[task].choice for task in audit.ids)
     commit = Commit(state)
-    _close_queue(commit, "the audit's sample is answered")
-    commit.event(
-        "audit_decided",
-        audit=audit.number,
-        result=judge(audit, choices, labels),
-        labels=labels,
-        choices=choices,
-        ranks=[frozen[task].rank for task in audit.ids],
-        sureties=[frozen[task].surety for task in audit.ids],
+    commit.close_queue("the audit's sample is answered", trains=False)
+    commit.add(
+        events.AuditDecided(
+            audit=audit.number,
+            result=judge(audit, choices, labels),
+            labels=labels,
+            choices=choices,
+            ranks=tuple(frozen[task].rank for task in audit.ids),
+            sureties=tuple(frozen[task].surety for task in audit.ids),
+        )
     )
     _answered(commit, audit)
     _leave_rest(services, commit)
     return commit
 
 
-def _restore(services: Services, state: State, audit: Audit, look_again: Callable[[], State], heartbeat: Heartbeat) -> Commit:
+def _restore(
+    services: Services, state: State, audit: Audit, project: Project, look_again: Callable[[], State], heartbeat: Heartbeat
+) -> Commit:
     """Call the audit off: what nobody has answered gets its machine label back."""
     sample = set(audit.ids)
     untouched = {item.task_id for item in state.live if item.label is None and not item.skipped}
@@ -158,11 +165,11 @@ def _restore(services: Services, state: State, audit: Audit, look_again: Callabl
         write_back.write_machine_labels(services, replace(state, machine_labels=mine), heartbeat)
     commit = Commit(look_again())
     n_restored = sum(row.task_id in sample and row.state == "written" for row in commit.state.machine_labels)
-    commit.event("audit_cancelled", audit=audit.number, reason=f"called off by {audit.cancelled_by}", n_restored=n_restored)
-    if commit.state.queue is not None and commit.state.queue.kind == "audit":
-        _close_queue(commit, "the audit is called off")
+    reason, before = f"called off by {audit.cancelled_by}", _before(commit.state, project)
+    commit.add(events.AuditCancelled(audit=audit.number, reason=reason, n_restored=n_restored, project_before=before))
     _answered(commit, audit)
     if audit.ids:
+        commit.close_queue("the audit is called off", trains=False)
         _leave_rest(services, commit)
     return commit
 
@@ -176,28 +183,15 @@ def _answered(commit: Commit, audit: Audit) -> None:
 
 
 def _leave_rest(services: Services, commit: Commit) -> None:
-    """Whatever has no label now is people's; the queue that served the rest before was another one."""
+    """Whatever has no label now is people's."""
     state = commit.state
-    if state.queue is not None and not any(event.kind == "queue_closed" for event in commit.events):
-        _close_queue(commit, "more is left to people")
     frozen = services.store.frozen(state.campaign_id, state.look) if state.settings.assisted_labelling == "on" else []
     commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
 
 
-def _close_queue(commit: Commit, reason: str) -> None:
-    """Nothing that a queue after the write-back asked for is training data, so nothing gets a role."""
-    if commit.state.queue is not None:
-        commit.event("queue_closed", model_version=commit.state.queue.model_version, reason=reason, n_taken=0)
-
-
-def _note(commit: Commit, project: Project) -> None:
+def _before(state: State, project: Project) -> ProjectBefore | None:
     """A finished campaign that was taken up again gives the project back as it was found, not as it was long ago."""
-    if not commit.state.reopened:
-        return
-    before = {name: value for name, value in asdict(project).items() if name in ("sampling", "model_version", "show_collab_predictions")}
-    for event in commit.events:
-        if event.kind in ("audit_opened", "audit_cancelled", "take_back_done"):
-            event.payload["project_before"] = before
+    return ProjectBefore.of(project) if state.reopened else None
 
 
 def _chunks(rows: Iterable[MachineLabel]) -> Iterator[list[MachineLabel]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from backend.campaign import draws
+from backend.campaign import draws, events, history
 from backend.campaign.commit import Commit
 from backend.campaign.frozen import digest, final_model_version, planned_labels
 from backend.campaign.state import State
 from backend.steps.ports import Services
 from backend.store import Frozen
-from mcal_engine import codec, engine
+from mcal_engine import engine
 from mcal_engine.class_certificate import cuts_planned
 from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
@@ -24,8 +24,8 @@ def frozen_order(services: Services, state: State, look: int) -> list[Frozen]:
         HistoryError: it is not, to the bit, what was frozen.
     """
     rows = services.store.frozen(state.campaign_id, look)
-    frozen = services.store.events(state.campaign_id, kinds=("frozen",))
-    promised = next((event.payload["digest"] for event in reversed(frozen) if event.payload["look"] == look), None)
+    frozen = history.read(services.store, state.campaign_id, events.PoolFrozen)
+    promised = next((entry.event.digest for entry in reversed(frozen) if entry.event.look == look), None)
     if digest(rows) != promised:
         raise HistoryError(f"campaign {state.campaign_id}: the frozen predictions of look {look} have been changed since")
     return rows
@@ -53,11 +53,12 @@ def commit_outcome(services: Services, state: State) -> Commit:
     decision = engine.decide(state.settings, [*state.history, seen], stop_requested=state.stop_requested_by is not None)
     commit = Commit(state)
     commit.close_queue("the certificate sample is answered")
-    commit.event(
-        "outcome",
-        outcome=codec.to_json(seen),
-        n_without_label=sum(label is None for label in answered.values()),
-        choices=[rows[rank].choice for rank in seen.ranks.tolist()],
+    commit.add(
+        events.SampleRead(
+            outcome=seen,
+            n_without_label=sum(label is None for label in answered.values()),
+            choices=tuple(rows[rank].choice for rank in seen.ranks.tolist()),
+        )
     )
     commit.decision(decision, "outcome")
     if isinstance(decision, LabelByMachine):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
+from backend.campaign import events, history
 from backend.campaign.state import Phase, State
 from backend.label_studio import queue as label_queue
 from backend.steps.ports import Heartbeat, Services
 from backend.steps.serve import close_second
-from backend.store import NewEvent
 from backend.views.report import make_report
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def finish(services: Services, state: State, heartbeat: Heartbeat) -> None:
     """Tidy up in Label Studio, then record ``finished``: after it nobody looks at the project any more."""
     tidy(services, state, heartbeat)
     report = make_report(replace(state, phase=Phase.FINISHED), services.now())
-    services.store.append(state.campaign_id, [NewEvent("finished", {"report": report})], expected_seq=state.last_seq, ends=True)
+    services.store.append(state.campaign_id, [history.new(events.Finished(report=dict(report)))], expected_seq=state.last_seq, ends=True)
     services.images.discard(state.campaign_id)
     logger.info(
         "campaign %d: finished: %d machine labels, savings %.0f %%", state.campaign_id, report["n_machine"], 100 * report["savings"]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
+from backend.campaign import events, history
 from backend.campaign.state import ENDED, Phase, State, state_of
 from backend.label_studio.port import Project
 from backend.steps import audit as audit_steps
@@ -21,7 +22,7 @@ from backend.steps.open import Unfit, open_campaign
 from backend.steps.ports import Services
 from backend.steps.reconcile import Trouble, check_project, labelled_by_hand, reconcile
 from backend.steps.serve import guard, serve
-from backend.store import NewEvent, retried
+from backend.store import retried
 from backend.views.labour import record_price
 from mcal_engine.types import Certify, LabelByMachine
 
@@ -53,8 +54,8 @@ def advance(services: Services, campaign_id: int, stop: Callable[[], bool] = lam
 def halt(services: Services, campaign_id: int, reason: str, fix: str, *, mends_itself: bool = False) -> None:
     """Stop the campaign until a person has done something; ``mends_itself`` lifts it when the project is found right again."""
     logger.error("campaign %d: halted: %s. %s", campaign_id, reason, fix)
-    payload = {"reason": reason, "fix": fix, "mends_itself": mends_itself}
-    services.store.append(campaign_id, [NewEvent("halted", payload)])
+    halted = events.Halted(reason=reason, fix=fix, mends_itself=mends_itself)
+    services.store.append(campaign_id, [history.new(halted)])
 
 
 class _Loop:
@@ -104,10 +105,10 @@ class _Loop:
         memory = self.services.memory
         if memory.user is None:
             memory.user = self.services.label_studio.current_user().id
-        if state.created is None or memory.user == state.created.service_user:
+        if state.created is None or memory.user == state.created.service_user.id:
             return None
         return Trouble(
-            f"the token is of user {memory.user}, and this campaign began as user {state.created.service_user}",
+            f"the token is of user {memory.user}, and this campaign began as user {state.created.service_user.id}",
             "Set MCAL_LABEL_STUDIO_TOKEN to a token of the user it began with, and restart the worker.",
         )
 
@@ -158,7 +159,8 @@ class _Loop:
 
     def _lift(self, state: State) -> bool:
         logger.info("campaign %d: goes on, the project is right again", state.campaign_id)
-        self.services.store.append(self.campaign_id, [NewEvent("resumed", {"by": "the project is right again", "lifts": "halt"})])
+        resumed = events.Resumed(by="the project is right again", lifts="halt")
+        self.services.store.append(self.campaign_id, [history.new(resumed)])
         return True
 
     def _reconcile(self, state: State, project: Project, *, full: bool = False) -> State:

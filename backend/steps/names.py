@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from backend.campaign import events, history
 from backend.campaign.state import State
 from backend.label_studio.port import LabelStudioError, Project
 from backend.steps.ports import Services
-from backend.store import NewEvent, Store
+from backend.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -20,15 +21,14 @@ def learn_names(services: Services, state: State, project: Project) -> bool:
     people = _new_people(services, state)
     if not people and project.title == state.title:
         return False
-    payload = {"title": project.title, "annotators": {str(person): name for person, name in people.items()}}
-    services.store.append(state.campaign_id, [NewEvent("names", payload)])
+    services.store.append(state.campaign_id, [history.new(events.NamesRead(title=project.title, annotators=people))])
     return True
 
 
 def title_of(store: Store, campaign_id: int) -> str:
     """The project's title as last seen, from the history alone; "" before the first look."""
-    rows = store.events(campaign_id, kinds=("created", "names"))
-    return str(rows[-1].payload.get("title", "")) if rows else ""
+    rows = history.read(store, campaign_id, events.Created, events.NamesRead)
+    return rows[-1].event.title if rows else ""
 
 
 def _new_people(services: Services, state: State) -> dict[int, str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from typing import Any
 
+from backend.campaign import events, history
 from backend.campaign.state import SMALLEST
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import config_fingerprint, parse_label_config
 from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
+from backend.label_studio.queue import ProjectBefore
 from backend.label_studio.write_back import is_machine
 from backend.steps.ports import Services
 from backend.steps.reconcile import read_into_ledger, too_many_annotators
-from backend.store import Campaign, Item, NewEvent
+from backend.store import Campaign, Item
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
 
@@ -43,8 +44,8 @@ def request_campaign(services: Services, project_id: int, settings: CampaignSett
         LabelStudioError: Label Studio cannot be asked.
     """
     check(services, project_id, settings)
-    event = NewEvent("requested", {"settings": settings.model_dump(mode="json"), "source": source})
-    return services.store.create_campaign(project_id, services.label_studio_url, [event])
+    requested = events.Requested(settings=settings.model_dump(mode="json"), source=source)
+    return services.store.create_campaign(project_id, services.label_studio_url, [history.new(requested)])
 
 
 def check(services: Services, project_id: int, settings: CampaignSettings) -> tuple[Project, LabelControl, User]:
@@ -81,9 +82,8 @@ def open_campaign(services: Services, campaign: Campaign, settings: CampaignSett
     live = [item for task, item in known.items() if task in tasks.ids]
     _check_items(live)
     _register_webhook(services, campaign)
-    services.store.append(
-        campaign.id, [NewEvent("created", _created(services, project, control, user, settings, live))], expected_seq=last_seq
-    )
+    created = _created(services, project, control, user, settings, live)
+    services.store.append(campaign.id, [history.new(created)], expected_seq=last_seq)
     logger.info("campaign %d: project %d with %d tasks", campaign.id, project.id, len(live))
 
 
@@ -133,20 +133,16 @@ def _check_items(live: list[Item]) -> None:
 
 def _created(
     services: Services, project: Project, control: LabelControl, user: User, settings: CampaignSettings, live: list[Item]
-) -> dict[str, Any]:
+) -> events.Created:
     race = classifiers.race_of(settings.classifiers, len(live), services.device)  # recorded, so that a replay runs the same one
-    return {
-        "settings": settings.model_copy(update={"classifiers": race}).model_dump(mode="json"),
-        "title": project.title,
-        "control": {**asdict(control), "choices": list(control.choices)},
-        "config_fingerprint": config_fingerprint(control),
-        "service_user": {"id": user.id, "email": user.email},
-        "project_before": {
-            "sampling": project.sampling,
-            "model_version": project.model_version,
-            "show_collab_predictions": project.show_collab_predictions,
-        },
-        "n_items": len(live),
-        "n_preexisting": sum(item.preexisting for item in live),
-        "label_studio_version": services.label_studio.version(),
-    }
+    return events.Created(
+        settings=settings.model_copy(update={"classifiers": race}).model_dump(mode="json"),
+        title=project.title,
+        control=control,
+        config_fingerprint=config_fingerprint(control),
+        service_user=events.ServiceUser(id=user.id, email=user.email),
+        project_before=ProjectBefore.of(project),
+        n_items=len(live),
+        n_preexisting=sum(item.preexisting for item in live),
+        label_studio_version=services.label_studio.version(),
+    )

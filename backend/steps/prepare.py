@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from backend.campaign import draws
+from backend.campaign import draws, events
 from backend.campaign.commit import Commit
 from backend.campaign.state import State
 from backend.steps.ports import Heartbeat, Services
@@ -44,8 +44,7 @@ def commit_start(state: State) -> Commit:
     queue, assignments = draws.start_queue(state, decision)
     commit = Commit(state)
     commit.decision(decision, "start")
-    commit.event("queue_opened", **queue.payload(), last_known_task=max(state.items))
-    commit.assignments.extend(assignments)
+    commit.open(queue, assignments, last_known_task=max(state.items))
     return commit
 
 
@@ -56,6 +55,6 @@ def commit_newcomers(state: State) -> Commit | None:
         return None
     joining = draws.joins_test(state, added)
     commit = Commit(state)
-    commit.event("tasks_joined", last_known_task=added[-1].task_id, n=len(added), test_ids=joining)
+    commit.add(events.TasksJoined(last_known_task=added[-1].task_id, n=len(added), test_ids=tuple(joining)))
     commit.assignments.extend(Assignment(task, "test", len(state.observations), rank) for rank, task in enumerate(joining))
     return commit

@@ -211,7 +211,7 @@ def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
 
 def _service_user(state: State) -> int:
     assert state.created is not None  # reconcile begins after `created`
-    return state.created.service_user
+    return state.created.service_user.id
 
 
 def _list(choices: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 
+from backend.campaign import events, history
 from backend.campaign.frozen import final_model_version
 from backend.campaign.state import Phase, State, state_of
 from backend.label_studio import write_back
@@ -13,7 +14,7 @@ from backend.label_studio.write_back import WrittenLabel
 from backend.steps.finish import tidy
 from backend.steps.lease import hold
 from backend.steps.ports import Heartbeat, Services
-from backend.store import MachineLabel, NewEvent
+from backend.store import MachineLabel
 from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
     if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED):
         raise InvalidValue(f"campaign {campaign_id} has been rolled back already")
     if state.created is None:
-        services.store.append(campaign_id, [NewEvent("cancelled", {"reason": f"rolled back by {by}"})], ends=True)
+        services.store.append(campaign_id, [history.new(events.Cancelled(reason=f"rolled back by {by}"))], ends=True)
         return RolledBack(0, 0)
     n_removed = sum(row.state == "removed" for row in state.machine_labels)
     rows = [row for row in state.machine_labels if row.state in ("planned", "written")]
@@ -65,7 +66,8 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
         services.label_studio.delete_predictions(state.project_id, final_model_version(campaign_id, look))
     if state.phase != Phase.FINISHED and not state.reopened:  # a finished campaign gave the project back its settings long ago
         tidy(services, state, heartbeat)
-    services.store.append(campaign_id, [NewEvent("rolled_back", {"n_removed": n_removed, "n_kept": n_kept, "by": by})], ends=True)
+    done = events.RolledBack(n_removed=n_removed, n_kept=n_kept, by=by)
+    services.store.append(campaign_id, [history.new(done)], ends=True)
     services.images.discard(campaign_id)
     logger.info("campaign %d: rolled back: %d machine labels removed, %d kept", campaign_id, n_removed, n_kept)
     return RolledBack(n_removed, n_kept)
@@ -81,7 +83,7 @@ def remove_labels(services: Services, state: State, rows: list[MachineLabel]) ->
     located = {row.task_id: found.get(row.task_id) if row.annotation_id is None else row.annotation_id for row in rows}
     written = [WrittenLabel(row.task_id, place, choices[row.choice]) for row in rows if (place := located[row.task_id]) is not None]
     removal = write_back.remove(
-        services.label_studio, state.project_id, written, control=state.control, service_user_id=state.created.service_user
+        services.label_studio, state.project_id, written, control=state.control, service_user_id=state.created.service_user.id
     )
     kept = set(removal.kept)
     done = [replace(row, state="kept" if row.task_id in kept else "removed", annotation_id=located[row.task_id]) for row in rows]

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from backend.campaign import draws
+from backend.campaign import draws, events
 from backend.campaign.commit import Commit
 from backend.campaign.draws import ids_of
 from backend.campaign.frozen import digest, final_model_version, frozen_rows, planned_labels
 from backend.campaign.state import State
 from backend.steps.ports import Heartbeat, Services, TrainingRequest
 from backend.store import Item
-from mcal_engine import codec, engine
+from mcal_engine import engine
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features
 from mcal_engine.round import Scored, measure, rank_for_people, surviving
 from mcal_engine.types import (
@@ -121,13 +121,14 @@ def commit_decision(trained: Trained, decision: Decision, state: State) -> Commi
     """The transaction that ends the round. ``state`` is the ledger of now: what was labelled during the training is left out."""
     commit = Commit(state)
     commit.close_queue("enough labels are in")
-    commit.event(
-        "observation",
-        observation=codec.to_json(trained.observation),
-        train_digest=train_digest(trained.state.train),
-        n_train=len(trained.state.train),
-        seconds=trained.seconds,
-        devices=trained.devices,
+    commit.add(
+        events.Observed(
+            observation=trained.observation,
+            train_digest=train_digest(trained.state.train),
+            n_train=len(trained.state.train),
+            seconds=trained.seconds,
+            devices=trained.devices,
+        )
     )
     commit.decision(decision, "observation")
     _follow(commit, trained, decision, state)
@@ -185,7 +186,7 @@ def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) 
         return
     rows = frozen_rows(pool_ids, pool_logits, state.settings.surety)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
-    commit.event("frozen", look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows))
+    commit.add(events.PoolFrozen(look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows)))
     commit.frozen = (look, rows)
     if isinstance(decision, Certify):
         queue, assignments = draws.certificate_queue(state, look, trained.observation.round, decision.n_certificate, pool_ids)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from typing import Any
 
+from backend.campaign import events, history
 from backend.campaign.draws import can_be_sentinel, spare_sentinels
 from backend.campaign.queues import BLIND, Queue
 from backend.campaign.state import Phase, State
@@ -13,7 +13,6 @@ from backend.label_studio import queue as label_queue
 from backend.label_studio.port import Project
 from backend.label_studio.queue import Sentinel
 from backend.steps.ports import Services
-from backend.store import NewEvent
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +132,6 @@ def _suggestions(state: State, queue: Queue) -> dict[int, str]:
 def _record(services: Services, state: State, queue: Queue, locked: Sentinel | None) -> bool:
     if state.published == queue.model_version and locked == state.sentinel:
         return False
-    payload: dict[str, Any] = {
-        "model_version": queue.model_version,
-        "sentinel": locked and {"task_id": locked.task_id, "locked_at": locked.locked_at.isoformat()},
-    }
-    services.store.append(state.campaign_id, [NewEvent("published", payload)])
+    published = events.Published(model_version=queue.model_version, sentinel=locked)
+    services.store.append(state.campaign_id, [history.new(published)])
     return True

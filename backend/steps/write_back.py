@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Any, Literal
 
+from backend.campaign import events
 from backend.campaign.commit import Commit
 from backend.campaign.frozen import final_model_version, score
 from backend.campaign.state import State
@@ -33,7 +34,7 @@ def write_machine_labels(services: Services, state: State, heartbeat: Heartbeat)
             final_model_version(state.campaign_id, chunk[0].look),
             [_label(state, row) for row in chunk],
             control=state.control,
-            service_user_id=state.created.service_user,
+            service_user_id=state.created.service_user.id,
         )
         rows = [
             replace(row, state=_STATES[done.state], annotation_id=done.annotation_id) for row, done in zip(chunk, outcomes, strict=True)
@@ -46,7 +47,7 @@ def commit_written(services: Services, state: State) -> Commit:
     """The transaction that ends the write-back: what is left goes to people."""
     written = sum(row.state == "written" for row in state.machine_labels)
     commit = Commit(state)
-    commit.event("write_back_done", n_written=written, n_left_to_people=len(state.unlabelled))
+    commit.add(events.WriteBackDone(n_written=written, n_left_to_people=len(state.unlabelled)))
     frozen = services.store.frozen(state.campaign_id, state.look) if state.settings.assisted_labelling == "on" else []
     commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
     return commit

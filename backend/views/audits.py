@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from dataclasses import asdict
+from typing import Any, TypedDict
 
 from backend.campaign.audits import Audit, TakeBack
 from backend.campaign.state import State
@@ -53,7 +54,7 @@ class AuditRow(TypedDict):
     sentence: str
     digest: str
     different: list[Different]
-    take_back: TakeBack | None
+    take_back: dict[str, Any] | None
 
 
 def audit_rows(state: State) -> list[AuditRow]:
@@ -65,8 +66,8 @@ def in_short(audit: Audit) -> str:
     """A decided audit in half a sentence."""
     if audit.result is None:
         return ""
-    share = audit.result["max_errors"] / max(audit.n_items, 1)
-    said = {"holds": "the target holds", "not_shown": "the target is not shown", "broken": "the target is broken"}[audit.result["verdict"]]
+    share = audit.result.max_errors / max(audit.n_items, 1)
+    said = {"holds": "the target holds", "not_shown": "the target is not shown", "broken": "the target is broken"}[audit.result.verdict]
     return f"audit {audit.number}: {said}, error at most {share:.2%} at {percent(audit.confidence_level)}"
 
 
@@ -81,21 +82,21 @@ def sentences(state: State, audit: Audit) -> list[str]:
         return [_under_way(state, audit)]
     result, n = audit.result, len(audit.ids)
     sure, name = f"with {percent(audit.confidence_level)} confidence", f"Audit {audit.number}"
-    unanswered = f", {result['unanswered']:,} of them for want of an answer" if result["unanswered"] else ""
-    shares = f"{_share(result['max_errors'], audit.n_written)} of them, {_share(result['max_errors'], audit.n_items)} of all items"
+    unanswered = f", {result.unanswered:,} of them for want of an answer" if result.unanswered else ""
+    shares = f"{_share(result.max_errors, audit.n_written)} of them, {_share(result.max_errors, audit.n_items)} of all items"
     said = [
-        f"{name}: people labelled {n:,} of the {audit.n_written:,} machine labels again, drawn at random and blind; {result['errors']:,} "
+        f"{name}: people labelled {n:,} of the {audit.n_written:,} machine labels again, drawn at random and blind; {result.errors:,} "
         f"count as wrong{unanswered}.",
-        f"{sure.capitalize()}, at most {result['max_errors']:,} of the {audit.n_written:,} were wrong as written: {shares}.",
+        f"{sure.capitalize()}, at most {result.max_errors:,} of the {audit.n_written:,} were wrong as written: {shares}.",
     ]
     allowed = f"{audit.allowed:,} wrong labels that the target of {audit.target_error:.2%} allows"
-    if result["verdict"] == "holds":
+    if result.verdict == "holds":
         said.append(f"That is within the {allowed}: the target holds.")
-    elif result["verdict"] == "broken":
-        said.append(f"{sure.capitalize()}, at least {result['min_errors']:,} were wrong: more than the {allowed}.")
+    elif result.verdict == "broken":
+        said.append(f"{sure.capitalize()}, at least {result.min_errors:,} were wrong: more than the {allowed}.")
     else:
         said.append(f"That is more than the {allowed}: the target is not shown, and not refuted either.")
-    left = f"at most {result['max_errors_left']:,} wrong ones are left to the machine, {_share(result['max_errors_left'], audit.n_items)}"
+    left = f"at most {result.max_errors_left:,} wrong ones are left to the machine, {_share(result.max_errors_left, audit.n_items)}"
     said.append(f"What people labelled is theirs now; {left} of all items.")
     if audit.take_back is not None:
         said.append(_cut(audit, audit.take_back))
@@ -126,24 +127,24 @@ def _row(state: State, audit: Audit) -> AuditRow:
         n_written=audit.n_written,
         n_items=audit.n_items,
         n_sample=n or audit.size,
-        n_answered=answered if result is None else n - result["unanswered"],
-        n_different=None if result is None else result["different"],
-        n_unanswered=None if result is None else result["unanswered"],
+        n_answered=answered if result is None else n - result.unanswered,
+        n_different=None if result is None else result.different,
+        n_unanswered=None if result is None else result.unanswered,
         confidence_level=audit.confidence_level,
         target_error=audit.target_error or state.settings.target_error,
         allowed_errors=audit.allowed,
-        error_estimate=None if result is None else result["errors"] / n,
-        max_errors=None if result is None else result["max_errors"],
-        min_errors=None if result is None else result["min_errors"],
-        max_errors_left=None if result is None else result["max_errors_left"],
-        machine_upper_bound=None if result is None else result["max_errors"] / audit.n_written,
-        upper_bound=None if result is None else result["max_errors"] / audit.n_items,
-        upper_bound_left=None if result is None else result["max_errors_left"] / audit.n_items,
-        verdict=None if result is None else result["verdict"],
+        error_estimate=None if result is None else result.errors / n,
+        max_errors=None if result is None else result.max_errors,
+        min_errors=None if result is None else result.min_errors,
+        max_errors_left=None if result is None else result.max_errors_left,
+        machine_upper_bound=None if result is None else result.max_errors / audit.n_written,
+        upper_bound=None if result is None else result.max_errors / audit.n_items,
+        upper_bound_left=None if result is None else result.max_errors_left / audit.n_items,
+        verdict=None if result is None else result.verdict,
         sentence=" ".join(sentences(state, audit)),
         digest=audit.digest,
         different=different,
-        take_back=audit.take_back,
+        take_back=None if audit.take_back is None else asdict(audit.take_back),
     )
 
 
@@ -168,14 +169,14 @@ def _under_way(state: State, audit: Audit) -> str:
 
 
 def _cut(audit: Audit, take_back: TakeBack) -> str:
-    sure = f"with {percent(1 - take_back['level'])} confidence, a statement of its own"
-    if take_back["n_removed"] is None:
-        return f"The {take_back['n']:,} least sure machine labels are being taken back."
-    kept = f" ({take_back['n_kept']:,} that people had edited were kept)" if take_back["n_kept"] else ""
-    taken = f"The {take_back['n_removed']:,} least sure machine labels were taken back and left to people{kept}"
-    if take_back["n_ranked"] == 0:
+    sure = f"with {percent(1 - take_back.level)} confidence, a statement of its own"
+    if take_back.n_removed is None:
+        return f"The {take_back.n:,} least sure machine labels are being taken back."
+    kept = f" ({take_back.n_kept:,} that people had edited were kept)" if take_back.n_kept else ""
+    taken = f"The {take_back.n_removed:,} least sure machine labels were taken back and left to people{kept}"
+    if take_back.n_ranked == 0:
         return f"{taken}: the sample vouches for none."
-    return f"{taken}: of those that stayed at most {take_back['max_errors']:,} are wrong, {sure}."
+    return f"{taken}: of those that stayed at most {take_back.max_errors:,} are wrong, {sure}."
 
 
 def _share(count: int, whole: int) -> str:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
+from backend.campaign import events
+from backend.campaign.events import Happening, decision_title
+from backend.campaign.history import Entry
 from backend.campaign.state import Phase, State
-from backend.store import Campaign, Event, Item
+from backend.store import Campaign, Item
 from backend.views import people
 from backend.views.classes import ClassRow, absent_from_test, absent_from_training, classes
 from backend.views.labour import Labour, labour
-from backend.views.log import decision_title
 from backend.views.report import Report, make_report
 from backend.views.status import sentence, training_seconds
-from mcal_engine import codec
-from mcal_engine.types import Acquire, Certify, HumanLabelAll, LabelByMachine, Plan
+from mcal_engine.types import Acquire, HumanLabelAll, Plan
 
 SHOWN_ASIDE = 100  # set-aside items that are listed
 
@@ -100,10 +101,10 @@ class View(TypedDict):
     report: Report
 
 
-def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now: datetime) -> View:
-    """Everything about a campaign at ``now``, as JSON values. ``events`` is its whole history, or its decisions at least."""
+def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happening]], now: datetime) -> View:
+    """Everything about a campaign at ``now``, as JSON values. ``history`` is whole, or its decisions at least."""
     work = labour(state)
-    rows = classes(state, events)
+    rows = classes(state, history)
     report = make_report(state, now, work)
     aside = [item for item in state.unlabelled if item.skipped or item.unreadable is not None]
     said = sentence(state)
@@ -127,7 +128,7 @@ def campaign_view(state: State, campaign: Campaign, events: Sequence[Event], now
         money=money(state, report),
         bar=bar(report, None if state.stage == Phase.RESIDUAL else plan_in_force(state)),
         plan=plan_values(plan_in_force(state)),
-        decisions=decided(events),
+        decisions=decided(history),
         classes=rows,
         classes_absent_from_test=absent_from_test(rows),
         classes_absent_from_training=absent_from_training(state),
@@ -183,21 +184,19 @@ def bar(report: Report, plan: Plan | None) -> list[Part]:
     return [Part(key=key, name=name, n=n) for key, name, n in parts if n]
 
 
-def decided(events: Sequence[Event]) -> list[Decided]:
+def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
     """Every decision, the newest first."""
     rows = []
-    for event in events:
-        if event.kind != "decision":
+    for entry in history:
+        if not isinstance(entry.event, events.Decided):
             continue
-        row = codec.from_json(event.payload["decision"])
-        if not isinstance(row, Acquire | Certify | LabelByMachine | HumanLabelAll):
-            continue
+        row = entry.event.decision
         verdict = None if isinstance(row, Acquire) else row.verdict
         rows.append(
             Decided(
-                seq=event.seq,
-                at=event.created_at.isoformat(),
-                title=decision_title(event.payload["decision"]),
+                seq=entry.seq,
+                at=entry.at.isoformat(),
+                title=decision_title(row),
                 sentence=row.sentence if isinstance(row, Acquire) else row.verdict.sentence,
                 reason=None if verdict is None else verdict.reason.value,
                 evidence={} if verdict is None else dict(verdict.evidence),

@@ -14,8 +14,10 @@ from typing import TypedDict
 
 import numpy as np
 
+from backend.campaign import events
+from backend.campaign.events import Happening
+from backend.campaign.history import Entry
 from backend.campaign.state import State
-from backend.store import Event
 from mcal_engine.class_certificate import OfClasses, described
 from mcal_engine.types import Acquire, BoolArray, Certify, LabelByMachine, Measurement, Observation
 
@@ -71,14 +73,14 @@ class ClassRow(TypedDict):
     bound: Bound | None
 
 
-def classes(state: State, events: Sequence[Event]) -> list[ClassRow]:
-    """One row per choice. ``events`` is the campaign's history, or its outcomes at least."""
+def classes(state: State, history: Sequence[Entry[Happening]]) -> list[ClassRow]:
+    """One row per choice. ``history`` is the campaign's history, or its outcomes at least."""
     if state.created is None:
         return []
     human = Counter(item.label for item in state.live if item.label is not None)
     machine = Counter(row.choice for row in state.machine_labels if row.state in ("written", "planned"))
     test = _TestByClass(state)
-    items, errors = _sample_by_choice(state, events)
+    items, errors = _sample_by_choice(state, history)
     bounded = bounds(state)
     return [
         ClassRow(
@@ -95,19 +97,20 @@ def classes(state: State, events: Sequence[Event]) -> list[ClassRow]:
     ]
 
 
-def _sample_by_choice(state: State, events: Sequence[Event]) -> tuple[Counter[int], Counter[int]]:
+def _sample_by_choice(state: State, history: Sequence[Entry[Happening]]) -> tuple[Counter[int], Counter[int]]:
     """V's items by the machine's choice, and how many of them are errors: those above the cut, or all where nothing was certified."""
     items: Counter[int] = Counter()
     errors: Counter[int] = Counter()
     decision = state.decision
     look = decision.look if isinstance(decision, LabelByMachine) else state.outcomes[-1].look if state.outcomes else None
     found = next((row for row in state.outcomes if row.look == look), None)
-    choices = {event.payload["outcome"]["look"]: event.payload.get("choices", ()) for event in events if event.kind == "outcome"}
     if found is None or isinstance(decision, Certify):
         return items, errors
+    read = [entry.event for entry in history if isinstance(entry.event, events.SampleRead)]
+    choices = next((event.choices for event in read if event.outcome.look == look), ())
     cut = decision.n_ranked if isinstance(decision, LabelByMachine) else found.n_pool
     cuts = decision.class_cuts if isinstance(decision, LabelByMachine) else ()
-    for rank, wrong, choice in zip(found.ranks.tolist(), found.errors.tolist(), choices.get(look, ()), strict=False):
+    for rank, wrong, choice in zip(found.ranks.tolist(), found.errors.tolist(), choices, strict=False):
         if rank < ((cuts[choice] if cuts else 0) or cut):  # a class that is people's is shown as far as the others go
             items[choice] += 1
             errors[choice] += wrong

@@ -16,9 +16,10 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-from backend.campaign.queues import QueueKind
+from backend.campaign import events, history
+from backend.campaign.events import QueueKind
 from backend.campaign.state import State
-from backend.store import Item, NewEvent, Store
+from backend.store import Item, Store
 from mcal_engine.types import FloatArray
 
 CAP = 5.0  # medians of its kind that one lead time may count for
@@ -129,16 +130,16 @@ def record_price(store: Store, state: State) -> bool:
         Conflict: somebody else appended first.
     """
     seen = labour(state)
-    price = seen["price_per_label"]
-    if not seen["measured"] or price is None or price <= 0:
+    price, seconds = seen["price_per_label"], seen["seconds_per_label"]
+    if not seen["measured"] or price is None or seconds is None or price <= 0:
         return False
     price = float(f"{price:.4g}")  # as forms show it, so that saving one changes nothing
     if abs(price - state.wanted.price_per_label) <= MOVED * state.wanted.price_per_label:
         return False
     settings = state.wanted.model_dump(mode="json") | {"price_per_label": price}
-    measured = {"n": seen["n"], "seconds_per_label": seen["seconds_per_label"]}
-    event = {"settings": settings, "changed": ["price_per_label"], "by": "lead_time", "measured": measured}
-    store.append(state.campaign_id, [NewEvent("settings", event)], expected_seq=state.last_seq)
+    measured = events.Measured(n=seen["n"], seconds_per_label=seconds)
+    changed = events.SettingsChanged(settings=settings, changed=("price_per_label",), by="lead_time", measured=measured)
+    store.append(state.campaign_id, [history.new(changed)], expected_seq=state.last_seq)
     return True
 
 

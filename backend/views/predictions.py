@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from backend.campaign import events, history
 from backend.campaign.frozen import final_model_version, score
 from backend.campaign.state import state_of
 from backend.store import Store
@@ -23,7 +24,7 @@ def predictions(
     if campaign is None:
         mine = [row for row in store.campaigns() if row.project_id == project_id and row.label_studio_url == label_studio_url.rstrip("/")]
         campaign = mine[-1] if mine else None
-    if campaign is None or not store.events(campaign.id, kinds=("write_back_started",)):
+    if campaign is None or not history.read(store, campaign.id, events.WriteBackStarted):
         return {}
     state = state_of(store, campaign.id, now, ledger=False)
     if state.blind or not isinstance(state.decision, LabelByMachine) or state.created is None:

@@ -129,7 +129,7 @@ def _can_take_back(state: State) -> bool:
 
 def _shown(audit: Audit) -> bool:
     """Whether the sample vouches for everything that is left, so that there is nothing to take back."""
-    return audit.result is not None and audit.result["max_errors_left"] <= audit.allowed
+    return audit.result is not None and audit.result.max_errors_left <= audit.allowed
 
 
 def _open(state: State) -> bool:

@@ -11,6 +11,8 @@ from flask import Blueprint, Response, flash, g, make_response, redirect, render
 from werkzeug.exceptions import HTTPException, NotFound, TooManyRequests, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
+from backend.campaign import history
+from backend.campaign.events import Created
 from backend.campaign.state import ENDED, Phase, State
 from backend.campaign_settings import CampaignSettings, campaign_defaults
 from backend.steps.names import title_of
@@ -126,8 +128,8 @@ class Pages:
         return self._page("parts/live.html", campaign, **self._live(campaign, found.state))
 
     def _large(self, campaign_id: int) -> bool:
-        created = self.desk.store.events(campaign_id, kinds=("created",))
-        return bool(created) and bool(created[-1].payload["n_items"] > LARGE)
+        created = history.read(self.desk.store, campaign_id, Created)
+        return bool(created) and created[-1].event.n_items > LARGE
 
     def _live(self, campaign: Campaign, state: State) -> dict[str, Any]:
         view = self.desk.snapshots.get(campaign.id).view
@@ -151,7 +153,7 @@ class Pages:
 
     def events(self, campaign_id: int) -> Page:
         campaign = self.desk.campaign(campaign_id)
-        rows = [log_row(event) for event in self.desk.store.events(campaign_id)]
+        rows = [log_row(row) for row in self.desk.store.events(campaign_id)]
         return self._page("events.html", campaign, rows=rows[::-1][:SHOWN_EVENTS], n=len(rows))
 
     def settings(self, campaign_id: int) -> Page:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.campaign.queues import Queue, enough, progress, second_labels
+from backend.campaign.queues import Queue, enough, opened, opening, progress, second_labels
 from backend.campaign_settings import parse_campaign_settings
 from backend.store import Duplicate, Item, Role
 
@@ -140,7 +140,7 @@ def test_people_have_taken_all_that_was_asked_and_on_to_the_last_label_of_the_wo
 
 def test_a_queue_is_the_same_after_it_was_stored() -> None:
     queue = train_queue(3, ahead=1, test_ids=(8, 9), test_scores=(0.5, None), twice=(1,))
-    assert Queue.opened(queue.payload(), OPENED) == queue
+    assert opened(opening(queue), OPENED) == queue
     assert queue.skim() is None  # still open
-    closed = Queue.opened(queue.payload(), OPENED)
+    closed = opened(opening(queue), OPENED)
     assert closed.skim() is None

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from backend.campaign.events import Happening
+from backend.campaign.history import Entry, entry
 from backend.campaign.log import Log
 from backend.cli import shown
 from backend.store import Event, NewEvent
@@ -29,8 +31,8 @@ def machine_labels(**more: Any) -> dict[str, Any]:
     return recorded | {"type": "MachineLabel"} | more
 
 
-def event(kind: str, **payload: Any) -> Event:
-    return Event(1, kind, payload, datetime(2026, 9, 1, tzinfo=UTC))
+def event(kind: str, **payload: Any) -> Entry[Happening]:
+    return entry(Event(1, kind, payload, datetime(2026, 9, 1, tzinfo=UTC)))
 
 
 def settings(**more: Any) -> dict[str, Any]:

@@ -316,7 +316,7 @@ def test_what_a_person_edits_while_labels_are_taken_back_is_kept(finished: World
     finished.label_studio.before = before
     state = finished.advance()
     cut = state.audits[0].take_back
-    assert cut is not None and (cut["n_removed"], cut["n_kept"]) == (cut["n"] - 1, 1)
+    assert cut is not None and (cut.n_removed, cut.n_kept) == (cut.n - 1, 1)
     assert [row.choice for row in finished.annotations()[edited]] == [another(said[edited])]
     assert edited not in {item.task_id for item in state.residual}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backend.campaign.history import entries
 from backend.campaign.queues import Queue
 from backend.campaign.state import Phase, State
 from backend.label_studio.port import LabelStudioError
@@ -109,7 +110,7 @@ def test_one_person_alone_is_waited_for_by_nobody_and_the_tasks_are_closed(tmp_p
     assert len(state.observations) == 1
     assert {overlaps(world)[task] for task in twice} == {(1, True)}
     known = world.store.campaign(world.campaign.id)
-    view = campaign_view(state, known, world.store.events(known.id), world.now())
+    view = campaign_view(state, known, entries(world.store.events(known.id)), world.now())
     assert "Only one person labels this project" in view["report"]["disagreement"]["sentences"][-1]
     state = play(world, people=1)
     assert state.phase == Phase.FINISHED and state.report is not None
@@ -191,7 +192,7 @@ def test_a_repeat_that_nobody_asked_for_stays_one(tmp_path: Path) -> None:
     assert state.n_repeats_paid == 4 and set(state.second_labels) == {asked}
     assert state.second_labels[asked].annotator == bob.id
     known = world.store.campaign(world.campaign.id)
-    report = campaign_view(state, known, world.store.events(known.id), world.now())["report"]
+    report = campaign_view(state, known, entries(world.store.events(known.id)), world.now())["report"]
     assert (report["second_labels"], report["duplicates"], report["human_labels"]) == (1, 3, 6)
 
 
@@ -206,7 +207,7 @@ def test_who_only_gives_second_labels_has_a_name_and_a_part(tmp_path: Path) -> N
     rows = {row["name"]: row for row in annotators(state)}
     assert (rows["Eve"]["labels"], rows["Eve"]["second_labels"], rows["Eve"]["today"]) == (0, 10, 10)
     assert rows["ann@example.com"]["second_labels"] == 0
-    view = campaign_view(state, world.store.campaign(world.campaign.id), world.store.events(world.campaign.id), world.now())
+    view = campaign_view(state, world.store.campaign(world.campaign.id), entries(world.store.events(world.campaign.id)), world.now())
     assert pace(state, view["labour"])["people_today"] == 2 and pace(state, view["labour"])["labels_today"] == 20
 
 

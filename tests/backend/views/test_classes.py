@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from backend.campaign.history import entries
 from backend.campaign.state import Phase
 from backend.views.certificate import certificate
 from backend.views.classes import absent_from_test, absent_from_training, bound, classes, share
@@ -34,7 +35,7 @@ def test_nothing_counted_is_nothing_known() -> None:
 def test_the_classes_add_up_to_what_was_measured(tmp_path: Path) -> None:
     world = World(tmp_path, n=300, test_size=60)
     state = world.run(until=[Phase.CERTIFYING])
-    rows = classes(state, world.store.events(world.campaign.id))
+    rows = classes(state, entries(world.store.events(world.campaign.id)))
     last = state.observations[-1]
     assert [row["choice"] for row in rows] == list(CHOICES)
     assert sum(row["wrong"]["n"] for row in rows) == len(last.test_ids)
@@ -52,7 +53,7 @@ def test_once_decided_the_sample_s_errors_are_told_by_the_machine_s_choice(tmp_p
     world = World(tmp_path, n=300)
     state = world.run()
     assert isinstance(state.decision, LabelByMachine)
-    rows = classes(state, world.store.events(world.campaign.id))
+    rows = classes(state, entries(world.store.events(world.campaign.id)))
     frozen = {row.task_id: row for row in world.store.frozen(world.campaign.id, state.decision.look)}
     inside = [
         frozen[task]
@@ -74,7 +75,7 @@ def test_a_class_that_the_test_set_lacks_is_named(tmp_path: Path, monkeypatch: p
     world.advance()
     assert absent_from_test(classes(world.state(), ())) == []  # nothing is measured yet
     world.label()
-    rows = classes(world.advance(), world.store.events(world.campaign.id))
+    rows = classes(world.advance(), entries(world.store.events(world.campaign.id)))
     assert absent_from_test(rows) == ["cat"]
 
 
@@ -98,7 +99,7 @@ def test_a_bound_per_class_is_kept_by_what_is_written_and_told_everywhere(tmp_pa
     given, wrong = by_class(world)
     assert sum(given.values()) == decision.n_machine > 0
     assert all(wrong[choice] <= 0.2 * given[choice] for choice in CHOICES)
-    rows = classes(state, world.store.events(world.campaign.id))
+    rows = classes(state, entries(world.store.events(world.campaign.id)))
     for row in rows:
         assert row["bound"] is not None
         assert row["bound"]["n_machine"] == row["machine"] == given[row["choice"]]
@@ -118,7 +119,7 @@ def test_a_class_that_the_machine_often_gives_wrongly_is_left_to_people_and_name
     monkeypatch.setattr(world, "right", lambda task: "ant" if right(task) == "cat" and task % 3 == 0 else right(task))
     state = world.run()
     assert isinstance(state.decision, LabelByMachine)
-    rows = {row["choice"]: row for row in classes(state, world.store.events(world.campaign.id))}
+    rows = {row["choice"]: row for row in classes(state, entries(world.store.events(world.campaign.id)))}
     bound = rows["cat"]["bound"]
     assert bound is not None
     assert bound["status"] == "people"

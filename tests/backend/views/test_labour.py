@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.campaign.history import entry
 from backend.campaign.log import Log
 from backend.campaign.state import Phase
 from backend.label_studio.port import User
@@ -63,7 +64,7 @@ def test_every_decision_follows_again_from_the_history_before_it(tmp_path: Path)
             again = engine.decide(log.settings, log.history)
             assert codec.to_json(again) == event.payload["decision"]
             replayed += 1
-        log.read(event)
+        log.read(entry(event))
     assert replayed >= 2
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.campaign.history import entries
 from backend.steps.names import title_of
 from backend.views import people
 from backend.views.campaign import View, campaign_view
@@ -19,7 +20,7 @@ def named(world: World) -> list[dict[str, object]]:
 
 
 def view_of(world: World) -> View:
-    return campaign_view(world.state(), world.campaign, world.store.events(world.campaign.id), world.now())
+    return campaign_view(world.state(), world.campaign, entries(world.store.events(world.campaign.id)), world.now())
 
 
 def test_annotators_are_called_by_their_names_and_their_addresses_where_they_have_none(tmp_path: Path) -> None:

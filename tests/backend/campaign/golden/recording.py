@@ -57,8 +57,8 @@ class Recorder:
         """The rows as they are now: those that are new or other than at the checkpoint before, and keys of those that are gone."""
         world = self.world
         found = facts.load(world.store, world.campaign.id)
-        self.events = list(found.events)
-        point: dict[str, Any] = {"seq": found.events[-1].seq, "now": world.now().isoformat()}
+        self.events = world.store.events(world.campaign.id)
+        point: dict[str, Any] = {"seq": len(self.events), "now": world.now().isoformat()}
         for name, key in KEYS.items():
             now = {key(row): row for row in getattr(found, name)}
             before = self._last[name]

@@ -6,15 +6,16 @@ import gzip
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+from backend.campaign import events
 from backend.campaign.facts import Facts
+from backend.campaign.history import entries
 from backend.campaign.state import State, derive
 from backend.notify.events import notices
 from backend.store import Assignment, Campaign, Duplicate, Event, Item, MachineLabel
-from backend.views.log import log_row
 from backend.views.report import make_report
 from mcal_engine import codec, engine
 from tests.backend.campaign.golden.recording import HERE, KEYS
@@ -37,6 +38,7 @@ class Recording:
         identity, project, url, at = made["campaign"]
         self.campaign = Campaign(identity, project, url, datetime.fromisoformat(at))
         self.events = [Event(seq, kind, payload, datetime.fromisoformat(at)) for seq, kind, payload, at in made["events"]]
+        self.entries = entries(self.events)
         self._columns = {table: [RENAMED.get(table, {}).get(name, name) for name in found] for table, found in made["columns"].items()}
         self._checkpoints = made["checkpoints"]
 
@@ -51,10 +53,8 @@ class Recording:
             # In the order of the store.
             ordered = {name: tuple(rows[place] for place in sorted(rows)) for name, rows in tables.items() if name != "assignments"}
             roles = tuple(sorted(tables["assignments"].values(), key=lambda row: (row.round, row.role, row.rank)))
-            yield (
-                Facts(self.campaign, tuple(self.events[: point["seq"]]), assignments=roles, **ordered),
-                datetime.fromisoformat(point["now"]),
-            )
+            known = self.entries[: point["seq"]]
+            yield Facts(self.campaign, known, assignments=roles, **ordered), datetime.fromisoformat(point["now"])
 
     def _row(self, table: str, cells: Sequence[Any]) -> Any:
         values = dict(zip(self._columns[table], cells, strict=True))
@@ -63,7 +63,7 @@ class Recording:
 
 def seen(recording: Recording) -> list[dict[str, Any]]:
     """One entry per commit: its events in sentences, each decision made anew, and what changed in the state and in the report."""
-    entries: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     known: dict[str, Any] = {}
     told: dict[str, Any] = {}
     n = 0
@@ -71,17 +71,17 @@ def seen(recording: Recording) -> list[dict[str, Any]]:
         fresh, n = facts.events[n:], len(facts.events)
         state = derive(facts, now)
         numbers, report = _numbers(state), _report(state)
-        entry: dict[str, Any] = {
+        said: dict[str, Any] = {
             "seq": n,
-            "sentences": [log_row(event)["sentence"] for event in fresh],
+            "sentences": [entry.event.sentence() for entry in fresh],
             "state": _news(known, numbers),
             "notices": [notice.key for notice in notices(state)],
             "decisions": list(_decisions(facts, now, len(facts.events) - len(fresh))),
             "report": _news(told, report),
         }
         known, told = numbers, report
-        entries.append(entry)
-    return entries
+        found.append(said)
+    return found
 
 
 def _news(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,8 +99,8 @@ def _report(state: State) -> dict[str, Any]:
 def _decisions(facts: Facts, now: datetime, before: int) -> Iterator[dict[str, Any]]:
     """What the engine says today to the history before each decision that it has made then."""
     for place in range(before, len(facts.events)):
-        event = facts.events[place]
-        if event.kind == "decision" and facts.events[place - 1].kind in ("observation", "outcome"):
+        event = facts.events[place].event
+        if isinstance(event, events.Decided) and isinstance(facts.events[place - 1].event, events.Observed | events.SampleRead):
             state = derive(replace(facts, events=facts.events[:place]), now)
             measured = {row.classifier for row in state.observations[-1].measurements}
             spec = state.settings
@@ -144,8 +144,8 @@ def _numbers(state: State) -> dict[str, Any]:
                 row.cancelled_by,
                 row.ended,
                 row.n_restored,
-                row.result,
-                row.take_back,
+                row.result and asdict(row.result),
+                row.take_back and asdict(row.take_back),
             ]
             for row in state.audits
         ],
