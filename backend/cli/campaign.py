@@ -12,6 +12,7 @@ from backend.campaign.state import state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.cli import shown
 from backend.cli.campaign_looks import LOOKS
+from backend.cli.guessing import GuessingGroup
 from backend.cli.numbers import Number, Whole
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import PLACES, campaign_options, given, server_options
@@ -21,7 +22,7 @@ from mcal_engine.errors import InvalidValue
 Steer = Callable[..., str | list[str]]
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def campaign() -> None:
     """Start, watch, steer and undo campaigns."""
 

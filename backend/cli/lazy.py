@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import click
 
+from backend.cli.guessing import GuessingGroup
+
 # Number crunching in this process takes turns between torch, which uses every core, and numpy on small arrays. Idle OpenMP threads that
 # spin, and OpenBLAS threads of numpy's own, only keep torch's from running. Both libraries read these once, when they are loaded.
 SHARED_CORES = {"OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
@@ -22,7 +24,7 @@ class Lazy(NamedTuple):
     environment: Mapping[str, str] = {}
 
 
-class LazyGroup(click.Group):
+class LazyGroup(GuessingGroup):
     """A group whose commands are ``Lazy`` references, listed in the order they are given."""
 
     def __init__(self, *args: Any, lazy: Mapping[str, Lazy], **kwargs: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from backend.cli.guessing import GuessingGroup
 from backend.cli.setting_options import given, server_options
 from backend.cli.shown import print_json
 from backend.settings import ServerSettings, server_settings
@@ -15,7 +16,7 @@ TITLE = "mcal: a test"
 TEXT = "This channel works. From now on it is told what each campaign's notify_about says."
 
 
-@click.group()
+@click.group(cls=GuessingGroup)
 def notify() -> None:
     """Try the channels of MCAL_NOTIFY_URLS."""
 

@@ -159,3 +159,16 @@ def test_campaign_create_with_label_studio_away_is_exit_code_three(
     assert "cannot be reached" in said
     assert "0123456789abcdef" not in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["campain"], "no such command 'campain' (did you mean campaign?)"),
+        (["campaign", "reprot", "1"], "no such command 'reprot' (did you mean report?)"),
+        (["bench", "papr"], "no such command 'papr' (did you mean paper?)"),
+    ],
+)
+def test_a_mistyped_command_is_told_with_what_was_meant(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run(arguments) == 2
+    assert said in capsys.readouterr().err
