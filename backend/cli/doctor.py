@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -34,7 +33,7 @@ def doctor(project_ids: tuple[int, ...], label_control: str | None, as_json: boo
 
         ids = project_ids or tuple(dict.fromkeys(campaign.project_id for campaign in house.store.live_campaigns()))
         found = []
-        for finding in examine(_patient(house, stack), ids, label_control, asks_two=_asks_two(house, ids)):
+        for finding in examine(_patient(house, stack), ids, label_control, campaigns=_campaigns(house)):
             found.append(finding)
             if not as_json:
                 click.echo(f"{click.style(finding.status.ljust(4), fg=STYLES[finding.status])}  {finding.name}: {finding.detail}")
@@ -89,16 +88,16 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
         device=lambda: _device(settings.device),
         data_dir=settings.data_dir,
         max_image_bytes=settings.max_image_bytes,
+        max_image_pixels=settings.max_image_pixels,
     )
 
 
-def _asks_two(house: Opened, project_ids: Sequence[int]) -> list[int]:
-    """The projects whose live campaign asks two people about some items."""
+def _campaigns(house: Opened) -> dict[int, Any]:
+    """Project → its live campaign on this Label Studio."""
     from backend.views.status import standing
 
-    url = house.settings.label_studio_url
-    live = {each.project_id: each.id for each in house.store.live_campaigns() if each.label_studio_url == url}
-    return [each for each in project_ids if each in live and standing(house.store, live[each], now()).wanted.overlap_share > 0]
+    live = [each for each in house.store.live_campaigns() if each.label_studio_url == house.settings.label_studio_url]
+    return {each.project_id: standing(house.store, each.id, now()) for each in live}
 
 
 def _device(name: str) -> str:

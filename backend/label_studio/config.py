@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from backend.label_studio.port import LabelControl
@@ -31,6 +33,58 @@ def parse_label_config(xml: str, label_control: str | None = None) -> LabelContr
     name, to_name = control.get("name", ""), control.get("toName", "")
     _refuse_unsupported(control, name)
     return LabelControl(from_name=name, to_name=to_name, data_key=_data_key(images[to_name], to_name), choices=_choices(control, name))
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What else people are asked, besides the class: ``'name' (Tag)`` of each control. Machine labels have no answer to any of it.
+
+    Nobody can submit a task without an answer to the ``required`` ones.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+def controls_beside(xml: str, control: LabelControl) -> Beside:
+    """The other controls of a label config that ``control`` is of.
+
+    Raises:
+        InvalidValue: not a label config.
+    """
+    required: list[str] = []
+    optional: list[str] = []
+    for tag in _parse(xml).iter():
+        name = tag.get("name", "")
+        if tag.get("toName") is None or name == control.from_name:
+            continue  # an object or a layout tag, or ours
+        found = required if tag.get("required", "false").lower() == "true" else optional
+        found.append(f"{name!r} ({tag.tag})")
+    return Beside(tuple(required), tuple(optional))
+
+
+def campaign_control(xml: str, label_control: str | None = None) -> LabelControl:
+    """As :func:`parse_label_config`, for a campaign that is to begin: machine labels must not lack what every task has to have.
+
+    Raises:
+        InvalidValue: also where something else is required; the text has the two ways out.
+    """
+    control = parse_label_config(xml, label_control)
+    beside = controls_beside(xml, control)
+    if not beside.required:
+        return control
+    what = ", ".join(beside.required)
+    raise InvalidValue(
+        f"the labelling interface also requires an answer to {what}, and machine labels would hold {control.from_name!r} alone. Take "
+        f'required="true" off, or ask for {what} in a project of its own'
+    )
+
+
+def warn_of(beside: Beside) -> str:
+    """What to say of controls that nobody must answer; empty where there is none."""
+    if not beside.optional:
+        return ""
+    return f"Machine labels hold no answer to {', '.join(beside.optional)}: tasks that the machine labels will lack it."
 
 
 def config_fingerprint(control: LabelControl) -> str:
@@ -76,8 +130,8 @@ def _refuse_unsupported(control: ElementTree.Element, name: str) -> None:
 
 
 def _choices(control: ElementTree.Element, name: str) -> tuple[str, ...]:
-    """The values as they appear in results: the alias where there is one."""
-    choices = tuple(tag.get("alias") or tag.get("value") or "" for tag in control.iter() if tag.tag.lower() == "choice")
+    """The values as they appear in results: the alias where there is one. Without allowNested what is inside a choice is never offered."""
+    choices = tuple(tag.get("alias") or tag.get("value") or "" for tag in _outermost(control))
     if len(choices) < 2:
         raise InvalidValue(f"Choices {name!r} must have at least 2 choices, got {len(choices)}")
     if "" in choices:
@@ -85,6 +139,14 @@ def _choices(control: ElementTree.Element, name: str) -> tuple[str, ...]:
     if twice := sorted({choice for choice in choices if choices.count(choice) > 1}):
         raise InvalidValue(f"Choices {name!r} must have different choices, got twice: {', '.join(twice)}")
     return choices
+
+
+def _outermost(tag: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    for child in tag:
+        if child.tag.lower() == "choice":
+            yield child
+        else:
+            yield from _outermost(child)
 
 
 def _data_key(image: ElementTree.Element, to_name: str) -> str:

@@ -79,7 +79,7 @@ class MLProtocol:
         self._status_line = status_line
         self._predictions = predictions
         self._version = version
-        self._setup = CampaignSetup(store, queue, self._url, parse_settings, parse_label_config)
+        self._setup = CampaignSetup(store, queue, self._url, parse_settings)
 
     def setup(self, body: dict[str, Any]) -> dict[str, Any]:
         """Take extra params to heart; say in ``model_version`` how the campaign stands. Repeating it changes nothing.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from backend.label_studio.port import LabelControl
-from backend.store import Campaign, Event, NewEvent
+from backend.store import Campaign, Event, MachineLabel, NewEvent
 
 
 class CampaignStore(Protocol):
@@ -15,6 +15,8 @@ class CampaignStore(Protocol):
     def campaigns(self) -> list[Campaign]: ...
 
     def live_campaign(self, label_studio_url: str, project_id: int) -> Campaign | None: ...
+
+    def machine_labels(self, campaign_id: int) -> list[MachineLabel]: ...
 
     def create_campaign(self, project_id: int, label_studio_url: str, events: Sequence[NewEvent]) -> Campaign: ...
 

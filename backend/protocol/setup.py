@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from backend.campaign import events, history
+from backend.campaign.earlier import refuse_beside_an_earlier_one
 from backend.campaign.history import Entry
-from backend.protocol.ports import CampaignStore, JobQueue, LabelConfigParser, SettingsParser
+from backend.label_studio.config import campaign_control
+from backend.protocol.ports import CampaignStore, JobQueue, SettingsParser
 from backend.store import Campaign, Conflict, retried
 from mcal_engine.errors import InvalidValue
 
@@ -27,13 +29,11 @@ class CampaignSetup:
         queue: JobQueue,
         label_studio_url: str,
         parse_settings: SettingsParser,
-        parse_label_config: LabelConfigParser,
     ) -> None:
         self._store = store
         self._queue = queue
         self._url = label_studio_url
         self._parse_settings = parse_settings
-        self._parse_label_config = parse_label_config
 
     def latest(self, project_id: int) -> Campaign | None:
         """The live campaign on the project, or else the one that ended last."""
@@ -66,6 +66,7 @@ class CampaignSetup:
     def _start(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
         settings = self._parse_settings(given)
         self._check_label_config(label_config, settings.label_control)
+        refuse_beside_an_earlier_one(self._store, self._url, project_id)
         request = events.Requested(settings=settings.model_dump(mode="json"), source="setup", extra_params=given)
         try:
             campaign = self._store.create_campaign(project_id, self._url, [history.new(request)])
@@ -97,7 +98,7 @@ class CampaignSetup:
     def _check_label_config(self, label_config: str, label_control: str | None) -> None:
         if not label_config.strip():
             raise InvalidValue("schema must hold the project's label config")
-        self._parse_label_config(label_config, label_control)
+        campaign_control(label_config, label_control)
 
     def _campaigns(self, project_id: int) -> list[Campaign]:
         """This project's campaigns, newest first."""

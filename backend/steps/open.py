@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from backend.campaign import events, history
+from backend.campaign.earlier import refuse_beside_an_earlier_one
 from backend.campaign.state import SMALLEST
 from backend.campaign_settings import CampaignSettings
-from backend.label_studio.config import config_fingerprint, parse_label_config
+from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, warn_of
 from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
 from backend.label_studio.queue import ProjectBefore
 from backend.label_studio.write_back import is_machine
@@ -61,9 +62,16 @@ def check(services: Services, project_id: int, settings: CampaignSettings) -> tu
     if project.n_tasks < SMALLEST:
         raise Unfit(f"a campaign needs at least {SMALLEST} tasks, project {project_id} has {project.n_tasks}", "Import the rest first.")
     try:
-        control = parse_label_config(project.label_config, settings.label_control)
+        control = campaign_control(project.label_config, settings.label_control)
     except InvalidValue as error:
         raise Unfit(str(error).rstrip("."), "Change the labelling interface, or name the control with label_control.") from None
+    warning = warn_of(controls_beside(project.label_config, control))
+    if warning:
+        logger.warning("project %d: %s", project_id, warning)
+    try:
+        refuse_beside_an_earlier_one(services.store, services.label_studio_url, project_id)
+    except InvalidValue as error:
+        raise Unfit(str(error), "People's labels stay either way.") from None
     return project, control, services.label_studio.current_user()
 
 
@@ -121,7 +129,7 @@ class _Checked:
                 )
             raise Unfit(
                 f"task {task.id} carries a machine label of an earlier campaign",
-                "Roll that campaign back first (mcal campaign rollback), or start from a copy of the project.",
+                "Roll that campaign back first (mcal campaign rollback), or put the new tasks into a project of their own.",
             )
 
 

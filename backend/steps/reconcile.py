@@ -43,7 +43,7 @@ def check_project(project: Project, state: State) -> Trouble | None:
         return Trouble(
             f"the label config has changed: {error}", f"Bring back the choices {_list(control.choices)} under {control.from_name!r}."
         )
-    if now.choices != control.choices:
+    if set(now.choices) != set(control.choices):  # their order is only how they are shown
         return Trouble(
             f"the choices of {control.from_name!r} were {_list(control.choices)} and are now {_list(now.choices)}",
             "Put the choices back as they were, or roll this campaign back and start a new one.",

@@ -5,14 +5,22 @@ from __future__ import annotations
 import io
 import shutil
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from backend.campaign import facts
+from backend.campaign.state import State, derive
+from backend.campaign_settings import parse_campaign_settings
 from backend.label_studio.inspection import ConnectedModel, TokenSettings
 from backend.setup.doctor import Finding, Patient, examine
+from backend.steps.open import open_campaign, request_campaign
+from backend.steps.ports import Memory
+from backend.store import Store
 from mcal_engine.errors import InvalidValue, MCALError
 from tests.fakes.label_studio import FakeLabelStudio
 
@@ -81,8 +89,23 @@ def world(tmp_path: Path) -> World:
         device=lambda: "cpu (2 threads)",
         data_dir=tmp_path / "not" / "yet",
         max_image_bytes=1_000_000,
+        max_image_pixels=1_000_000,
     )
     return World(label_studio, project, inspection, patient)
+
+
+def examined(world: World, **settings: Any) -> list[Finding]:
+    """What is found where a campaign with these settings has begun on the project."""
+    store = Store(f"sqlite:///{world.patient.data_dir.parent.parent / 'mcal.db'}")
+    store.migrate()
+    wanted = parse_campaign_settings({"target_error": 0.05, "price_per_label": 0.04, **settings}, defaults={})
+    house: Any = SimpleNamespace(store=store, label_studio=world.label_studio, label_studio_url=world.label_studio.url, webhook=None)
+    house.now, house.memory, house.device = (lambda: datetime.now(UTC)), Memory(), "cpu"
+    campaign = request_campaign(house, world.project, wanted, "test")
+    open_campaign(house, campaign, wanted, 1)
+    state = derive(facts.load(store, campaign.id), datetime.now(UTC))
+    store.close()
+    return list(examine(replace(world.patient, inspection=world.inspection), [world.project], campaigns={world.project: state}))
 
 
 def fails(error: Exception) -> Any:
@@ -95,7 +118,7 @@ def fails(error: Exception) -> Any:
 def test_where_all_is_well_every_finding_is_ok_and_has_no_fix(world: World) -> None:
     found = world.look()
     assert {name: each for name, each in found.items() if each.status != "ok" or each.fix} == {}
-    assert "4 × 3 pixels" in found["images"].detail
+    assert "all of 40 drawn at random can be read, 4 × 3 pixels" in found["images"].detail
     assert len(found) >= 14
 
 
@@ -233,5 +256,41 @@ def test_second_labels_need_two_people_besides_the_backend_s_own_user(world: Wor
     for name in names:
         world.label_studio.add_user(f"{name}@example.com")
     assert "second labels" not in world.look()
-    (found,) = [each for each in examine(world.patient, [world.project], asks_two=[world.project]) if "second labels" in each.name]
+    (found,) = [each for each in examined(world, overlap_share=0.2) if "second labels" in each.name]
     assert (found.status, said in found.detail, "does not wait" in found.fix) == (status, True, status == "warn")
+
+
+TWO = CONFIG.replace("</View>", '<Choices name="q" toName="i"><Choice value="x"/><Choice value="y"/></Choices></View>')
+
+
+def test_a_campaign_is_examined_with_its_own_settings(world: World) -> None:
+    world.label_studio.set_project(world.project, label_config=TWO)
+    assert world.wrong()["labelling interface"].status == "fail"  # nobody has said which of the two
+    found = {each.name.removeprefix(f"project {world.project}: "): each for each in examined(world, label_control="q")}
+    assert found["labelling interface"].status == "ok" and "2 choices under 'q'" in found["labelling interface"].detail
+    assert found["other questions"].status == "warn" and "'c' (Choices)" in found["other questions"].detail
+
+
+def test_a_label_config_that_a_campaign_cannot_go_on_with_fails(world: World) -> None:
+    before = examined(world)
+    assert [each.status for each in before if "labelling interface" in each.name] == ["ok"]
+    world.label_studio.set_project(world.project, label_config=CONFIG.replace('value="a"', 'value="z"'))
+    after = examine(world.patient, [world.project], campaigns={world.project: _begun(world)})
+    (found,) = [each for each in after if "labelling interface" in each.name]
+    assert found.status == "fail" and "'a'" in found.detail and "Put the choices back" in found.fix
+
+
+def _begun(world: World) -> State:
+    store = Store(f"sqlite:///{world.patient.data_dir.parent.parent / 'mcal.db'}")
+    state = derive(facts.load(store, 1), datetime.now(UTC))
+    store.close()
+    return state
+
+
+def test_images_are_sampled_and_read_as_the_worker_reads_them(world: World) -> None:
+    for number in range(0, 250, 8):
+        world.label_studio.media[f"/data/upload/{number}.png"] = png()[:40]  # its size can be read, its pixels cannot
+    found = world.look()["images"]
+    assert found.status == "warn" and "of 40 images drawn at random cannot be read, such as task" in found.detail
+    world.label_studio.media.clear()
+    assert world.look()["images"].status == "fail" and "40 of 40" in world.look()["images"].detail

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.label_studio.config import config_fingerprint, parse_label_config
+from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, parse_label_config, warn_of
 from backend.label_studio.port import LabelControl
 from mcal_engine.errors import InvalidValue
 
@@ -75,3 +75,35 @@ def test_the_fingerprint_follows_the_meaning_and_not_the_looks() -> None:
         '<Choice value="cat"/><Choice value="dog"/><Choice value="cow"/>',
     ):
         assert config_fingerprint(parse_label_config(view(IMAGE, choices(inner)))) != plain
+
+
+def test_a_choice_inside_a_choice_is_never_offered_without_allow_nested_and_is_none() -> None:
+    inner = '<Choice value="animal"><Choice value="cat"/><Choice value="dog"/></Choice><Choice value="plant"/>'
+    assert parse_label_config(view(IMAGE, choices(inner))).choices == ("animal", "plant")
+    with pytest.raises(InvalidValue, match="nested choices"):
+        parse_label_config(view(IMAGE, choices(inner, more='allowNested="true"')))
+
+
+BESIDE = {
+    "'quality' (Choices)": choices(name="quality", more='required="true"'),
+    "'note' (TextArea)": '<TextArea name="note" toName="image" required="true"/>',
+    "'box' (RectangleLabels)": '<RectangleLabels name="box" toName="image" required="true"><Label value="a"/></RectangleLabels>',
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_else_is_required_stands_in_the_way_of_a_campaign_and_both_ways_out_are_told(what: str) -> None:
+    xml = view(IMAGE, choices(more='required="true"'), BESIDE[what])
+    with pytest.raises(InvalidValue) as refused:
+        campaign_control(xml, "kind")
+    said = str(refused.value)
+    assert what in said and 'required="true" off' in said and "project of its own" in said
+    assert parse_label_config(xml, "kind").from_name == "kind"  # a campaign that is under way goes on
+    asked = xml.replace(BESIDE[what], BESIDE[what].replace("true", "false"))
+    control = campaign_control(asked, "kind")
+    assert control.from_name == "kind" and what in warn_of(controls_beside(asked, control))
+
+
+def test_a_config_with_nothing_beside_the_control_is_not_warned_of() -> None:
+    xml = view('<Header value="Which?"/>', IMAGE, choices(more='required="true"'))
+    assert warn_of(controls_beside(xml, campaign_control(xml))) == ""

@@ -8,6 +8,7 @@ import pytest
 
 from backend.campaign.state import Phase
 from backend.label_studio.port import LabelStudioError, LabelStudioPort
+from backend.steps.rollback import rollback
 from backend.steps.webhook import Webhook
 from backend.store import NewEvent
 from backend.views.status import sentence
@@ -17,6 +18,8 @@ from tests.backend.world import CONFIG, World
 
 TWO = CONFIG.replace("</View>", '<Choices name="second" toName="image"><Choice value="x"/><Choice value="y"/></Choices></View>')
 
+WITH_NOTE = CONFIG.replace("</View>", '<TextArea name="note" toName="image" required="true"/></View>')
+
 
 @pytest.mark.parametrize(
     ("fields", "said"),
@@ -25,6 +28,7 @@ TWO = CONFIG.replace("</View>", '<Choices name="second" toName="image"><Choice v
         ({"label_config": "<View><Text name='t' value='$t'/></View>"}, "single-choice Choices on an Image"),
         ({"label_config": CONFIG.replace("<Choices ", '<Choices choice="multiple" ')}, 'got choice="multiple"'),
         ({"label_config": TWO}, "name one by the setting label_control"),
+        ({"label_config": WITH_NOTE}, "also requires an answer to 'note' \\(TextArea\\), and machine labels.*in a project of its own"),
     ],
 )
 def test_an_unfit_project_is_refused_with_the_rule_it_breaks(tmp_path: Path, fields: dict[str, object], said: str) -> None:
@@ -79,9 +83,13 @@ def test_a_project_with_nothing_left_to_label_is_refused(tmp_path: Path) -> None
 def test_machine_labels_of_another_campaign_must_go_first(tmp_path: Path) -> None:
     world = World(tmp_path, n=220)
     world.run()
+    written = len(world.machine_annotations())
+    with pytest.raises(InvalidValue, match=f"holds {written} machine labels of campaign 1, which has ended.*project of their own"):
+        world.begin()
+    assert len(world.store.campaigns()) == 1  # nothing was created
+    rollback(world.services, 1, by="test")
     world.begin()
-    state = world.advance()
-    assert state.halt is not None and "machine label of an earlier campaign" in state.halt.reason
+    assert world.advance().phase == Phase.COLLECTING
 
 
 def test_a_second_campaign_on_the_same_project_is_refused(tmp_path: Path) -> None:

@@ -183,6 +183,17 @@ def test_a_queue_that_somebody_switched_off_is_served_again(tmp_path: Path) -> N
     assert state.queue is not None and world.label() == list(state.queue.ids)
 
 
+def test_choices_that_are_only_put_in_another_order_change_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.advance()
+    first, second = '<Choice value="ant"/>', '<Choice value="bee"/>'
+    world.label_studio.set_project(world.project, label_config=CONFIG.replace(first + second, second + first))
+    task = world.label(6)[0]
+    state = world.advance()
+    assert state.phase == Phase.COLLECTING and state.halt is None
+    assert state.items[task].label == world.truth(task) and state.control.choices == CHOICES
+
+
 @pytest.mark.slow
 def test_renamed_choices_halt_the_campaign_which_goes_on_once_they_are_back(tmp_path: Path) -> None:
     world = World(tmp_path)

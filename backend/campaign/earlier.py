@@ -1,0 +1,39 @@
+"""Campaigns that have ended on the same project: what they left there stands in the way of a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from backend.store import Campaign, MachineLabel
+from mcal_engine.errors import InvalidValue
+
+
+class Campaigns(Protocol):
+    """The part of the store that this needs."""
+
+    def campaigns(self) -> Iterable[Campaign]: ...
+
+    def live_campaign(self, label_studio_url: str, project_id: int) -> Campaign | None: ...
+
+    def machine_labels(self, campaign_id: int) -> Iterable[MachineLabel]: ...
+
+
+def refuse_beside_an_earlier_one(store: Campaigns, label_studio_url: str, project_id: int) -> None:
+    """Say, before anything is created, that an ended campaign's machine labels are still in the project.
+
+    They would be neither people's labels nor the new campaign's, and no error bound of its would hold for them.
+
+    Raises:
+        InvalidValue: there are such labels; the text names the campaign and the two ways out.
+    """
+    live = store.live_campaign(label_studio_url, project_id)
+    for campaign in store.campaigns():
+        if (campaign.project_id, campaign.label_studio_url) != (project_id, label_studio_url) or campaign == live:
+            continue
+        n = sum(row.state == "written" for row in store.machine_labels(campaign.id))
+        if n:
+            raise InvalidValue(
+                f"project {project_id} holds {n:,} machine labels of campaign {campaign.id}, which has ended: put new tasks into a project "
+                f"of their own and start a campaign there, or roll campaign {campaign.id} back first"
+            )
