@@ -448,6 +448,41 @@ class Finished(Happening, kind="finished"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectGone(Happening, kind="project_gone"):
+    """The project was deleted in Label Studio; the report is of what was known last."""
+
+    report: JSON
+
+    def sentence(self) -> str:
+        return "Ended: the project is gone from Label Studio"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskAgainRequested(Happening, kind="ask_again_requested"):
+    """People are to be asked again for ``ids``; beside them the last answers, which hold no label. ``last_task`` as in an audit's."""
+
+    ids: tuple[int, ...]
+    answers: tuple[int, ...]
+    by: str
+    last_task: int | None
+
+    def sentence(self) -> str:
+        return f"People are to be asked again for {_items(len(self.ids))} without a label (by {self.by})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedAgain(Happening, kind="asked_again"):
+    """``n_deleted`` skips and empty answers were deleted; for ``n_others`` tasks, whose answers hold something, one person more is asked."""
+
+    n_deleted: int
+    n_others: int
+    project_before: ProjectBefore | None = None
+
+    def sentence(self) -> str:
+        return f"People are asked again: {self.n_deleted:,} skips and empty answers deleted"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RolledBack(Happening, kind="rolled_back"):
     n_removed: int
     n_kept: int

@@ -42,6 +42,7 @@ def read_task(task: Task, choices: Sequence[str], service_user: int, previous: I
     people = sorted((a for a in task.annotations if not is_machine(a, service_user)), key=lambda a: (a.created_at, a.id))
     usable = [a for a in people if not a.was_cancelled and a.choice in index]
     first = usable[0] if usable else None
+    last = people[-1] if people and not usable else None
     machine = [a for a in task.annotations if is_machine(a, service_user) and not a.was_cancelled]
     kept = previous is not None and previous.preexisting and first is not None and previous.annotation_id == first.id
     item = Item(
@@ -59,10 +60,19 @@ def read_task(task: Task, choices: Sequence[str], service_user: int, previous: I
         deleted=False,
         machine_annotation_id=min((a.id for a in machine), default=None),
         updated_at=task.updated_at,
+        no_label=None if last is None else _no_label(last),
+        last_answer=None if last is None else last.id,
     )
     duplicates = tuple(Duplicate(task.id, a.id, _author(a, service_user), index[str(a.choice)], a.created_at) for a in usable[1:])
     unknown = frozenset(a.choice for a in people if not a.was_cancelled and a.choice is not None and a.choice not in index)
     return Reading(item, duplicates, unknown)
+
+
+def _no_label(answer: Annotation) -> str:
+    """Why an answer by a person holds no usable label."""
+    if answer.was_cancelled:
+        return "skipped by people"
+    return answer.no_choice if answer.choice is None else f"a choice that the label config does not have: {answer.choice!r}"
 
 
 def _class(annotation: Annotation | None, index: Mapping[str, int]) -> int | None:

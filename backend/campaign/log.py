@@ -66,6 +66,8 @@ class Log:
         self.names: dict[int, str] = {}  # of annotators, by id
         self.audits = Audits()
         self.last_task: int | None = None  # of a finished campaign that was taken up again: later ones are none of its
+        self.asked_again: dict[int, int] = {}  # task → the last answer it had when people were asked for it again
+        self.asking = False  # people are to be asked again, and Label Studio has not been told yet
         self.reopened = False  # after its end, and what the project was like before is not noted yet
         self.ending: type[Happening] | None = None  # the kind of event that ended the campaign
         self.report: dict[str, Any] | None = None
@@ -103,12 +105,16 @@ class Log:
                 self.approved_by = by
             case events.WriteBackDone():
                 self.written_back = True
-            case events.AuditRequested() | events.TakeBackStarted():
+            case events.AuditRequested() | events.TakeBackStarted() | events.AskAgainRequested():
                 self.reopened = self.reopened or self.ending is events.Finished
                 self.last_task = event.last_task
                 self.ending = self.report = None
-            case events.AuditOpened() | events.AuditCancelled() | events.TakeBackDone():
+                if isinstance(event, events.AskAgainRequested):
+                    self.asked_again |= dict(zip(event.ids, event.answers, strict=True))
+                    self.asking = True
+            case events.AuditOpened() | events.AuditCancelled() | events.TakeBackDone() | events.AskedAgain():
                 self._note(event.project_before)
+                self.asking = self.asking and not isinstance(event, events.AskedAgain)
             case events.StopRequested(by=by):
                 self.stop_requested_by = by
             case events.Paused():
@@ -118,8 +124,8 @@ class Log:
                 self.paused = self.paused and lifts == "halt"
             case events.Halted():
                 self.halt = Halt(event.reason, event.fix, event.mends_itself, entry.seq)
-            case events.Finished():
-                self.ending, self.report = events.Finished, event.report
+            case events.Finished() | events.ProjectGone():
+                self.ending, self.report = type(event), event.report
             case events.RolledBack() | events.Cancelled():
                 self.ending = type(event)
 

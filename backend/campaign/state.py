@@ -31,7 +31,8 @@ class Phase(StrEnum):
             │                                       └───────────────┬───────────────┘  people label all            │
             │                                                       └──────────────────────────────────────────────┘
             │                                                                     auditing, taking_back ⇄ residual or finished
-            └─ halted, paused: any phase before finished; what stood still goes on afterwards. rolled_back, cancelled: the end.
+            └─ halted, paused: any phase before finished; what stood still goes on afterwards. rolled_back, cancelled, project_gone:
+               the end.
 
     requested: the project has not been looked at. preparing: images are fetched, T and B0 are to be drawn. collecting: people
     label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
@@ -55,9 +56,10 @@ class Phase(StrEnum):
     HALTED = "halted"
     ROLLED_BACK = "rolled_back"
     CANCELLED = "cancelled"
+    PROJECT_GONE = "project_gone"
 
 
-ENDED = (Phase.FINISHED, Phase.ROLLED_BACK, Phase.CANCELLED)
+ENDED = (Phase.FINISHED, Phase.ROLLED_BACK, Phase.CANCELLED, Phase.PROJECT_GONE)
 BLIND_STAGES = (
     Phase.REQUESTED,
     Phase.PREPARING,
@@ -85,6 +87,8 @@ class State:
         devices: by classifier, what the last round was trained on.
         title: the project's, as last seen; ``names`` are the annotators' by id, as far as Label Studio tells them.
         last_task: highest id of X, once the campaign has finished; tasks added later are not its own, also when it is taken up again.
+        asked_again: task → the answer without a label that it had when the admin had people asked for it again. ``asking``: Label Studio
+            has not been told yet.
         audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not looked at since.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
     """
@@ -116,6 +120,8 @@ class State:
     names: dict[int, str]
     last_known_task: int
     last_task: int | None
+    asked_again: dict[int, int]
+    asking: bool
     audits: tuple[Audit, ...]
     reopened: bool
     published: str | None
@@ -253,9 +259,24 @@ class State:
         return sum(item.label is not None and not item.preexisting for item in self.own.values()) + self.n_repeats_paid
 
     @property
+    def n_machine(self) -> int:
+        """Live tasks whose label is one of this campaign's machine labels."""
+        return sum(item.label is None for item in self.live) - len(self.unlabelled)
+
+    @cached_property
     def residual(self) -> tuple[Item, ...]:
-        """What people still have to look at before the campaign can end: no label of any kind, not set aside."""
-        return tuple(item for item in self.unlabelled if not item.skipped and item.unreadable is None)
+        """What still needs a label before the campaign can end: without one of any kind, and not set aside."""
+        return tuple(item for item in self.unlabelled if not self._given_up(item))
+
+    @cached_property
+    def set_aside(self) -> tuple[Item, ...]:
+        """What has no label and is not waited for: people have answered without one, or the image cannot be read."""
+        return tuple(item for item in self.unlabelled if self._given_up(item))
+
+    def _given_up(self, item: Item) -> bool:
+        since = self.asked_again.get(item.task_id)
+        again = since is not None and (item.last_answer is None or item.last_answer <= since)
+        return item.unreadable is not None or (item.skipped and not again)
 
     @cached_property
     def unlabelled(self) -> tuple[Item, ...]:
@@ -324,6 +345,8 @@ def derive(facts: Facts, now: datetime) -> State:
         names=log.names,
         last_known_task=log.last_known_task,
         last_task=log.last_task,
+        asked_again=log.asked_again,
+        asking=log.asking,
         audits=tuple(log.audits.rows),
         reopened=log.reopened,
         published=log.published,

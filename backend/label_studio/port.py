@@ -48,11 +48,16 @@ class Project:
     sampling: str
     show_collab_predictions: bool
     n_tasks: int
+    n_labelled: int = 0  # tasks that hold an annotation which is not a skip
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """One annotation as Label Studio has it. ``choice`` is the single chosen value, ``None`` where the result is empty."""
+    """One annotation as Label Studio has it.
+
+    ``choice`` is the single chosen value. ``None`` where there is not exactly one: then ``no_choice`` says what there is instead.
+    ``empty``: it holds no answer at all, under no control.
+    """
 
     id: int
     task_id: int
@@ -65,6 +70,8 @@ class Annotation:
     was_cancelled: bool  # skipped
     parent_prediction: int | None
     provenance: dict[str, Any] | None  # what write-back put into the result's meta; may survive a person's edit
+    no_choice: str = ""
+    empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ PROJECT_FIELDS = (
     "sampling",
     "show_collab_predictions",
     "task_number",
+    "num_tasks_with_annotations",
 )
 _PROVENANCE_MARK = "MCAL "
 
@@ -52,6 +53,7 @@ def project(data: Mapping[str, Any]) -> Project:
         sampling=data.get("sampling") or "",
         show_collab_predictions=bool(data.get("show_collab_predictions")),
         n_tasks=data.get("task_number") or 0,
+        n_labelled=data.get("num_tasks_with_annotations") or 0,
     )
 
 
@@ -101,10 +103,11 @@ def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
 
 def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> Annotation:
     result = data.get("result") or []
+    chosen = choices_of(result, control)
     return Annotation(
         id=_field(data, "id", "annotation"),
         task_id=task_id,
-        choice=choice_of(result, control),
+        choice=chosen[0] if len(chosen) == 1 else None,
         completed_by=_user_id(_field(data, "completed_by", "annotation")) or 0,
         updated_by=_user_id(_field(data, "updated_by", "annotation")),
         created_at=moment(_field(data, "created_at", "annotation")),
@@ -113,18 +116,31 @@ def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> 
         was_cancelled=bool(data.get("was_cancelled")),
         parent_prediction=data.get("parent_prediction"),
         provenance=provenance_of(result),
+        no_choice="" if len(chosen) == 1 else _no_choice(result, chosen, control),
+        empty=not result,
     )
 
 
-def choice_of(result: list[dict[str, Any]], control: LabelControl) -> str | None:
-    """The chosen value; None unless exactly one was chosen by this control."""
-    chosen = [
-        value
-        for item in result
-        if item.get("type") == "choices" and item.get("from_name") == control.from_name
-        for value in (item.get("value") or {}).get("choices") or []
-    ]
-    return str(chosen[0]) if len(chosen) == 1 else None
+def choices_of(result: list[dict[str, Any]], control: LabelControl) -> list[str]:
+    """What was chosen by this control. Label Studio also takes one text where its own editor sends a list."""
+    found: list[str] = []
+    for item in result:
+        if item.get("type") == "choices" and item.get("from_name") == control.from_name:
+            values = (item.get("value") or {}).get("choices") or []
+            found += [values] if isinstance(values, str) else map(str, values)
+    return found
+
+
+def _no_choice(result: list[dict[str, Any]], chosen: list[str], control: LabelControl) -> str:
+    """Why there is not one choice to be read."""
+    if not result:
+        return "submitted without an answer"
+    if len(chosen) > 1:
+        return f"{len(chosen)} choices at once: {', '.join(map(repr, chosen))}"
+    others = sorted({str(item.get("from_name")) for item in result} - {control.from_name})
+    if others:
+        return f"answered under {', '.join(map(repr, others))} only, not under {control.from_name!r}"
+    return f"submitted without a choice under {control.from_name!r}"
 
 
 def result_of(choice: str | None, control: LabelControl, provenance: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:

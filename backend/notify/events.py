@@ -109,7 +109,7 @@ def _needs_a_person(state: State) -> Iterator[Notice]:
         yield Notice(
             f"halted/{state.halt.seq}", "attention", f"Halted, somebody is needed: {state.halt.reason}. {state.halt.fix}", "warning"
         )
-    aside = sum(item.skipped or item.unreadable is not None for item in state.unlabelled)
+    aside = len(state.set_aside)
     if aside:
         # Told again each time their number has doubled, not for each one of them.
         yield Notice(

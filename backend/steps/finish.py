@@ -21,9 +21,8 @@ def finish(services: Services, state: State, heartbeat: Heartbeat) -> None:
     report = make_report(replace(state, phase=Phase.FINISHED), services.now())
     services.store.append(state.campaign_id, [history.new(events.Finished(report=dict(report)))], expected_seq=state.last_seq, ends=True)
     services.images.discard(state.campaign_id)
-    logger.info(
-        "campaign %d: finished: %d machine labels, savings %.0f %%", state.campaign_id, report["n_machine"], 100 * report["savings"]
-    )
+    saved = 100 * (report["savings"] or 0.0)
+    logger.info("campaign %d: finished: %d machine labels, savings %.0f %%", state.campaign_id, report["n_machine"], saved)
 
 
 def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
@@ -31,6 +30,8 @@ def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
     if state.created is None:
         return
     close_second(services, state)
+    if state.asked_again:  # nobody more is asked
+        services.label_studio.set_overlap(state.project_id, list(state.asked_again), 1)
     label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id)
     for queue in state.queues:
         if queue.ids and (queue.kind != "residual" or queue.suggestions):

@@ -11,11 +11,12 @@ from datetime import timedelta
 
 from backend.campaign import events, history
 from backend.campaign.state import ENDED, Phase, State, state_of
-from backend.label_studio.port import Project
+from backend.label_studio.port import LabelStudioError, Project
 from backend.steps import audit as audit_steps
-from backend.steps import certify, prepare, write_back
+from backend.steps import certify, gone, prepare, write_back
 from backend.steps import finish as residual
 from backend.steps import round as rounds
+from backend.steps.ask_again import ask_again
 from backend.steps.lease import Lease, hold
 from backend.steps.names import learn_names
 from backend.steps.open import Unfit, open_campaign
@@ -76,6 +77,15 @@ class _Loop:
         self.services.seen(state)
         if state.phase in ENDED or (state.halt is not None and not state.halt.mends_itself):
             return False
+        try:
+            return self._step(state)
+        except LabelStudioError as error:
+            if not gone.is_gone(self.services, state, error):
+                raise
+            gone.end(self.services, self.state())
+            return False
+
+    def _step(self, state: State) -> bool:
         if state.stage == Phase.REQUESTED:
             return state.phase != Phase.PAUSED and self._open(state)
         project = self.services.label_studio.project(state.project_id)
@@ -131,6 +141,10 @@ class _Loop:
                 return audit_steps.step(self.services, state, project, lambda: self._look_again(project), self.lease.check)
             case Phase.TAKING_BACK:
                 audit_steps.take_back(self.services, state, project, lambda: self._look_again(project), self.lease.check)
+                return True
+            case Phase.RESIDUAL if state.asking:
+                ask_again(self.services, state, project, self.lease.check)
+                self._look_again(project)
                 return True
             case Phase.RESIDUAL if not state.residual:
                 state = self._reconcile(state, project, full=True)

@@ -10,7 +10,9 @@ from backend.campaign import events, history
 from backend.campaign.frozen import final_model_version
 from backend.campaign.state import Phase, State, state_of
 from backend.label_studio import write_back
+from backend.label_studio.port import LabelStudioError
 from backend.label_studio.write_back import WrittenLabel
+from backend.steps import gone
 from backend.steps.finish import tidy
 from backend.steps.lease import hold
 from backend.steps.ports import Heartbeat, Services
@@ -52,6 +54,14 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
     state = state_of(services.store, campaign_id, services.now())
     if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED):
         raise InvalidValue(f"campaign {campaign_id} has been rolled back already")
+    try:
+        services.label_studio.project(state.project_id)
+    except LabelStudioError as error:
+        if not gone.is_gone(services, state, error):
+            raise
+        if not state.ended:
+            gone.end(services, state)
+        raise InvalidValue(f"project {state.project_id} is gone from Label Studio: there is nothing to roll back") from None
     if state.created is None:
         services.store.append(campaign_id, [history.new(events.Cancelled(reason=f"rolled back by {by}"))], ends=True)
         return RolledBack(0, 0)

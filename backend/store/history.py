@@ -16,7 +16,7 @@ from backend.store.schema import assignments, campaigns, events, frozen, machine
 from backend.store.tables import as_parameters, insert_rows, select_rows, upsert_rows
 from mcal_engine.errors import InvalidValue
 
-ENDINGS = frozenset({"finished", "rolled_back", "cancelled"})
+ENDINGS = frozenset({"finished", "rolled_back", "cancelled", "project_gone"})
 _CAMPAIGN = (campaigns.c.id, campaigns.c.project_id, campaigns.c.label_studio_url, campaigns.c.created_at)
 
 

@@ -62,7 +62,8 @@ class Item:
         label: class index of the counting human label; ``None`` without one.
         annotation_id, annotator, labelled_at, lead_time: of that annotation; lead time in seconds.
         n_human: human labels that count and are paid, repeats included.
-        skipped: somebody skipped it and nobody has labelled it.
+        skipped: people have answered it, and no answer holds a usable label; ``no_label`` says why, of the last answer.
+        last_answer: id of that answer, an annotation.
         preexisting: its label was there before the campaign.
         unreadable: why its image cannot be used; ``None`` while it can, or while nobody has tried.
         deleted: gone from Label Studio.
@@ -84,6 +85,8 @@ class Item:
     deleted: bool
     machine_annotation_id: int | None
     updated_at: datetime
+    no_label: str | None = None
+    last_answer: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,8 @@ items = Table(
     Column("deleted", Boolean, nullable=False),
     Column("machine_annotation_id", BigInteger),
     Column("updated_at", UTCDateTime, nullable=False),
+    Column("no_label", Text),
+    Column("last_answer", BigInteger),
 )
 
 duplicates = Table(

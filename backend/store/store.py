@@ -71,7 +71,7 @@ class Store:
         """Open a campaign with its first events (seq 1, 2 …).
 
         Raises:
-            InvalidValue: the project already has a live campaign: one whose last event is no ``finished``, ``rolled_back``, ``cancelled``.
+            InvalidValue: the project already has a live campaign: one whose last event does not end one.
         """
         with self._database.writing() as connection:
             return history.create_campaign(connection, project_id, label_studio_url, events)
@@ -118,7 +118,7 @@ class Store:
             assignments: roles given now; a task gets one role per campaign, once.
             frozen: a look and its whole order of the pool; a look is frozen once.
             machine_labels: inserted, or overwritten by task.
-            ends: the campaign is no longer live (also so when the last event is ``finished``, ``rolled_back`` or ``cancelled``).
+            ends: the campaign is no longer live (also so when the last event ends one).
             reopens: the campaign is live again.
 
         Raises:

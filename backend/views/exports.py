@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 
 from backend.campaign.state import State
+from backend.views.aside import why
 from mcal_engine.types import LabelByMachine
 
 COLUMNS = ("task", "image", "label", "by", "annotator", "margin", "certificate", "role", "note")
@@ -33,7 +34,7 @@ def items_csv(state: State) -> Iterator[str]:
         elif written is not None:
             row = [item.task_id, item.image, choices[written.choice], "machine", "", f"{written.surety:.6g}", promise, role, ""]
         else:
-            row = [item.task_id, item.image, "", "", "", "", "", role, item.unreadable or ("skipped" if item.skipped else "")]
+            row = [item.task_id, item.image, "", "", "", "", "", role, why(item) if item.skipped or item.unreadable else ""]
         writer.writerow([_harmless(cell) for cell in row])
         if place % ROWS_PER_CHUNK == 0:
             yield _taken(out)

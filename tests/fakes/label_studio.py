@@ -163,11 +163,19 @@ class FakeLabelStudio:
         shown = [each.row.choice for each in task.predictions if each.model_version == project.model_version]
         return next((choice for choice in shown if choice is not None), None)
 
-    def annotate(self, task_id: int, user: User, choice: str | None, *, lead_time: float | None = 2.0) -> int:
-        return self._add_annotation(task_id, user, choice, cancelled=False, lead_time=lead_time)
+    def annotate(
+        self, task_id: int, user: User, choice: str | None, *, lead_time: float | None = 2.0, instead: str = "submitted without an answer"
+    ) -> int:
+        """``instead``: what there is instead of a choice, as :mod:`backend.label_studio.wire` puts it."""
+        return self._add_annotation(task_id, user, choice, cancelled=False, lead_time=lead_time, instead=instead)
+
+    def delete_project(self, project_id: int) -> None:
+        with self._guard:
+            del self._projects[project_id]
+            self._tasks = {task.id: task for task in self._tasks.values() if task.project_id != project_id}
 
     def skip(self, task_id: int, user: User) -> int:
-        return self._add_annotation(task_id, user, None, cancelled=True, lead_time=1.0)
+        return self._add_annotation(task_id, user, None, cancelled=True, lead_time=1.0, instead="submitted without an answer")
 
     def edit(self, annotation_id: int, user: User, choice: str) -> None:
         with self._guard:
@@ -175,7 +183,14 @@ class FakeLabelStudio:
             old = task.annotations[index]
             task.updated_at = self._tick()
             task.annotations[index] = replace(
-                old, choice=choice, updated_by=user.id, updated_at=task.updated_at, parent_prediction=None, provenance=None
+                old,
+                choice=choice,
+                updated_by=user.id,
+                updated_at=task.updated_at,
+                parent_prediction=None,
+                provenance=None,
+                no_choice="",
+                empty=False,
             )
 
     def remove_annotation(self, annotation_id: int) -> None:
@@ -433,11 +448,15 @@ class FakeLabelStudio:
         task.annotations.append(Annotation(self._id(), task.id, row.choice, me, None, now, now, None, False, prediction.id, row.provenance))
         task.updated_at = now
 
-    def _add_annotation(self, task_id: int, user: User, choice: str | None, *, cancelled: bool, lead_time: float | None) -> int:
+    def _add_annotation(
+        self, task_id: int, user: User, choice: str | None, *, cancelled: bool, lead_time: float | None, instead: str
+    ) -> int:
         with self._guard:
             task = self._tasks[task_id]
             now = self._tick()
             made = Annotation(self._id(), task_id, choice, user.id, user.id, now, now, lead_time, cancelled, None, None)
+            if choice is None:
+                made = replace(made, no_choice=instead, empty=instead == "submitted without an answer")
             task.annotations.append(made)
             task.updated_at = now
             task.locks.pop(user.id, None)
@@ -453,7 +472,8 @@ class FakeLabelStudio:
     def _project(self, project_id: int) -> Project:
         if project_id not in self._projects:
             raise LabelStudioError(f"Label Studio has no project {project_id}", retryable=False, status=404)
-        return replace(self._projects[project_id], n_tasks=len(self._of(project_id)))
+        tasks = self._of(project_id)
+        return replace(self._projects[project_id], n_tasks=len(tasks), n_labelled=sum(bool(task.labellers) for task in tasks))
 
     def _of(self, project_id: int) -> list[_StoredTask]:
         return [task for task in self._tasks.values() if task.project_id == project_id]

@@ -25,25 +25,33 @@ def test_an_annotation_is_read_whether_users_come_as_ids_or_as_objects() -> None
 
 
 @pytest.mark.parametrize(
-    "result",
+    ("result", "why"),
     [
-        [],
-        [{"type": "choices", "from_name": "quality", "value": {"choices": ["dog"]}}],
-        [{"type": "choices", "from_name": "kind", "value": {"choices": ["dog", "cat"]}}],
-        [{"type": "choices", "from_name": "kind", "value": {"choices": []}}],
-        [{"type": "choices", "from_name": "kind", "value": {}}],
-        [{"type": "rectanglelabels", "from_name": "kind", "value": {"x": 1}}],
+        ([], "submitted without an answer"),
+        ([{"type": "choices", "from_name": "quality", "value": {"choices": ["dog"]}}], "answered under 'quality' only, not under 'kind'"),
+        ([{"type": "choices", "from_name": "kind", "value": {"choices": ["dog", "cat"]}}], "2 choices at once: 'dog', 'cat'"),
+        ([{"type": "choices", "from_name": "kind", "value": {"choices": []}}], "submitted without a choice under 'kind'"),
+        ([{"type": "choices", "from_name": "kind", "value": {}}], "submitted without a choice under 'kind'"),
+        ([{"type": "rectanglelabels", "from_name": "kind", "value": {"x": 1}}], "submitted without a choice under 'kind'"),
     ],
 )
-def test_anything_but_one_choice_by_the_control_is_no_choice(result: list[dict[str, Any]]) -> None:
-    assert wire.choice_of(result, CONTROL) is None
+def test_anything_but_one_choice_by_the_control_is_no_choice_and_says_why(result: list[dict[str, Any]], why: str) -> None:
+    found = wire.annotation(annotation(result=result), 9, CONTROL)
+    assert found.choice is None and found.no_choice == why and found.empty == (not result)
+
+
+@pytest.mark.parametrize("chosen", [["disc"], "disc"])
+def test_a_choice_is_read_from_a_list_and_from_plain_text(chosen: Any) -> None:
+    result = [{"type": "choices", "from_name": "kind", "value": {"choices": chosen}}]
+    found = wire.annotation(annotation(result=result), 9, CONTROL)
+    assert found.choice == "disc" and found.no_choice == "" and not found.empty
 
 
 def test_provenance_survives_the_way_there_and_back() -> None:
     said = {"campaign": 3, "margin": 0.25, "model_version": "größe", "certificate": {"look": 1}}
     row = wire.prediction(Prediction(7, 0.5, "cat", said), "final", CONTROL)
     assert (row["task"], row["model_version"], row["score"]) == (7, "final", 0.5)
-    assert wire.choice_of(row["result"], CONTROL) == "cat"
+    assert wire.choices_of(row["result"], CONTROL) == ["cat"]
     assert wire.provenance_of(row["result"]) == said
     assert row["result"][0]["meta"]["text"][0].startswith('MCAL {"campaign": 3')
 

@@ -1,0 +1,40 @@
+"""Items that have no label and are not waited for, each with the true reason. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TypedDict
+
+from backend.campaign.state import State
+from backend.store import Item
+
+UNREADABLE = "its image cannot be read"
+
+
+class Reason(TypedDict):
+    """One reason why items were set aside, and how many were for it."""
+
+    why: str
+    n: int
+
+
+def why(item: Item) -> str:
+    """The reason for one item; an image that cannot be read names its own."""
+    return item.unreadable or item.no_label or "skipped by people"
+
+
+def reasons(state: State) -> list[Reason]:
+    """Every reason, the most frequent first; all unreadable images are one."""
+    counts = Counter(UNREADABLE if item.unreadable is not None else why(item) for item in state.set_aside)
+    return [Reason(why=text, n=n) for text, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
+
+
+def without_label(found: Sequence[Reason]) -> str:
+    """How many items are without a label, and the most frequent reason; empty where none is."""
+    if not found:
+        return ""
+    n = sum(row["n"] for row in found)
+    have = "1 item has" if n == 1 else f"{n:,} items have"
+    most = found[0]["why"] if len(found) == 1 else f"{found[0]['n']:,}: {found[0]['why']}"
+    return f"{have} no label ({most})"
