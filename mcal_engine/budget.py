@@ -35,9 +35,7 @@ def plan(
     """
     assert spec.budget is not None
     price, n_items = spec.price_per_label, now.n_items
-    labelled = now.n_train + len(now.test_ids)
-    paid_twice = max(now.n_labels_paid + now.n_preexisting - labelled, 0)
-    by_hand = n_items - now.n_preexisting + paid_twice
+    by_hand = now.counted.n_at_end()
     affordable = np.floor((spec.budget - training) / price + 1e-9)
     machine = np.clip(by_hand - affordable, 0.0, None)
     pool = now.n_pool - (sizes - now.n_train)

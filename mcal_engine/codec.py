@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mcal_engine.bill import Labels
 from mcal_engine.errors import HistoryError
 from mcal_engine.types import (
     Acquire,
@@ -25,7 +26,7 @@ from mcal_engine.types import (
 SCHEMA_VERSION = 1
 _TYPES: dict[str, type] = {
     cls.__name__: cls
-    for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Measurement, Observation, Plan, Verdict)
+    for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Labels, Measurement, Observation, Plan, Verdict)
 }
 SECOND_HARVEST = "this campaign has a second harvest, which mcal 0.1.0 is the last version to know: finish it with that version"
 

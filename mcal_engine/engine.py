@@ -39,20 +39,21 @@ def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int) -
         raise InvalidValue(f"a campaign needs at least 2 items, the project has {n_items}")
     n_test = min(spec.test_size or default_test_size(n_items, certifies=spec.certifies), n_items // 2)
     n_train = min(spec.batch_size or default_batch_size(n_items, n_classes), n_unlabelled)
-    first = spec.price_per_label * (n_test + n_train)
+    share = n_unlabelled / n_items  # of T too: it is drawn from all items, and what has a label costs nothing
+    first = spec.price_per_label * (math.ceil(share * n_test) + n_train)
     if spec.budget is not None and spec.budget < first:
         raise InvalidValue(
             f"budget must pay for the {n_test:,} test and {n_train:,} training items to begin with, {first:,.2f} {spec.currency}, "
             f"got {spec.budget:g}"
         )
     sentence = f"To begin with: {n_test:,} random test items and {n_train:,} random training items."
-    sentence += _what_certainty_costs(spec, n_items, n_items - n_test - n_train)
+    sentence += _what_certainty_costs(spec, n_items, n_unlabelled - math.ceil(share * n_test) - n_train)
     return Acquire(n_test, n_train, "random", None, spec.classifiers, None, sentence)
 
 
 def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
     """The least that a certificate takes, however good the classifier; in a small project that is much of what could be saved."""
-    if not spec.certifies or spec.error_scope != "all":
+    if not spec.certifies or spec.error_scope != "all" or n_pool <= 0:
         return ""
     allowed = certificate.allowance(spec.target_error, n_items)
     n_sample = certificate.sample_size(
@@ -62,7 +63,7 @@ def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
     if n_sample is None:
         return f" At most {errors} can only be certified by labelling everything: a certificate saves nothing here."
     price = f"{n_sample * spec.price_per_label:,.2f} {spec.currency}"
-    best = f"with a perfect classifier {max(n_pool - n_sample, 0) / n_items:.0%} of the items could be machine-labelled"
+    best = f"with a perfect classifier {max(n_pool - n_sample, 0) / n_items:.0%} of all items could be machine-labelled"
     return f" To certify at most {errors}, a blind sample of {n_sample:,} or more ({price}) is needed: {best}."
 
 

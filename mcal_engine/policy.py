@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcal_engine import budget, certificate, class_certificate, error_curve, search
+from mcal_engine.bill import Labels
 from mcal_engine.class_forecast import kept_by_classes
 from mcal_engine.cost import CostLaw, CostModel, money, training_cost
 from mcal_engine.learning_curve import FitFailed
@@ -66,7 +67,12 @@ class Round:
         if isinstance(history[-1], CertificateOutcome) and isinstance(history[-2], Certify):
             seen = history[-1]
             self.observations[-1] = _with_sample(self.now, history[-2].classifier, seen, spec.theta_step)
-            self.now = replace(self.observations[-1], n_pool=seen.n_pool - len(seen.ranks), n_labels_paid=seen.n_labels_paid)
+            self.now = replace(
+                self.observations[-1],
+                n_pool=seen.n_pool - len(seen.ranks),
+                n_labels_paid=seen.n_labels_paid,
+                labels=_after(self.now.labels, seen),
+            )
         self.left = self.now.n_pool / max(self.observations[-1].n_pool, 1)  # of the pool that was measured: V has left it
         self.plans = [row.plan for row in history if isinstance(row, Acquire)]
         self.batch = spec.batch_size or default_batch_size(self.now.n_items, self.now.n_classes)
@@ -74,7 +80,7 @@ class Round:
         self.level = certificate.level_of_look(spec.confidence_level, self.look, spec.max_looks)
         self.allowed = certificate.allowance(spec.target_error, self.now.n_items)
         self.spent = float(money(sum(o.training_seconds for o in self.trained), spec.machine_price_per_hour))
-        self.human_only = spec.price_per_label * self.now.n_items
+        self.human_only = spec.price_per_label * self.now.counted.n_alone
         self.step = max(min(self.batch, self.now.n_pool), 1)
 
     def decide(self, *, stop_requested: bool) -> Decision:
@@ -176,8 +182,7 @@ class Round:
         now = self.now
         left = max(now.n_pool - self.step, 0)
         machine = left * (1 - float(price_list.share.min(initial=1.0))) if len(price_list.share) else 0.0
-        by_hand = now.n_items - now.n_preexisting - machine
-        return self.spec.price_per_label * by_hand + self.spent + self._next_training(cost_model)
+        return self.spec.price_per_label * now.counted.n_at_end(machine) + self.spent + self._next_training(cost_model)
 
     def _next_training(self, cost_model: CostModel) -> float:
         """Money that training after one more batch costs."""
@@ -320,8 +325,7 @@ class Round:
 
     def finishing(self, n_machine: int) -> float:
         """The bill if the machine labels ``n_machine`` items more, people all the rest, and nothing is trained any more."""
-        by_hand = self.now.n_items - self.now.n_preexisting + search.repeats(self.now)
-        return self.spec.price_per_label * (by_hand - n_machine) + self.spent
+        return self.spec.price_per_label * self.now.counted.n_at_end(n_machine) + self.spent
 
     def measured(self, measurement: Measurement, *, allow_unseen: bool = True) -> tuple[FloatArray, FloatArray]:
         """This round's error curve: θ and ε, ascending; as counted, or with an error more that T may not have shown."""
@@ -363,6 +367,15 @@ class Round:
             f"Round {self.now.round}: {n_train:,} more labels. Finishing now would cost {plan.total_cost_now:,.2f} {spec.currency}, the "
             f"forecast with {plan.n_train:,} training labels is {plan.total_cost:,.2f} (90 % band {plan.low:,.2f} to {plan.high:,.2f})."
         )
+
+
+def _after(labels: Labels | None, seen: CertificateOutcome) -> Labels | None:
+    """The labels once V is answered: what was paid beyond one for each of its items is a repeat."""
+    if labels is None:
+        return None
+    n_sample = len(seen.ranks)
+    more = max(seen.n_labels_paid - labels.n_paid - n_sample, 0)
+    return Labels(seen.n_labels_paid, labels.n_repeats + more, max(labels.n_left - n_sample, 0), labels.n_machine)
 
 
 def _with_sample(observation: Observation, classifier: str, seen: CertificateOutcome, theta_step: float) -> Observation:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mcal_engine import class_certificate, streams
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features, Picks, acquisition_scores, by_numpy, diverse_margin, k_center
+from mcal_engine.bill import Labels
 from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
@@ -181,6 +182,7 @@ def measure(
     survivors: BoolArray,
     pool_ids: IntArray,
     scored: Sequence[Scored],
+    labels: Labels | None = None,
 ) -> Observation:
     """Turn the candidates' scores into the observation a decision is made from."""
     order = np.argsort(np.asarray(test_ids, dtype=np.int64), kind="stable")
@@ -212,6 +214,7 @@ def measure(
         test_ids=np.asarray(test_ids, dtype=np.int64)[order],
         survivors=np.asarray(survivors, dtype=np.bool_)[order],
         measurements=tuple(measurements),
+        labels=labels,
     )
 
 

@@ -131,8 +131,7 @@ def surface(
     best = np.argmax(saved, axis=2)
     most = np.take_along_axis(saved, best[:, :, None], axis=2)[:, :, 0]
     n_machine = np.where(most > 0, np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0], 0.0)
-    by_hand = n_items - observation.n_preexisting + repeats(observation)
-    cost = spec.price_per_label * (by_hand - np.maximum(most, 0.0)) + training
+    cost = spec.price_per_label * (observation.counted.n_at_end() - np.maximum(most, 0.0)) + training
     return Surface(
         sizes,
         cost,
@@ -197,9 +196,3 @@ def batch_for(spec: CampaignSpec, cost: CostModel, n_train: int, target: int, to
     totals = total - spent_on_path + money(cost.path(n_train, np.full(most, float(target)), grow / rounds), spec.machine_price_per_hour)
     affordable = np.flatnonzero(totals <= total * (1 + spec.batch_cost_slack))
     return int(np.ceil(grow / rounds[affordable[-1]])) if len(affordable) else grow
-
-
-def repeats(observation: Observation) -> int:
-    """Labels paid beyond one per item (second labels on the same item): they are sunk, and part of every total."""
-    labelled = observation.n_train + len(observation.test_ids)
-    return max(observation.n_labels_paid + observation.n_preexisting - labelled, 0)

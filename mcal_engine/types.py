@@ -11,6 +11,8 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from mcal_engine.bill import Labels
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -52,12 +54,13 @@ class Observation:
         n_classes: number of choices people can pick.
         n_train: |B| that the classifiers were trained on.
         n_pool: |U|, items that machines could label now.
-        n_set_aside: items nobody labels by machine because they could not be read or were skipped.
+        n_set_aside: items nobody labels by machine: unreadable, skipped, not answered yet, or labelled and of no use for training.
         n_preexisting: human labels that were there before the campaign; they cost nothing.
         n_labels_paid: human labels bought so far, repeats included.
         test_ids: shape (n_test,). The labelled test items, ascending.
         survivors: shape (n_test,). Test items that every acquisition so far would have left in the pool (ALGORITHM 4.1).
         measurements: one per candidate still in the race.
+        labels: what the human labels come to, as of this round; ``None`` where no label was of no use and every item can be labelled.
     """
 
     round: int
@@ -71,6 +74,16 @@ class Observation:
     test_ids: IntArray
     survivors: BoolArray
     measurements: tuple[Measurement, ...]
+    labels: Labels | None = None
+
+    @property
+    def counted(self) -> Labels:
+        """What the human labels come to; every label that was paid is T's or B's, or a repeat, where nothing else was noted."""
+        if self.labels is not None:
+            return self.labels
+        repeats = max(self.n_labels_paid + self.n_preexisting - self.n_train - len(self.test_ids), 0)
+        left = self.n_items - self.n_preexisting + repeats - self.n_labels_paid
+        return Labels(self.n_labels_paid, repeats, left)
 
     @property
     def training_seconds(self) -> float:

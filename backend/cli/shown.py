@@ -133,6 +133,9 @@ def report(found: Mapping[str, Any], console: Console | None = None) -> None:
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column()
+    if found["n_items"] is None:
+        console.print("nothing is known yet: the project has not been looked at", markup=False)
+        return
     table.add_row("items", f"{found['n_items']:,}", _parts(found))
     table.add_row("by the machine", f"{found['n_machine']:,}", _promise(found))
     extra = {"repeats": found["duplicates"], "second labels, asked for": found.get("second_labels", 0)}
@@ -146,7 +149,11 @@ def report(found: Mapping[str, Any], console: Console | None = None) -> None:
     trained = f"{found['training_seconds']:,.0f} s at {found['machine_price_per_hour']:g} per hour"
     table.add_row("training cost", f"{found['training_cost']:,.2f} {money}", trained)
     table.add_row("total cost", f"{found['total_cost']:,.2f} {money}", f"people alone: {found['human_only_cost']:,.2f} {money}")
-    table.add_row("savings", f"{found['savings']:.1%}", "")
+    ended = found.get("phase") in (None, "finished")  # simulated campaigns have no phase
+    if not ended and found.get("forecast") is not None:
+        table.add_row("forecast, whole bill", f"{found['forecast']:,.2f} {money}", "")
+    if found["savings"] is not None:
+        table.add_row("savings", f"{found['savings']:.1%}", "" if ended else "of the forecast")
     if found.get("true_overall_error") is not None:
         table.add_row("true error, all items", f"{found['true_overall_error']:.2%}", f"target {found['target_error']:.2%}")
     if found.get("true_machine_error") is not None:
@@ -185,7 +192,7 @@ def _rounds(found: Mapping[str, Any]) -> Table:
     for row in found["rounds"]:
         plan = row["plan"]
         total = "" if plan is None else f"{plan['total_cost']:,.2f} {found['currency']}"
-        saves = "" if plan is None else f"{1 - plan['total_cost'] / found['human_only_cost']:.0%}"
+        saves = "" if plan is None or not found["human_only_cost"] else f"{1 - plan['total_cost'] / found['human_only_cost']:.0%}"
         table.add_row(str(row["round"]), f"{row['n_labels_paid']:,}", f"{row['n_train']:,}", total, saves, escape(row["sentence"]))
     return table
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from backend.campaign import draws, events
+from backend.campaign.bill import labels_of
 from backend.campaign.commit import Commit
 from backend.campaign.draws import ids_of
 from backend.campaign.frozen import digest, final_model_version, frozen_rows, planned_labels
@@ -222,6 +223,7 @@ def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Seq
         survivors=surviving(test_ids, skims, before),
         pool_ids=pool_ids,
         scored=scored,
+        labels=labels_of(state),
     )
 
 

@@ -12,26 +12,15 @@ from backend.campaign.history import Entry
 from backend.campaign.state import Phase, State
 from backend.store import Campaign, Item
 from backend.views import people
+from backend.views.aside import why
 from backend.views.classes import ClassRow, absent_from_test, absent_from_training, classes
 from backend.views.labour import Labour, labour
-from backend.views.report import Report, make_report
+from backend.views.money import Money, money, plan_in_force
+from backend.views.report import Report, make_report, missed
 from backend.views.status import sentence, training_seconds
 from mcal_engine.types import Acquire, HumanLabelAll, Plan
 
 SHOWN_ASIDE = 100  # set-aside items that are listed
-
-
-class Money(TypedDict):
-    """Spent so far, and the forecast of the whole bill; ``None`` before there is a plan. In the campaign's currency."""
-
-    human: float
-    training: float
-    total: float
-    human_only: float
-    forecast: float | None
-    low: float | None
-    high: float | None
-    savings: float | None
 
 
 class Part(TypedDict):
@@ -80,6 +69,7 @@ class View(TypedDict):
     sentence: str
     last_seq: int
     halt: dict[str, str] | None
+    target_missed: bool
     stop_requested_by: str | None
     settings: dict[str, Any]
     settings_in_force: dict[str, Any]
@@ -105,8 +95,9 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
     """Everything about a campaign at ``now``, as JSON values. ``history`` is whole, or its decisions at least."""
     work = labour(state)
     rows = classes(state, history)
-    report = make_report(state, now, work)
-    aside = [item for item in state.unlabelled if item.skipped or item.unreadable is not None]
+    paid = money(state, work)
+    report = make_report(state, now, work, paid)
+    aside = state.set_aside
     said = sentence(state)
     return View(
         campaign=campaign.id,
@@ -119,21 +110,22 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
         sentence=f"{said[:1].upper()}{said[1:]}".rstrip(".") + ".",
         last_seq=state.last_seq,
         halt=None if state.halt is None else {"reason": state.halt.reason, "fix": state.halt.fix},
+        target_missed=missed(report),
         stop_requested_by=state.stop_requested_by,
         settings=state.wanted.model_dump(mode="json"),
         settings_in_force=state.settings.model_dump(mode="json"),
         queue=_queue(state),
         training=_training(state),
         trained_on=sorted({device for device in state.devices.values() if device}),
-        money=money(state, report),
-        bar=bar(report, None if state.stage == Phase.RESIDUAL else plan_in_force(state)),
+        money=paid,
+        bar=bar(report, paid),
         plan=plan_values(plan_in_force(state)),
         decisions=decided(history),
         classes=rows,
         classes_absent_from_test=absent_from_test(rows),
         classes_absent_from_training=absent_from_training(state),
         annotators=people.annotators(state),
-        pace=people.pace(state, work),
+        pace=people.pace(state, work, paid["left"]),
         labour=work,
         n_set_aside=len(aside),
         set_aside=[_aside(item) for item in aside[:SHOWN_ASIDE]],
@@ -141,35 +133,13 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
     )
 
 
-def plan_in_force(state: State) -> Plan | None:
-    """The forecast that the campaign follows now; none once it has ended, where the report says what it came to."""
-    return None if state.ended or state.decision is None else state.decision.plan
-
-
 def plan_values(plan: Plan | None) -> dict[str, Any] | None:
     return None if plan is None else {name: getattr(plan, name) for name in plan.__slots__}
 
 
-def money(state: State, report: Report) -> Money:
-    plan = plan_in_force(state)
-    total = plan.total_cost if plan is not None and not isinstance(state.decision, HumanLabelAll) else None
-    certain = state.ended
-    human_only = report["human_only_cost"]
-    return Money(
-        human=report["human_cost"],
-        training=report["training_cost"],
-        total=report["total_cost"],
-        human_only=human_only,
-        forecast=report["total_cost"] if certain else total,
-        low=None if certain or plan is None or total is None else plan.low,
-        high=None if certain or plan is None or total is None else plan.high,
-        savings=report["savings"] if certain else None if total is None or not human_only else 1 - total / human_only,
-    )
-
-
-def bar(report: Report, plan: Plan | None) -> list[Part]:
-    """All items by what became of them; what is open is split as the plan would have it."""
-    planned = 0 if plan is None else min(plan.n_machine, report["n_open"])
+def bar(report: Report, paid: Money) -> list[Part]:
+    """All items by what became of them; what is open is split as it was decided, or else as it is planned."""
+    planned = min(paid["machine_left"], report["n_open"])
     parts = [
         ("test", "Test (T)", report["n_test"]),
         ("train", "Training (B)", report["n_train"]),
@@ -177,7 +147,7 @@ def bar(report: Report, plan: Plan | None) -> list[Part]:
         ("audit", "Audited", report["n_audit"]),
         ("residual", "Rest, by people", report["n_residual"]),
         ("machine", "Machine (S*)", report["n_machine"]),
-        ("planned", "Machine, forecast", planned),
+        ("planned", "Machine, to come", planned),
         ("open", "Open", report["n_open"] - planned),
         ("aside", "Set aside", report["n_set_aside"]),
     ]
@@ -207,7 +177,7 @@ def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
 
 
 def _aside(item: Item) -> Aside:
-    return Aside(task=item.task_id, why=item.unreadable or "skipped by people", readable=item.unreadable is None)
+    return Aside(task=item.task_id, why=why(item), readable=item.unreadable is None)
 
 
 def _training(state: State) -> Training | None:

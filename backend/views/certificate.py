@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TypedDict
 
 from backend.campaign.state import State
+from backend.campaign_settings import CampaignSettings
 from backend.views.classes import bounds
-from backend.views.report import Report
+from backend.views.report import Report, missed
 from mcal_engine.certificate import THRESHOLDS
 from mcal_engine.types import Certify, HumanLabelAll, LabelByMachine
 
@@ -26,7 +27,11 @@ def certificate(state: State, report: Report) -> Certificate:
     decision = state.decision
     looks = report["looks"]
     if isinstance(decision, LabelByMachine) and not decision.certified:
-        return Certificate(status="estimated", headline="Estimated, not certified.", steps=[_estimate(report)])
+        return Certificate(
+            status="estimated",
+            headline=f"Estimated, not certified{': the target is missed' if missed(report) else ''}.",
+            steps=[_estimate(report, state.settings)],
+        )
     if isinstance(decision, LabelByMachine):
         steps = [*_steps(state, report, decision), *_contradicted(report)]
         return Certificate(status="certified", headline=_promise(state, report, decision), steps=steps)
@@ -135,8 +140,11 @@ def _other_looks(state: State, decision: LabelByMachine) -> list[str]:
     ]
 
 
-def _estimate(report: Report) -> str:
-    return (
-        f"The setting guarantee = estimate takes the error counted on the test set at its word: {report['error_estimate'] or 0:.2%} of all "
-        f"items, for a target of {report['target_error']:.2%}. No blind sample stands behind it."
-    )
+def _estimate(report: Report, settings: CampaignSettings) -> str:
+    estimate, target = report["error_estimate"] or 0.0, report["target_error"]
+    said = f"{estimate:.2%} of all items, for a target of {target:.2%}. No blind sample stands behind it."
+    if settings.budget is None:
+        return f"The setting guarantee = estimate takes the error counted on the test set at its word: {said}"
+    asked = f"A budget of {settings.budget:,.2f} {report['currency']} was set, and the machine labelled what it did not pay for"
+    above = " The target is missed: a larger budget, or people for the least sure items, would bring the error down."
+    return f"{asked}. The error is counted on the test set: {said}{above if estimate > target else ''}"

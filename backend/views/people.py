@@ -13,7 +13,6 @@ from typing import TypedDict
 from backend.campaign.state import State
 from backend.store import Duplicate, Item
 from backend.views.labour import Labour
-from mcal_engine.types import Acquire, Certify, LabelByMachine
 
 RECENT = 200  # labels that the present pace is read from
 BREAK = timedelta(minutes=10)  # a longer gap between two labels is a break and counts as this much
@@ -86,9 +85,8 @@ def annotators(state: State) -> list[Annotator]:
     return sorted(rows, key=lambda row: (-row["labels"] - row["second_labels"], row["annotator"]))
 
 
-def pace(state: State, work: Labour) -> Pace:
-    """How long people need for what the forecast leaves to them; ``work`` is what a label takes."""
-    left = labels_left(state)
+def pace(state: State, work: Labour, left: int) -> Pace:
+    """How long people need for the ``left`` labels that they still have to give; ``work`` is what a label takes."""
     given = [(item.annotator, item.labelled_at) for item in _labelled(state)]
     given += [(row.annotator, row.created_at) for row in state.second_labels.values()]
     times = sorted(when for _, when in given if when is not None)
@@ -128,23 +126,6 @@ def labels_per_hour(times: Sequence[datetime]) -> float | None:
         return None
     working = sum((min(later - earlier, BREAK) for earlier, later in pairwise(recent)), timedelta())
     return None if not working else (len(recent) - 1) / (working.total_seconds() / 3600)
-
-
-def labels_left(state: State) -> int:
-    """Labels that people still have to give until the end, second ones included; what the forecast gives to the machine is taken off."""
-    if state.ended:
-        return 0
-    left = len(state.unlabelled)
-    if state.progress is not None:
-        left += state.progress.twice - state.progress.second
-    decision = state.decision
-    if isinstance(decision, Acquire) and decision.plan is not None:
-        left += round(state.settings.overlap_share * decision.plan.n_certificate)
-    if isinstance(decision, Acquire | Certify) and decision.plan is not None:
-        left -= decision.plan.n_machine
-    elif isinstance(decision, LabelByMachine):
-        left -= sum(row.state == "planned" for row in state.machine_labels)
-    return max(left, 0)
 
 
 def _times(items: Iterable[Item], second: Iterable[Duplicate]) -> list[datetime]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from backend.campaign.state import SMALLEST
 from backend.campaign_settings import CampaignSettings
-from backend.label_studio.config import parse_label_config
+from backend.label_studio.config import campaign_control, controls_beside, warn_of
 from backend.label_studio.port import LabelStudioPort
 from backend.store import Store
 from backend.views.estimate import Estimate, estimate
@@ -44,4 +44,7 @@ def project_estimate(label_studio: LabelStudioPort, project_id: int, settings: C
         LabelStudioError: Label Studio cannot be asked.
     """
     project = label_studio.project(project_id)
-    return estimate(settings, project.n_tasks, len(parse_label_config(project.label_config, settings.label_control).choices))
+    control = campaign_control(project.label_config, settings.label_control)
+    found = estimate(settings, project.n_tasks, len(control.choices), project.n_tasks - project.n_labelled)
+    warning = warn_of(controls_beside(project.label_config, control))
+    return found | {"warnings": [warning] if warning else []}

@@ -9,13 +9,17 @@ from typing import Any, NotRequired, TypedDict, TypeGuard
 
 import mcal_engine
 from backend.campaign.state import State
+from backend.views.aside import Reason, reasons
 from backend.views.audits import AuditRow, audit_rows
 from backend.views.classes import Bound, bounds
 from backend.views.disagreement import Disagreement, disagreement
 from backend.views.labour import Labour, labour
+from backend.views.money import Money, money
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row, StopReason
 
 LABOUR = ("price_per_hour", "hours", "seconds_per_label", "n", "n_capped", "n_assumed", "cap")
+
+LATER: dict[str, Any] = {"forecast": None, "set_aside": []}  # what final reports of earlier versions do not have
 
 
 class Look(TypedDict):
@@ -50,9 +54,12 @@ class Report(TypedDict):
     """``human_items + n_machine + n_set_aside = n_items`` when the campaign is finished; before, ``n_open`` items are still to come.
 
     ``human_labels`` are all that were paid: ``second_labels`` are those that ``overlap_share`` asked for, ``duplicates`` what nobody did.
+    ``human_only_cost`` is of the labels that had to be bought from the campaign's start on. ``forecast`` is what the bill comes to, the
+    total itself at the end, and ``savings`` are of it; both are ``None`` while nobody can tell. ``n_items`` and ``human_only_cost`` are
+    ``None`` before the project was looked at.
     """
 
-    n_items: int
+    n_items: int | None
     n_test: int
     n_train: int
     n_certificate: int
@@ -71,8 +78,9 @@ class Report(TypedDict):
     machine_price_per_hour: float
     training_cost: float
     total_cost: float
-    human_only_cost: float
-    savings: float
+    human_only_cost: float | None
+    forecast: float | None
+    savings: float | None
     currency: str
     target_error: float
     error_estimate: float | None
@@ -80,6 +88,7 @@ class Report(TypedDict):
     confidence_level: float
     guarantee: str
     looks: list[Look]
+    set_aside: list[Reason]
     audits: list[AuditRow]
     certified: bool
     stop_reason: str | None
@@ -101,11 +110,11 @@ class Report(TypedDict):
     true_machine_error: NotRequired[float]
 
 
-def make_report(state: State, now: datetime, work: Labour | None = None) -> Report:
-    """The report of a campaign as it stands at ``now``; ``work`` is its labour, where that has been measured already."""
+def make_report(state: State, now: datetime, work: Labour | None = None, bill: Money | None = None) -> Report:
+    """The report of a campaign as it stands at ``now``; ``work`` and ``bill`` are its labour and money, where they are known already."""
     if state.report is not None:
-        final: Report = state.report  # type: ignore[assignment]  # as it was written
-        return final
+        final: Report = LATER | state.report  # type: ignore[assignment]  # as it was written
+        return final | {"forecast": final["total_cost"]} if final["forecast"] is None else final
     settings, decision = state.settings, state.decision
     labelled = [item for item in state.live if item.label is not None]
     n_test = sum(item.label is not None for item in state.test)
@@ -117,17 +126,13 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
     ended = not isinstance(decision, Acquire) and bool(state.observations)
     n_train = min(state.observations[-1].n_train, others) if ended else others
     n_machine = len(state.live) - len(labelled) - len(state.unlabelled)
-    n_set_aside = sum(item.skipped or item.unreadable is not None for item in state.unlabelled)
+    n_set_aside = len(state.set_aside)
     seconds = sum(row.training_seconds for row in state.observations)
-    human_cost = settings.price_per_label * state.n_labels_paid
     hourly = None if settings.price_per_hour is None else work or labour(state)
-    if hourly is not None and hourly["human_cost"] is not None:
-        human_cost = hourly["human_cost"]
-    training_cost = settings.machine_price_per_hour * seconds / 3600
-    human_only = settings.price_per_label * len(state.live)
+    bill = bill or money(state, hourly)
     estimate, bound = errors(decision)
     report = Report(
-        n_items=len(state.live),
+        n_items=None if state.created is None else len(state.live),
         n_test=n_test,
         n_train=n_train,
         n_certificate=n_certificate,
@@ -142,12 +147,13 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         duplicates=state.n_repeats_paid - len(state.second_labels),
         second_labels=len(state.second_labels),
         price_per_label=settings.price_per_label,
-        human_cost=human_cost,
+        human_cost=bill["human"],
         machine_price_per_hour=settings.machine_price_per_hour,
-        training_cost=training_cost,
-        total_cost=human_cost + training_cost,
-        human_only_cost=human_only,
-        savings=1 - (human_cost + training_cost) / human_only if human_only else 0.0,
+        training_cost=bill["training"],
+        total_cost=bill["total"],
+        human_only_cost=bill["human_only"],
+        forecast=bill["forecast"],
+        savings=bill["savings"],
         currency=settings.currency,
         target_error=settings.target_error,
         error_estimate=estimate,
@@ -155,6 +161,7 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
         confidence_level=settings.confidence_level,
         guarantee=settings.guarantee,
         looks=looks(state),
+        set_aside=reasons(state),
         audits=audit_rows(state),
         certified=isinstance(decision, LabelByMachine) and decision.certified,
         stop_reason=stop_reason(state),
@@ -178,6 +185,12 @@ def make_report(state: State, now: datetime, work: Labour | None = None) -> Repo
     if hourly is not None:
         report["labour"] = {name: value for name in LABOUR if isinstance(value := hourly.get(name), int | float)}
     return report
+
+
+def missed(report: Report) -> bool:
+    """Whether more of the labels are wrong than was aimed at, as far as it is known; a certificate that is given never does."""
+    estimate = report["error_estimate"]
+    return not report["certified"] and estimate is not None and estimate > report["target_error"]
 
 
 def errors(decision: Decision | None) -> tuple[float | None, float | None]:

@@ -70,7 +70,7 @@ def series(state: State) -> Series:
     curves, trouble = error_curves(observations, leader, settings.theta_step, settings.seed) if leader else ([], None)
     return Series(
         currency=settings.currency,
-        human_only=None if last is None else settings.price_per_label * last.n_items,
+        human_only=None if last is None else settings.price_per_label * last.counted.n_alone,
         target_error=settings.target_error,
         forecast=_forecast(state),
         classifier=leader,

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 
 from backend.campaign.state import Phase, State, state_of
 from backend.store import Store
+from backend.views.aside import without_label
 from backend.views.audits import in_short
-from backend.views.report import errors, make_report
+from backend.views.money import money
+from backend.views.report import errors, make_report, missed
 from mcal_engine.types import Acquire, LabelByMachine
 
 QUIET = timedelta(minutes=2)
@@ -75,6 +77,8 @@ def _stage(state: State) -> str:
             return _finished(state)
         case Phase.ROLLED_BACK:
             return "rolled back: its machine labels are removed"
+        case Phase.PROJECT_GONE:
+            return f"ended: project {state.project_id} is gone from Label Studio, and its labels with it; the report tells what was known"
         case _:
             return state.stage.value
 
@@ -136,21 +140,31 @@ def _forecast(state: State) -> str:
         return f"; {state.queue.note}"
     if not isinstance(decision, Acquire) or decision.plan is None or state.created is None:
         return ""
-    plan = decision.plan
-    n_items = len(state.live) or state.created.n_items
-    saves = 1 - plan.total_cost / (plan.price_per_label * n_items)
-    return f"; forecast {plan.total_cost:,.2f} {state.settings.currency}, saves {saves:.0%}"
+    if state.items:
+        bill = money(state)
+        total, saved = bill["forecast"], bill["savings"]
+    else:  # as it was when it was decided
+        total = decision.plan.total_cost
+        saved = 1 - total / (decision.plan.price_per_label * state.observations[-1].counted.n_alone)
+    if total is None or saved is None:
+        return ""
+    return f"; forecast {total:,.2f} {state.settings.currency}, saves {saved:.0%}"
 
 
 def _finished(state: State) -> str:
     report = make_report(state, state.created_at)  # the final one: the time does not enter
+    left = without_label(report["set_aside"])
+    left = f"; {left}" if left else ""
     if not isinstance(state.decision, LabelByMachine):
-        return f"finished: people labelled everything, {report['total_cost']:,.2f} {report['currency']}"
-    _, bound = errors(state.decision)
-    promise = (
-        f"error at most {bound:.2%} at {report['confidence_level']:.0%}"
-        if report["certified"] and bound is not None
-        else "estimated, not certified"
-    )
+        everything = "everything that they could" if left else "everything"
+        return f"finished: people labelled {everything}, {report['total_cost']:,.2f} {report['currency']}{left}"
+    estimate, bound = errors(state.decision)
+    if report["certified"] and bound is not None:
+        promise = f"error at most {bound:.2%} at {report['confidence_level']:.0%}"
+    elif missed(report):
+        promise = f"about {estimate or 0:.2%} of all labels are wrong, above the target of {report['target_error']:.2%}; not certified"
+    else:
+        promise = f"error about {estimate or 0:.2%}, estimated, not certified"
     audits = "".join(f"; {in_short(audit)}" for audit in [row for row in state.audits if row.result is not None][-1:])
-    return f"finished: {report['n_machine']:,} of {report['n_items']:,} machine-labelled, saved {report['savings']:.0%} ({promise}{audits})"
+    done = f"{report['n_machine']:,} of {report['n_items']:,} machine-labelled, saved {report['savings'] or 0:.0%}"
+    return f"finished: {done} ({promise}{audits}){left}"

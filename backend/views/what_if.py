@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.views.campaign import plan_values
 from backend.views.labour import labour
+from backend.views.money import money, plan_in_force
 from backend.views.report import sentence_of
 from mcal_engine import engine
 from mcal_engine.errors import InvalidValue
@@ -64,23 +66,42 @@ def what_if(state: State, changes: Mapping[str, Any]) -> WhatIf:
         raise InvalidValue("there is nothing to forecast from before the first round is measured")
     before = state.settings
     after = parse_campaign_settings(dict(changes), defaults=before.model_dump(mode="json"))
+    if "price_per_label" in changes and "price_per_hour" not in changes:
+        after = after.model_copy(update={"price_per_hour": None})  # what is asked is what a label costs, whatever it takes
     seconds = labour(state)["seconds_per_label"] if "price_per_hour" in changes and "price_per_label" not in changes else None
     if after.price_per_hour is not None and seconds is not None:
         after = after.model_copy(update={"price_per_label": after.price_per_hour * seconds / 3600})
     changed = {name: value for name, value in after.model_dump(mode="json").items() if before.model_dump(mode="json")[name] != value}
+    if "price_per_hour" not in changes:
+        changed.pop("price_per_hour", None)
     last = state.observations[-1]
-    return WhatIf(round=last.round, changed=changed, now=_outlook(state, before, last), then=_outlook(state, after, last))
+    assert state.decision is not None  # something has been measured, so something was decided
+    return WhatIf(round=last.round, changed=changed, now=_outlook(state, state.decision), then=_then(state, after, last))
 
 
-def _outlook(state: State, settings: CampaignSettings, last: Observation) -> Outlook:
+def _then(state: State, settings: CampaignSettings, last: Observation) -> Outlook:
+    """What would be decided after the last round; where the machine's labels are decided by now, as of that round."""
     end = max(place for place, row in enumerate(state.history) if isinstance(row, Observation)) + 1
     decision = engine.decide(settings, state.history[:end])
-    human_only = settings.price_per_label * last.n_items
-    plan = decision.plan
-    if plan is None or isinstance(decision, HumanLabelAll):
-        total, machine = _by_hand(state, settings, last), 0
-    else:
-        total, machine = plan.total_cost, plan.n_machine
+    asked = replace(state, settings=settings, decision=decision)
+    if plan_in_force(state) is not None:
+        return _outlook(asked, decision)
+    price, training = settings.price_per_label, sum(row.training_seconds for row in state.observations) / 3600
+    by_hand = price * last.counted.n_at_end() + settings.machine_price_per_hour * training
+    plan = None if isinstance(decision, HumanLabelAll) else decision.plan
+    total, human_only = by_hand if plan is None else plan.total_cost, price * last.counted.n_alone
+    return _row(asked, decision, total, human_only, 0 if plan is None else plan.n_machine)
+
+
+def _outlook(state: State, decision: Decision) -> Outlook:
+    """The bill that follows from a decision now, as every other page has it."""
+    bill = money(state)
+    total = bill["total"] if bill["forecast"] is None else bill["forecast"]
+    return _row(state, decision, total, bill["human_only"] or 0.0, state.n_machine + bill["machine_left"])
+
+
+def _row(state: State, decision: Decision, total: float, human_only: float, machine: int) -> Outlook:
+    plan, n_train = decision.plan, state.observations[-1].n_train
     return Outlook(
         decision=type(decision).__name__,
         stops=not isinstance(decision, Acquire),
@@ -88,21 +109,13 @@ def _outlook(state: State, settings: CampaignSettings, last: Observation) -> Out
         plan=plan_values(plan),
         total_cost=total,
         human_only_cost=human_only,
-        savings=1 - total / human_only,
+        savings=1 - total / human_only if human_only else 0.0,
         n_machine=machine,
-        n_human=last.n_items - machine,
-        n_more_train=0 if plan is None or not isinstance(decision, Acquire) else max(plan.n_train - last.n_train, 0),
+        n_human=len(state.live) - machine,
+        n_more_train=0 if plan is None or not isinstance(decision, Acquire) else max(plan.n_train - n_train, 0),
         n_certificate=_sample(decision, plan) if machine else 0,
     )
 
 
 def _sample(decision: Decision, plan: Plan | None) -> int:
     return decision.n_certificate if isinstance(decision, Certify) else 0 if plan is None else plan.n_certificate
-
-
-def _by_hand(state: State, settings: CampaignSettings, last: Observation) -> float:
-    """Labels of everything, repeats included, and the training that has been paid by now."""
-    seconds = sum(row.training_seconds for row in state.observations)
-    repeats = max(last.n_labels_paid + last.n_preexisting - last.n_train - len(last.test_ids), 0)
-    labels = last.n_items - last.n_preexisting + repeats
-    return settings.price_per_label * labels + settings.machine_price_per_hour * seconds / 3600

@@ -59,7 +59,9 @@ def _stop(state: State) -> list[str]:
     said = ["No further training batch is asked for; what is in hand is trained on once more and decided with."]
     if state.progress is not None and state.progress.blind_missing:
         said.append(f"{len(state.progress.blind_missing):,} test labels that were asked for are still needed first.")
-    if state.settings.guarantee == "certified":
+    if state.settings.budget is not None:
+        said.append("Then the machine labels what the rest of the budget does not pay for; its error is counted on the test items.")
+    elif state.settings.certifies:
         said.append("Then a blind certificate sample is drawn and labelled by people, and the machine labels what it vouches for.")
     return [*said, "This cannot be taken back."]
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from mcal_engine import round as rounds
 from mcal_engine.acquisition import NEEDS_FEATURES
+from mcal_engine.bill import Labels
 from mcal_engine.class_certificate import cuts_planned
 from mcal_engine.cost import money
 from mcal_engine.engine import Engine, Row
@@ -101,8 +102,14 @@ class SimulatedCampaign:
         return self.human_cost + self.training_cost
 
     @property
+    def labels(self) -> Labels:
+        """What the labels came to: nothing is left, and no item had a label before."""
+        n_machine = len(self.machine_ids)
+        return Labels(self.n_labels_paid, self.n_labels_paid - (len(self.ids) - n_machine), 0, n_machine)
+
+    @property
     def human_only_cost(self) -> float:
-        return self.spec.price_per_label * len(self.ids)
+        return self.spec.price_per_label * self.labels.n_alone
 
     @property
     def savings(self) -> float:

@@ -11,7 +11,6 @@ from backend.campaign.history import entries
 from backend.steps.names import title_of
 from backend.views import people
 from backend.views.campaign import View, campaign_view
-from backend.views.labour import labour
 from tests.backend.world import World
 
 
@@ -67,12 +66,12 @@ def test_the_end_is_told_from_what_people_did_in_the_last_24_hours(tmp_path: Pat
     world.label(20)
     world.wait(hours=30)  # nobody comes for a day
     state = world.advance()
-    quiet = people.pace(state, labour(state))
+    quiet = view_of(world)["pace"]
     assert quiet["finish_at"] is None and quiet["labels_today"] == 0 and quiet["people_today"] == 0
     world.label(10)
     world.wait(hours=8)
     state = world.advance()
-    pace = people.pace(state, labour(state))
+    pace = view_of(world)["pace"]
     assert (pace["labels_today"], pace["people_today"], pace["n_left"]) == (10, 2, 300 - 30)
     assert pace["finish_at"] is not None
     days = (datetime.fromisoformat(pace["finish_at"]) - state.at) / timedelta(days=1)
@@ -86,7 +85,7 @@ def test_in_the_first_hours_the_end_is_told_from_the_time_since_the_first_label(
     world.label(20)
     world.wait(hours=2)
     state = world.advance()
-    pace = people.pace(state, labour(state))
+    pace = view_of(world)["pace"]
     assert pace["finish_at"] is not None
     left = datetime.fromisoformat(pace["finish_at"]) - state.at
     assert left / timedelta(hours=1) == pytest.approx(280 / 20 * 2, rel=0.01)
@@ -96,8 +95,8 @@ def test_in_the_first_hours_the_end_is_told_from_the_time_since_the_first_label(
 @pytest.mark.slow
 def test_an_ended_campaign_has_nothing_left_and_no_date(tmp_path: Path) -> None:
     world = World(tmp_path, n=220)
-    state = world.run()
-    pace = people.pace(state, labour(state))
+    world.run()
+    pace = view_of(world)["pace"]
     assert (pace["n_left"], pace["finish_at"]) == (0, None)
 
 
