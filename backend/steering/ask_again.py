@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from backend.campaign import facts
 from backend.campaign.commit import Commit
-from backend.campaign.state import Phase, State, derive
-from backend.steering.control import ATTEMPTS
-from backend.store import Conflict, Item, Store
+from backend.campaign.state import Phase, State, state_of
+from backend.store import Item, Store, retried
 from mcal_engine.errors import InvalidValue
 
 POSSIBLE = (Phase.RESIDUAL, Phase.FINISHED)
@@ -26,8 +24,9 @@ def ask_again(store: Store, campaign_id: int, now: datetime, *, by: str) -> list
         InvalidValue: there is no such item, the campaign is at something else, or another campaign is live on the project.
         Conflict: the history is changing too fast.
     """
-    for _ in range(ATTEMPTS):
-        state = derive(facts.load(store, campaign_id), now)
+
+    def ask() -> list[str]:
+        state = state_of(store, campaign_id, now)
         if state.stage not in POSSIBLE or state.phase not in (*POSSIBLE, Phase.PAUSED):
             at = state.phase.value.replace("_", " ")
             raise InvalidValue(f"campaign {campaign_id} is {at}: people can be asked again once they label the rest, or after the end")
@@ -42,12 +41,10 @@ def ask_again(store: Store, campaign_id: int, now: datetime, *, by: str) -> list
             by=by,
             last_task=max(state.items) if state.ended and state.last_task is None else state.last_task,
         )
-        try:
-            commit.store(store)
-        except Conflict:
-            continue
+        commit.store(store)
         return [f"campaign {campaign_id}: people are asked again for {len(items):,} item{'' if len(items) == 1 else 's'}", *says()]
-    raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
+
+    return retried(f"campaign {campaign_id}", ask)
 
 
 def says() -> list[str]:
