@@ -95,7 +95,9 @@ def train_queue(
 
 
 def served(decision: Acquire, state: State) -> int:
-    """How many ranked items the next queue holds: the batch and the work-ahead behind it."""
+    """How many ranked items the next queue holds: the batch and the work-ahead behind it, which a budget has not reckoned with."""
+    if state.settings.budget is not None:
+        return decision.n_train
     return decision.n_train + math.ceil(state.settings.work_ahead * decision.n_train)
 
 

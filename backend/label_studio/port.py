@@ -48,7 +48,7 @@ class Project:
     sampling: str
     show_collab_predictions: bool
     n_tasks: int
-    n_labelled: int = 0  # tasks that hold an annotation which is not a skip
+    n_labelled: int = 0  # tasks that Label Studio counts as done
 
 
 @dataclass(frozen=True, slots=True)

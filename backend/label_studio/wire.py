@@ -31,7 +31,7 @@ PROJECT_FIELDS = (
     "sampling",
     "show_collab_predictions",
     "task_number",
-    "num_tasks_with_annotations",
+    "finished_task_number",
 )
 _PROVENANCE_MARK = "MCAL "
 
@@ -53,7 +53,7 @@ def project(data: Mapping[str, Any]) -> Project:
         sampling=data.get("sampling") or "",
         show_collab_predictions=bool(data.get("show_collab_predictions")),
         n_tasks=data.get("task_number") or 0,
-        n_labelled=data.get("num_tasks_with_annotations") or 0,
+        n_labelled=data.get("finished_task_number") or 0,
     )
 
 

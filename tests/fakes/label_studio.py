@@ -473,7 +473,7 @@ class FakeLabelStudio:
         if project_id not in self._projects:
             raise LabelStudioError(f"Label Studio has no project {project_id}", retryable=False, status=404)
         tasks = self._of(project_id)
-        return replace(self._projects[project_id], n_tasks=len(tasks), n_labelled=sum(bool(task.labellers) for task in tasks))
+        return replace(self._projects[project_id], n_tasks=len(tasks), n_labelled=sum(task.is_labeled for task in tasks))
 
     def _of(self, project_id: int) -> list[_StoredTask]:
         return [task for task in self._tasks.values() if task.project_id == project_id]
