@@ -472,7 +472,7 @@ class AskAgainRequested(Happening, kind="ask_again_requested"):
 
 @dataclass(frozen=True, kw_only=True)
 class AskedAgain(Happening, kind="asked_again"):
-    """``n_deleted`` skips and empty answers were deleted; for ``n_others`` tasks, whose answers hold something, one person more is asked."""
+    """``n_deleted`` skips and empty answers are gone; ``n_others`` tasks, whose answers hold something, are asked of one person more."""
 
     n_deleted: int
     n_others: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from backend.campaign import events
 from backend.campaign.commit import Commit
 from backend.campaign.state import Phase, State, state_of
 from backend.store import Item, Store, retried
@@ -34,13 +35,9 @@ def ask_again(store: Store, campaign_id: int, now: datetime, *, by: str) -> list
         if not items:
             raise InvalidValue(f"campaign {campaign_id} has no item that people answered without a label")
         commit = Commit(state, reopens=True)
-        commit.event(
-            "ask_again_requested",
-            ids=[item.task_id for item in items],
-            answers=[item.last_answer for item in items],
-            by=by,
-            last_task=max(state.items) if state.ended and state.last_task is None else state.last_task,
-        )
+        last_task = max(state.items) if state.ended and state.last_task is None else state.last_task
+        answers = tuple(item.last_answer for item in items if item.last_answer is not None)
+        commit.add(events.AskAgainRequested(ids=tuple(item.task_id for item in items), answers=answers, by=by, last_task=last_task))
         commit.store(store)
         return [f"campaign {campaign_id}: people are asked again for {len(items):,} item{'' if len(items) == 1 else 's'}", *says()]
 

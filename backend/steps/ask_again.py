@@ -39,7 +39,7 @@ def ask_again(services: Services, state: State, project: Project, heartbeat: Hea
 def _clear(services: Services, state: State, task: Task, more: dict[int, list[int]]) -> int:
     """Returns how many answers were deleted; a task whose answers hold something goes to ``more``, by the people it then has."""
     assert state.created is not None  # nobody can be asked again before
-    answers = [each for each in task.annotations if not is_machine(each, state.created.service_user)]
+    answers = [each for each in task.annotations if not is_machine(each, state.created.service_user.id)]
     idle = [each for each in answers if each.was_cancelled or each.empty]
     for each in idle:
         services.label_studio.delete_annotation(each.id)

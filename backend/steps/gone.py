@@ -27,7 +27,7 @@ def is_gone(services: Services, state: State, error: LabelStudioError) -> bool:
     if error.status != NOT_FOUND:
         return False
     user = services.label_studio.current_user().id
-    if state.created is not None and user != state.created.service_user:
+    if state.created is not None and user != state.created.service_user.id:
         return False
     return all(project.id != state.project_id for project in services.label_studio.projects())
 

@@ -18,7 +18,7 @@ from backend.views.labour import Labour, labour
 from backend.views.money import Money, money, plan_in_force
 from backend.views.report import Report, make_report, missed
 from backend.views.status import sentence, training_seconds
-from mcal_engine.types import Acquire, HumanLabelAll, Plan
+from mcal_engine.types import Acquire, Plan
 
 SHOWN_ASIDE = 100  # set-aside items that are listed
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backend.campaign.history import entries
 from backend.campaign.state import Phase
 from backend.steering.ask_again import ask_again
 from backend.store import Store
@@ -62,7 +63,7 @@ def test_each_reason_is_told_on_page_report_and_export(ended: tuple[World, dict[
     world, told = ended
     state = world.state()
     assert {item.task_id: item.no_label for item in state.set_aside} == told
-    view = campaign_view(state, world.campaign, world.store.events(world.campaign.id), state.at)
+    view = campaign_view(state, world.campaign, entries(world.store.events(world.campaign.id)), state.at)
     assert {row["task"]: row["why"] for row in view["set_aside"]} == told
     report = make_report(state, state.at)
     assert {row["why"]: row["n"] for row in report["set_aside"]} == {why: list(told.values()).count(why) for why in REASONS}

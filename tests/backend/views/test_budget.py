@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.campaign.history import entries
 from backend.campaign.state import Phase
 from backend.views.campaign import View, campaign_view
 from backend.views.certificate import certificate
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def view_of(world: World) -> View:
-    return campaign_view(world.state(), world.campaign, world.store.events(world.campaign.id), world.now())
+    return campaign_view(world.state(), world.campaign, entries(world.store.events(world.campaign.id)), world.now())
 
 
 def test_a_budget_that_misses_the_target_says_so_on_every_page(tmp_path: Path) -> None:
