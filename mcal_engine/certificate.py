@@ -118,27 +118,6 @@ def certify(outcome: CertificateOutcome, *, allowed: int, level: float) -> Certi
     return Certified(n_ranked, n_ranked - n_sampled_inside, tolerated, tolerated, min(allowed, n_ranked - n_sampled_inside))
 
 
-THRESHOLDS = 20  # prefixes of the frozen order at which a bound inside S* is tried; they share the level equally
-
-
-def certify_inside(outcome: CertificateOutcome, *, target_error: float, level: float) -> Certified:
-    """The longest prefix of which at most a share ``target_error`` of the machine's labels is wrong, at ``level``.
-
-    "Wrong inside S*" may fall as S* grows, so the scan of the module's head does not apply. The prefixes are fixed before V is seen, and
-    each is tested at level / ``THRESHOLDS`` (Bonferroni) by inverting the exact hypergeometric tail, the finite-population counterpart of
-    Clopper and Pearson's bound.
-    """
-    _check(outcome.ranks, outcome.errors, outcome.n_pool)
-    for n_ranked in np.unique(np.round(np.arange(THRESHOLDS, 0, -1) * outcome.n_pool / THRESHOLDS).astype(np.int64))[::-1].tolist():
-        n_sampled = int(np.searchsorted(outcome.ranks, n_ranked))
-        seen = int(outcome.errors[:n_sampled].sum())
-        allowed = allowance(target_error, n_ranked - n_sampled)
-        # With more wrong than allowed among the rest, the prefix holds allowed + seen + 1 errors or more, and V showed only ``seen``.
-        if miss_probability(seen, n_pool=n_ranked, n_sample=n_sampled, allowed=allowed) <= level / THRESHOLDS and n_ranked > n_sampled:
-            return Certified(n_ranked, n_ranked - n_sampled, seen, seen, allowed)
-    return Certified(0, 0, None, 0, 0)
-
-
 def most_errors(seen: int, *, n_pool: int, n_sample: int, level: float) -> int:
     """The largest number of errors in a pool that is compatible, at ``level``, with ``seen`` errors in a uniform sample of it.
 

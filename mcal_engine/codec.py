@@ -29,6 +29,7 @@ _TYPES: dict[str, type] = {
     for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Labels, Measurement, Observation, Plan, Verdict)
 }
 SECOND_HARVEST = "this campaign has a second harvest, which mcal 0.1.0 is the last version to know: finish it with that version"
+ERROR_SCOPE = "this campaign has error_scope = machine, which mcal 0.1.0 is the last version to know: finish it with that version"
 
 # What histories written by version 0.1 have besides: an older name of a row, and fields that only a second harvest gave another value.
 _FORMER_NAMES = {"MachineLabel": LabelByMachine}

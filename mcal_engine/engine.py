@@ -53,7 +53,7 @@ def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int) -
 
 def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
     """The least that a certificate takes, however good the classifier; in a small project that is much of what could be saved."""
-    if not spec.certifies or spec.error_scope != "all" or n_pool <= 0:
+    if not spec.certifies or n_pool <= 0:
         return ""
     allowed = certificate.allowance(spec.target_error, n_items)
     n_sample = certificate.sample_size(

@@ -49,10 +49,6 @@ class Look:
     error_inside: float
     n_machine: int  # at least: what was labelled since may have been in it
 
-    @property
-    def sampled_inside(self) -> int:
-        return self.certified.n_ranked - self.certified.n_machine
-
 
 def after_certificate(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool, cost_law: CostLaw | None) -> Decision:
     """The decision after a :class:`CertificateOutcome`, the last row of ``history``."""
@@ -79,11 +75,8 @@ def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
         if not isinstance(asked, Certify) or row.look != asked.look:
             raise HistoryError("a certificate outcome answers the Certify just before it")
         now = Round(spec, history[:place])
-        if spec.error_scope == "machine":
-            certified = certificate.certify_inside(row, target_error=spec.target_error, level=asked.level)
-        else:
-            level = class_certificate.level_of_each(spec, asked.level)
-            certified = certificate.certify(row, allowed=now.allowed, level=level)
+        level = class_certificate.level_of_each(spec, asked.level)
+        certified = certificate.certify(row, allowed=now.allowed, level=level)
         n_certified, n_sampled, n_wrong = certified.n_machine, certified.n_ranked - certified.n_machine, certified.errors_in_prefix
         classes = class_certificate.of_classes(spec, row, certified.n_ranked, asked.level)
         if classes is not None:
@@ -133,17 +126,11 @@ def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
         sentence = f"{sample}; no useful set of machine labels can be certified.{_of_classes(spec, chosen)}"
         return HumanLabelAll(asked.plan, Verdict(StopReason.CERTIFICATE_FAILED, sentence, evidence))
     errors = f"{certified.errors_in_prefix:,} error{'' if certified.errors_in_prefix == 1 else 's'}"
-    if spec.error_scope == "machine":
-        sentence = (
-            f"{errors} among the {chosen.sampled_inside:,} items of the certificate sample in front of the cut: at most "
-            f"{spec.target_error:.2%} of the machine's labels are wrong, at level {asked.level:.3f}."
-        )
-    else:
-        sentence = (
-            f"{errors} among the certificate sample in front of the cut, where {certified.tolerated:,} "
-            f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {certified.max_errors:,} of {n_items:,} "
-            f"labels are wrong, at level {asked.level:.3f}."
-        )
+    sentence = (
+        f"{errors} among the certificate sample in front of the cut, where {certified.tolerated:,} "
+        f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {certified.max_errors:,} of {n_items:,} "
+        f"labels are wrong, at level {asked.level:.3f}."
+    )
     sentence += _of_classes(spec, chosen)
     return LabelByMachine(
         asked.classifier,

@@ -346,8 +346,6 @@ class Round:
         spec, now = self.spec, self.now
         if spec.certificate_size is not None:
             return min(spec.certificate_size, now.n_pool)
-        if spec.error_scope == "machine":
-            return min(plan.n_certificate, now.n_pool)
         share = plan.n_certificate / now.n_pool
         level = class_certificate.level_of_each(spec, self.level)
         shares = certificate.sample_share(np.arange(3000), allowed=self.allowed, level=level)

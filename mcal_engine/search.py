@@ -20,28 +20,23 @@ class Terms:
 
     Attributes:
         share: shape (n,). q; 0 in the one row of an uncertified campaign.
-        errors: shape (n, n_quantiles), or (n, n_quantiles, n_fine) where what may be wrong depends on θ. Errors of the pool in front of
-            the cut, at equally likely quantiles. With c errors of V tolerated, the cut stands at its (c + 1)-th, so their number is spread
-            about (c + 1)/q like a negative binomial, here as its gamma limit. The mean would not do: few errors more buy less than few
-            errors less cost, and for small c the spread is wide.
-        fine: shape (n_fine,). The θ of the last axis of ``errors``; ``None`` where there is none.
+        errors: shape (n, n_quantiles). Errors of the pool in front of the cut, at equally likely quantiles. With c errors of V tolerated,
+            the cut stands at its (c + 1)-th, so their number is spread about (c + 1)/q like a negative binomial, here as its gamma limit.
+            The mean alone would be too bright: a few errors more cost more than a few errors less save, and for small c the spread is
+            wide.
         kept: what a bound per class leaves of the machine's set; ``None`` without such a bound.
     """
 
     share: FloatArray
     errors: FloatArray
-    fine: FloatArray | None = None
     kept: Kept | None = None
 
 
 QUANTILES = (np.arange(7) + 0.5) / 7
-_FEW_QUANTILES, _FINE = (np.arange(3) + 0.5) / 3, np.arange(1, 61) / 60  # where ε is a share of S*, for the sake of time
 
 
 def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
     """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors."""
-    if spec.error_scope == "machine":
-        return _terms_inside(spec, n_items, n_pool, level)
     if not spec.certifies:
         return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))
     allowed = certificate.allowance(spec.target_error, n_items)
@@ -55,23 +50,6 @@ def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
     if not len(share):  # no sample that leaves something over certifies anything
         return Terms(np.ones(1), np.zeros((1, len(QUANTILES))))
     return Terms(share, special.gammaincinv(tolerated[:, None] + 1.0, QUANTILES[None, :]) / share[:, None])
-
-
-def _terms_inside(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
-    """ε is a share of what the machine labels, so how many errors are allowed grows with θ."""
-    if not spec.certifies:
-        return Terms(np.zeros(1), np.asarray(spec.target_error * n_items * _FINE)[None, None, :], _FINE)
-    fixed = spec.certificate_size
-    share = np.geomspace(0.002, 0.9, 20) if fixed is None else np.array([min(fixed / max(n_pool, 1), 0.95)])
-    seen = np.concatenate([[0.0], np.geomspace(0.25, max(share[-1] * n_pool, 1.0), 150)])
-    errors = np.zeros((len(share), len(_FEW_QUANTILES), len(_FINE)))
-    for row, q in enumerate(share):
-        # c errors seen in V exclude, at this level, more than so many among the rest: that is what ε·θ·|X|·(1 − q) has to cover.
-        excluded = special.gammaincinv(seen + 1.0, 1 - level / certificate.THRESHOLDS) / q - seen
-        most = np.interp(spec.target_error * _FINE * n_items * (1 - q), excluded, seen, left=-1.0)
-        in_front = special.gammaincinv(np.maximum(most, 0.0) + 1.0, _FEW_QUANTILES[:, None]) / q
-        errors[row] = np.where(most >= 0, in_front, -1.0)
-    return Terms(np.asarray(share, dtype=np.float64), errors, _FINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +89,10 @@ def surface(
     n_replicates, n_sizes = errors.shape[:2]
     theta = np.empty((n_replicates, n_sizes, len(price_list.share)))
     # A curve that is f times as high meets a budget where the curve itself meets a budget divided by f.
-    if price_list.fine is None:
-        budget = (price_list.errors[:, :, None] / doubt).reshape(len(price_list.share), -1) / n_items
-        equal = np.full(budget.shape[1], 1 / budget.shape[1])
-        for replicate, size in np.ndindex(n_replicates, n_sizes):
-            theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst) @ equal
-    else:
-        caps = (price_list.errors[:, :, None, :] / doubt[:, None]).reshape(len(price_list.share), -1, len(price_list.fine)) / n_items
-        for replicate, size in np.ndindex(n_replicates, n_sizes):
-            theta[replicate, size] = _largest_share_below(price_list.fine, shares[size], errors[replicate, size], caps, worst).mean(axis=-1)
+    budget = (price_list.errors[:, :, None] / doubt).reshape(len(price_list.share), -1) / n_items
+    equal = np.full(budget.shape[1], 1 / budget.shape[1])
+    for replicate, size in np.ndindex(n_replicates, n_sizes):
+        theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst) @ equal
     inside: FloatArray = theta * n_items
     if price_list.kept is not None:
         wrong = np.array([[np.interp(theta[r, s], shares[s], errors[r, s]) for s in range(n_sizes)] for r in range(n_replicates)])
@@ -151,13 +124,6 @@ def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, wo
     theta = np.interp(budget + ramp[-1], errors + ramp, shares)
     # At the θ that a budget leads to the error is the budget, or the curve's end where all of the pool is within it.
     return np.where(np.minimum(budget, errors[-1]) <= worst * theta + 1e-9, theta, 0.0)
-
-
-def _largest_share_below(fine: FloatArray, shares: FloatArray, errors: FloatArray, caps: FloatArray, worst: float) -> FloatArray:
-    """The largest θ of ``fine`` whose error is below its cap; ``caps`` has shape (..., n_fine)."""
-    curve = np.interp(fine, shares, errors)
-    useful = (fine <= shares[-1] + 1e-12) & (curve <= worst * fine + 1e-9)
-    return np.asarray(np.where(useful & (curve <= caps), fine, 0.0).max(axis=-1))
 
 
 def doubt_about(n_errors: float) -> FloatArray:

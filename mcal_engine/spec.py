@@ -16,7 +16,6 @@ from mcal_engine.rules import about, choices_of, complaint, explain, kind_of, to
 Acquisition = Literal["margin", "entropy", "least_confidence", "k_center", "diverse_margin", "random"]
 Surety = Literal["margin", "entropy", "least_confidence"]
 Guarantee = Literal["certified", "estimate"]
-ErrorScope = Literal["all", "machine"]
 TrainingLaw = Literal["epochs_fixed", "epochs_grow"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -59,9 +58,6 @@ class CampaignSpec(BaseModel):
         "certified",
         description="certified: ε holds at confidence_level; estimate: the paper's plug-in rule.",
         json_schema_extra=about(PROMISE),
-    )
-    error_scope: ErrorScope = Field(
-        "all", description="What ε is a share of: all items, or only those that the machine labels.", json_schema_extra=about(PROMISE)
     )
     min_class_precision: float | None = Field(
         None,
@@ -206,11 +202,6 @@ class CampaignSpec(BaseModel):
             raise ValueError(
                 "min_class_precision is shown on a certificate sample, which guarantee = certified without a budget draws: "
                 f"leave it empty with guarantee = {self.guarantee}{'' if self.budget is None else ' and a budget'}"
-            )
-        if self.error_scope == "machine":
-            raise ValueError(
-                "min_class_precision needs error_scope = all: leaving a class to people may raise the share of wrong labels among the "
-                f"others'. With min_class_precision = {1 - self.target_error:g} it is at most target_error in each, so in all together"
             )
         return self
 

@@ -11,7 +11,6 @@ from backend.campaign.audits import Audit
 from backend.campaign.events import AuditResult
 from backend.campaign.frozen import digest
 from backend.campaign.state import State
-from backend.campaign_settings import CampaignSettings
 from backend.store import Frozen, MachineLabel, Store
 from mcal_engine import certificate
 from mcal_engine.certificate import Certified
@@ -44,7 +43,7 @@ def judge(audit: Audit, choices: Sequence[int], labels: Sequence[int | None]) ->
     )
 
 
-def cut(audit: Audit, frozen: Sequence[Frozen], settings: CampaignSettings) -> Certified:
+def cut(audit: Audit, frozen: Sequence[Frozen]) -> Certified:
     """The longest prefix of the surest labels that the sample vouches for: the certificate's own scan, on S* as its pool.
 
     It is a statement of its own, wrong with probability 1 − confidence at most, beside the audit's bound.
@@ -57,8 +56,6 @@ def cut(audit: Audit, frozen: Sequence[Frozen], settings: CampaignSettings) -> C
         0,
     )
     level = round(1 - audit.confidence_level, 12)
-    if settings.error_scope == "machine":
-        return certificate.certify_inside(seen, target_error=audit.target_error, level=level)
     return certificate.certify(seen, allowed=audit.allowed, level=level)
 
 

@@ -159,12 +159,14 @@ class Log:
 
 
 def _settings(said: Mapping[str, Any]) -> CampaignSettings:
-    """Settings as they were recorded; version 0.1 had one more.
+    """Settings as they were recorded; version 0.1 had two more.
 
     Raises:
-        HistoryError: that one was in use.
+        HistoryError: one of these was in use.
     """
     recorded = dict(said)
     if recorded.pop("second_harvest", 0):
         raise HistoryError(codec.SECOND_HARVEST)
+    if recorded.pop("error_scope", "all") != "all":
+        raise HistoryError(codec.ERROR_SCOPE)
     return parse_campaign_settings(recorded, defaults={})

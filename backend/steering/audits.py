@@ -89,7 +89,7 @@ def take_back(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         if audit.take_back is not None:
             raise InvalidValue(f"audit {audit.number} of campaign {campaign_id} was followed already: audit again to see what is left")
         rows = audited_rows(store, state, audit)
-        found = cut(audit, rows, state.settings)
+        found = cut(audit, rows)
         behind = {row.task_id for row in rows[found.n_ranked :]}
         n = sum(row.task_id in behind for row in written(state))
         if not n:
@@ -118,17 +118,15 @@ def default_size(state: State, confidence_level: float) -> int:
     rows = written(state)
     decided = next((row for row in reversed(state.history) if isinstance(row, LabelByMachine)), None)
     estimate = (decided and decided.error_estimate) or 0.0
-    n_items, inside = len(state.live), state.settings.error_scope == "machine"
-    allowed = certificate.allowance(state.settings.target_error, len(rows) if inside else n_items)
-    expected = min(round(estimate * n_items), len(rows))
+    allowed = certificate.allowance(state.settings.target_error, len(state.live))
+    expected = min(round(estimate * len(state.live)), len(rows))
     enough = certificate.audit_size(expected, n_pool=len(rows), allowed=allowed, level=round(1 - confidence_level, 12))
     return min(enough or SIZE, len(rows))
 
 
 def _tolerance(state: State, n_written: int, size: int, confidence_level: float) -> str:
     """What the sample will have to show, said before anybody has answered."""
-    inside = state.settings.error_scope == "machine"
-    allowed = certificate.allowance(state.settings.target_error, n_written if inside else len(state.live))
+    allowed = certificate.allowance(state.settings.target_error, len(state.live))
     level = round(1 - confidence_level, 12)
 
     def too_many(errors: int) -> bool:

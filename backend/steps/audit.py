@@ -91,14 +91,13 @@ def _draw(state: State, audit: Audit, project: Project) -> Commit:
     frozen = [Frozen(rank, row.task_id, row.choice, row.surety) for rank, row in enumerate(rows)]
     ids = np.array([row.task_id for row in rows], dtype=np.int64)
     drawn = draw_random(state.settings, "audit", audit.number, ids, min(audit.size, len(rows))).tolist()
-    inside = state.settings.error_scope == "machine"
     commit.add(
         events.AuditOpened(
             audit=audit.number,
             ids=tuple(drawn),
             n_written=len(rows),
             n_items=len(state.live),
-            allowed=certificate.allowance(state.settings.target_error, len(rows) if inside else len(state.live)),
+            allowed=certificate.allowance(state.settings.target_error, len(state.live)),
             target_error=state.settings.target_error,
             seed=state.settings.seed,
             digest=digest(frozen),

@@ -8,7 +8,6 @@ from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings
 from backend.views.classes import bounds
 from backend.views.report import Report, missed
-from mcal_engine.certificate import THRESHOLDS
 from mcal_engine.types import Certify, HumanLabelAll, LabelByMachine
 
 NAMED = 20  # classes that are told of one by one
@@ -55,11 +54,6 @@ def _contradicted(report: Report) -> list[str]:
 
 
 def _promise(state: State, report: Report, decision: LabelByMachine) -> str:
-    if _inside(state):
-        return (
-            f"With {report['confidence_level']:.0%} confidence, at most {report['target_error']:.2%} of the {decision.n_machine:,} machine "
-            "labels differ from what your people would have said."
-        )
     bound = decision.error_upper_bound or 0.0
     precision = state.settings.min_class_precision
     each = "" if precision is None else f", and at least {precision:.4g} of the machine's labels for each class do not"
@@ -80,12 +74,12 @@ def _steps(state: State, report: Report, decision: LabelByMachine) -> list[str]:
         f"Of these, {len(outcome.ranks):,} were drawn at random and labelled by people who could not see the predictions. "
         f"{int(evidence.get('errors_in_sample', 0)):,} predictions were wrong; items that nobody answered count as wrong"
         f"{_first_counts(state)}.",
-        *_rule(state, report, decision),
+        *_rule(report, decision),
         f"So the machine labels the {decision.n_machine:,} surest items that are not in the sample. The chance that more than the allowed "
         f"number of them are wrong is at most {asked.level:.1%}.",
         *_of_classes(state, decision, asked.level),
         "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
-        f"It is relative to your own people's labels, over {'the machine labels' if _inside(state) else 'all items'}. "
+        f"It is relative to your own people's labels, over all items. "
         f"It says nothing about a single label{'' if decision.class_cuts else ' or a single class'}.",
     ]
 
@@ -96,17 +90,8 @@ def _first_counts(state: State) -> str:
     return ", and where two people were asked the first label counts" if twice else ""
 
 
-def _inside(state: State) -> bool:
-    return state.settings.error_scope == "machine"
-
-
-def _rule(state: State, report: Report, decision: LabelByMachine) -> list[str]:
+def _rule(report: Report, decision: LabelByMachine) -> list[str]:
     evidence = decision.verdict.evidence
-    if _inside(state):
-        return [
-            f"The target of {report['target_error']:g} is for the machine's labels alone. An exact test was made at {THRESHOLDS} cuts that "
-            "were fixed beforehand and share the level; the longest set of surest items that passes is taken."
-        ]
     return [
         f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors among "
         f"{report['n_items']:,} items. An exact rule says how many errors of the sample may stand above the cut for that: "

@@ -303,7 +303,6 @@ def test_a_bound_per_class_asks_for_a_larger_sample() -> None:
         ({"min_class_precision": "much"}, "min_class_precision must be a number"),
         ({"guarantee": "estimate"}, "certificate sample, which guarantee = certified .* draws: leave it empty with guarantee = estimate"),
         ({"budget": 50}, "and a budget"),
-        ({"error_scope": "machine"}, "error_scope = all: .* min_class_precision = 0.95"),
     ],
 )
 def test_a_bound_that_cannot_be_kept_is_refused_with_the_rule(changes: dict[str, object], rule: str) -> None:

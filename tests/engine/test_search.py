@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import special
 
 from mcal_engine import certificate, search
 from mcal_engine.cost import TrainingCost, training_cost
@@ -59,32 +58,6 @@ def test_the_cheapest_plan_is_within_two_percent_of_brute_force_over_every_size_
                 reached = thetas[np.searchsorted(wrong, spread / share, side="right") - 1]
                 best = min(best, price * (n_items - reached.mean() * n_items * (1 - share)))
     assert priced.cost[0].min() == pytest.approx(best, rel=0.02)
-
-
-@pytest.mark.parametrize("guarantee", ["estimate", "certified"])
-def test_with_the_error_counted_inside_the_machine_set_the_plan_keeps_to_it(guarantee: str) -> None:
-    spec = CampaignSpec(target_error=0.03, price_per_label=1, guarantee=guarantee, error_scope="machine", machine_price_per_hour=0.0)  # type: ignore[arg-type]
-    n_items, n_train = 20_000, 400
-    now = observation(n_items, n_train, n_test=150)
-    shares = np.linspace(0, now.n_pool / n_items, 400)
-    errors = 0.2 * shares**4
-    prices = search.terms(spec, n_items, now.n_pool, 0.04)
-    sizes = np.array([float(n_train)])
-    priced = search.surface(spec, now, shares[None], errors[None, None], sizes, prices, np.zeros(1), np.ones(1))
-    most = shares[errors <= 0.03 * shares].max()  # with every label known
-    assert priced.theta[0] <= most
-    if guarantee == "estimate":
-        assert priced.theta[0] == pytest.approx(most, abs=1 / 60)
-        return
-    best = 0.0
-    for n_sample in range(100, 4000, 100):
-        q = n_sample / now.n_pool
-        for theta in shares[shares <= most]:
-            wrong = float(np.interp(theta, shares, errors)) * n_items
-            excluded = special.gammaincinv(q * wrong + 1, 1 - 0.04 / certificate.THRESHOLDS) / q - q * wrong
-            if excluded <= 0.03 * theta * n_items * (1 - q):
-                best = max(best, theta * n_items * (1 - q))
-    assert 0.9 * best <= priced.n_machine[0] <= 1.02 * best  # the plan counts on bad luck of V, the brute force does not
 
 
 def test_machine_labels_that_are_mostly_wrong_are_never_planned() -> None:

@@ -44,9 +44,9 @@ def test_a_decision_of_version_0_1_loads_without_the_field_that_only_a_second_ha
     assert row == codec.from_json(machine_labels()) and isinstance(row, LabelByMachine)
 
 
-def test_settings_of_version_0_1_load_where_the_second_harvest_was_off() -> None:
+def test_settings_of_version_0_1_load_where_those_that_are_gone_have_their_defaults() -> None:
     log = Log()
-    log.read(event("requested", source="page", settings=settings(second_harvest=0.0)))
+    log.read(event("requested", source="page", settings=settings(second_harvest=0.0, error_scope="all")))
     assert log.settings.target_error == 0.05
 
 
@@ -59,6 +59,11 @@ def test_a_decision_that_a_second_harvest_followed_is_refused_with_the_version_t
 def test_a_second_harvest_among_the_settings_is_refused_with_the_version_that_can_finish_it(kind: str) -> None:
     with pytest.raises(HistoryError, match=LAST_VERSION):
         Log().read(event(kind, source="page", by="ada", changed=[], settings=settings(second_harvest=0.3)))
+
+
+def test_a_target_over_the_machine_labels_alone_is_refused_with_the_version_that_can_finish_it() -> None:
+    with pytest.raises(HistoryError, match=f"error_scope = machine, .*{LAST_VERSION}"):
+        Log().read(event("requested", source="page", settings=settings(error_scope="machine")))
 
 
 def test_an_observation_after_a_first_harvest_is_refused(tmp_path: Path) -> None:
