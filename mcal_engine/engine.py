@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mcal_engine import certificate
+from mcal_engine import certificate, policy
 from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import after_certificate
-from mcal_engine.policy import Round, default_batch_size
+from mcal_engine.situation import Situation, default_batch_size
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, Row
 
@@ -80,7 +80,7 @@ def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool =
         raise HistoryError("a decision follows an observation or a certificate outcome")
     if isinstance(history[-1], CertificateOutcome):
         return after_certificate(spec, history, stop_requested=stop_requested, cost_law=cost_law)
-    return Round(spec, history, cost_law).decide(stop_requested=stop_requested)
+    return policy.decide(Situation.after(spec, history, cost_law), stop_requested=stop_requested)
 
 
 class Engine:

@@ -17,7 +17,8 @@ from mcal_engine.certificate import Certified
 from mcal_engine.class_certificate import OfClasses
 from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError
-from mcal_engine.policy import Round
+from mcal_engine.forecast import forecast, plan_now
+from mcal_engine.situation import Situation
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import (
     Acquire,
@@ -36,9 +37,15 @@ GAIN = 0.02  # of the bill: what another look must be forecast to save before pe
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One answered sample, what it certifies, and how many of these items are still the machine's to label.
+    """One answered sample and what it certifies; with a bound per class the counts are of what that leaves of the certified set.
 
-    With a bound per class, ``classes`` has what it leaves of the certified set, and the counts are of that.
+    Attributes:
+        asked, outcome: the sample and its answers.
+        certified: what the overall certificate allows.
+        classes: what the bound per class leaves of it; ``None`` without such a bound.
+        n_certified: items that the machine could label when the sample was answered.
+        error_inside: share of V's items in front of the cut that are errors.
+        n_machine: items of these that are still the machine's to label, at least: what was labelled since may have been among them.
     """
 
     asked: Certify
@@ -47,20 +54,19 @@ class Look:
     classes: OfClasses | None
     n_certified: int
     error_inside: float
-    n_machine: int  # at least: what was labelled since may have been in it
+    n_machine: int
 
 
 def after_certificate(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool, cost_law: CostLaw | None) -> Decision:
     """The decision after a :class:`CertificateOutcome`, the last row of ``history``."""
     looks = _looks(spec, history)
-    now = Round(spec, history, cost_law)
+    situation = Situation.after(spec, history, cost_law)
     best = max(looks, key=lambda look: (look.n_machine, look.asked.look))
-    finishing = now.finishing(best.n_machine)
-    if not stop_requested and len(looks) < spec.max_looks and now.now.n_pool > 0:
-        going_on = _go_on(now, looks[-1], finishing)
+    if not stop_requested and len(looks) < spec.max_looks and situation.observation.n_pool > 0:
+        going_on = _go_on(situation, looks[-1], situation.finishing(best.n_machine))
         if going_on is not None:
             return going_on
-    return _finish(spec, now, best, looks[-1])
+    return _finish(situation, best, looks[-1])
 
 
 def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
@@ -74,43 +80,47 @@ def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
         asked = history[place - 1] if place else None
         if not isinstance(asked, Certify) or row.look != asked.look:
             raise HistoryError("a certificate outcome answers the Certify just before it")
-        now = Round(spec, history[:place])
+        situation = Situation.after(spec, history[:place])
         level = class_certificate.level_of_each(spec, asked.level)
-        certified = certificate.certify(row, allowed=now.allowed, level=level)
+        certified = certificate.certify(row, allowed=situation.allowed, level=level)
         n_certified, n_sampled, n_wrong = certified.n_machine, certified.n_ranked - certified.n_machine, certified.errors_in_prefix
         classes = class_certificate.of_classes(spec, row, certified.n_ranked, asked.level)
         if classes is not None:
             n_certified, n_sampled, n_wrong = (int(each.sum()) for each in (classes.n_machine, classes.n_sampled, classes.n_wrong))
         inside = n_wrong / max(n_sampled, 1)
-        useful = inside <= search.worst_useful_error(spec.target_error, now.now.n_classes)
+        useful = inside <= search.worst_useful_error(spec.target_error, situation.observation.n_classes)
         n_machine = max(n_certified - (last.n_labels_paid - row.n_labels_paid), 0) if useful else 0
         found.append(Look(asked, row, certified, classes, n_certified, inside, n_machine))
     return found
 
 
-def _go_on(now: Round, look: Look, finishing: float) -> Decision | None:
-    """Measure again with V in T, if the forecast at the next look's level says that this saves enough."""
-    if look.outcome.errors.mean() > search.worst_useful_error(now.spec.target_error, now.now.n_classes):
+def _go_on(situation: Situation, look: Look, finishing: float) -> Decision | None:
+    """Measure again with V in T, if the forecast at the next look's level says that this saves enough.
+
+    ``finishing``: the bill with what is certified now, in the campaign's currency.
+    """
+    spec, observation = situation.spec, situation.observation
+    if look.outcome.errors.mean() > search.worst_useful_error(spec.target_error, observation.n_classes):
         return None  # the classifier knows next to nothing, whatever T said: no forecast from T is worth money
-    measurement = now.now.measurements[0]
-    forecast = now.forecast(measurement)
+    measurement = observation.measurements[0]
+    made = forecast(situation, measurement)
     # The curves rest on T in every round and on V in this one only, so a lucky T outweighs V there. What is counted today has both at
     # their weight; from the curves comes only what more training labels would change.
-    today = now.plan_now(measurement, forecast).total_cost
-    total = today * forecast.plan.total_cost / forecast.plan.total_cost_now
-    if forecast.plan.n_machine == 0 or total > finishing * (1 - GAIN):
+    today = plan_now(situation, measurement, made).total_cost
+    total = today * made.plan.total_cost / made.plan.total_cost_now
+    if made.plan.n_machine == 0 or total > finishing * (1 - GAIN):
         return None
-    spec = now.spec
     sentence = (
         f"Look {look.asked.look} certifies {look.n_machine:,} machine labels, and finishing with them costs {finishing:,.2f} "
         f"{spec.currency}. With the sample's {len(look.outcome.ranks):,} items as test items and a fresh sample, {total:,.2f} is forecast."
     )
-    racing = tuple(one.classifier for one in now.trained[-1].measurements)
-    return Acquire(0, 0, spec.acquisition, None, racing, forecast.plan, sentence)
+    racing = tuple(one.classifier for one in situation.trained[-1].measurements)
+    return Acquire(0, 0, spec.acquisition, None, racing, made.plan, sentence)
 
 
-def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
-    n_items = now.now.n_items
+def _finish(situation: Situation, best: Look, last: Look) -> Decision:
+    """What the best look certifies is the machine's; where none certifies anything of use, people label all."""
+    spec, n_items = situation.spec, situation.observation.n_items
     chosen = best if best.n_machine > 0 else last
     certified, asked = chosen.certified, chosen.asked
     seen = int(chosen.outcome.errors.sum())
@@ -118,7 +128,7 @@ def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
         "sample": float(len(chosen.outcome.ranks)),
         "errors_in_sample": float(seen),
         "tolerated": float(-1 if certified.tolerated is None else certified.tolerated),
-        "allowed_errors": float(now.allowed),
+        "allowed_errors": float(situation.allowed),
         "level": asked.level,
     }
     if best.n_machine == 0:
@@ -129,9 +139,8 @@ def _finish(spec: CampaignSpec, now: Round, best: Look, last: Look) -> Decision:
     sentence = (
         f"{errors} among the certificate sample in front of the cut, where {certified.tolerated:,} "
         f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {certified.max_errors:,} of {n_items:,} "
-        f"labels are wrong, at level {asked.level:.3f}."
+        f"labels are wrong, at level {asked.level:.3f}.{_of_classes(spec, chosen)}"
     )
-    sentence += _of_classes(spec, chosen)
     return LabelByMachine(
         asked.classifier,
         certified.n_ranked,

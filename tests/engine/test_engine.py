@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from mcal_engine import codec, engine
 from mcal_engine.engine import Engine, decide
 from mcal_engine.errors import HistoryError, InvalidValue
-from mcal_engine.policy import Round
+from mcal_engine.forecast import forecast
+from mcal_engine.policy import stable
+from mcal_engine.situation import Situation
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, StopReason
 from tests.engine.worlds import World, run
@@ -125,8 +127,9 @@ def test_a_changed_price_makes_the_forecast_unstable_again() -> None:
     end = next(place for place, row in enumerate(campaign.history) if isinstance(row, Certify))
 
     def stable_at(price: float) -> bool:
-        now = Round(SPEC.model_copy(update={"price_per_label": price, "stability_tolerance": 0.3}), campaign.history[:end])
-        return now.stable(now.forecast(now.now.measurements[0]).plan)
+        spec = SPEC.model_copy(update={"price_per_label": price, "stability_tolerance": 0.3})
+        situation = Situation.after(spec, campaign.history[:end])
+        return stable(situation, forecast(situation, situation.observation.measurements[0]).plan)
 
     assert stable_at(0.04)
     assert stable_at(0.042)

@@ -13,7 +13,7 @@ from mcal_engine import round as rounds
 from mcal_engine.cost import TrainingCost
 from mcal_engine.engine import Engine, decide
 from mcal_engine.errors import HistoryError
-from mcal_engine.policy import Round
+from mcal_engine.situation import Situation
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import (
     Acquire,
@@ -221,11 +221,11 @@ def test_the_sample_counts_like_test_items_at_its_ranks() -> None:
     sample = np.sort(generator.permutation(pool)[:n_sample])
     outcome = rounds.outcome(1, frozen, classes, {int(item): int(labels[item]) for item in sample}, 127 + n_sample)
     certify = next(row for row in asked() if isinstance(row, Certify))
-    after = Round(SPEC, [measured(test), certify, outcome])
+    after = Situation.after(SPEC, [measured(test), certify, outcome])
     in_order_of_rank = frozen[outcome.ranks]
     by_id = measured(sample).measurements[0]
     place = np.searchsorted(sample, in_order_of_rank)
-    joined = after.now.measurements[0]
+    joined = after.observation.measurements[0]
     assert np.array_equal(joined.level[len(test) :], by_id.level[place])
     assert np.array_equal(joined.correct[len(test) :], by_id.correct[place])
     assert np.array_equal(joined.level[: len(test)], measured(test).measurements[0].level)
