@@ -20,9 +20,8 @@ from backend.web.ml_backend import override_routes
 from mcal_engine.errors import MCALError
 
 if TYPE_CHECKING:
-    from flask import Flask
-
     from backend.web.access import Access
+    from backend.web.ml_backend import App
     from backend.web.ports import MLHandler
 
 _Base: Any = plugin_base()
@@ -85,7 +84,7 @@ class MCALBackend(_Base):  # type: ignore[misc]  # which base it is depends on w
         return self.protocol
 
 
-def install(app: Flask, protocol: MLHandler, access: Access) -> Flask:
+def install(app: App, protocol: MLHandler, access: Access) -> App:
     """Connect the plugin class and put our routes over those of an app made by ``label_studio_ml.api.init_app``. Returns the app.
 
     Call it before the app's first request. Every answer is then the same as from ``backend.web.app.create_app``.

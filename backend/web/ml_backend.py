@@ -12,6 +12,7 @@ from backend.web.access import Access
 from backend.web.answers import Answer, json_view, read_object
 from backend.web.ports import MAX_BODY_BYTES, MLHandler
 
+App = Flask  # what label-studio-ml makes: the plugin names it without a Flask of its own
 MODEL_CLASS = "MCALBackend"
 BODY_LOGGERS = ("log_request_info", "log_response_info")  # label-studio-ml's; they write bodies, which hold a sharing token, to the log
 
@@ -78,7 +79,7 @@ def _show_people_the_pages() -> AnyResponse | None:
     return redirect(url_for("pages.campaigns")) if request.path == "/" and asked_by_person else None
 
 
-def override_routes(app: Flask, protocol: MLHandler, access: Access) -> Flask:
+def override_routes(app: App, protocol: MLHandler, access: Access) -> App:
     """Answer on an app that label-studio-ml made as on our own; call it before the app's first request. Returns the app.
 
     Views are replaced because Flask serves the first rule that matches: a blueprint added later would never be reached.

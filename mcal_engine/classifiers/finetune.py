@@ -38,8 +38,8 @@ from mcal_engine.classifiers.computed_rows import ComputedRows, HalfArray
 from mcal_engine.classifiers.encoder import filled_up
 from mcal_engine.classifiers.fitting import Fitting, Recipe, one_of
 from mcal_engine.classifiers.frozen import FrozenClassifier
+from mcal_engine.classifiers.headed import Headed
 from mcal_engine.classifiers.mirroring import mirror_helps
-from mcal_engine.classifiers.nets import Headed
 from mcal_engine.classifiers.scoring import scored
 from mcal_engine.types import FloatArray, IntArray
 

@@ -9,22 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mcal_engine.classifiers.headed import Headed
+
 WIDTHS = (32, 64, 128)  # channels of our own net
-
-
-class Headed(nn.Module):
-    """A body and a linear head."""
-
-    def __init__(self, body: nn.Module, width: int, n_classes: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.body = body
-        self.width = width
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, n_classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits, shape (n, n_classes), of float images (n, 3, S, S)."""
-        return torch.as_tensor(self.head(self.dropout(self.body(x))))
 
 
 class Residual(nn.Module):

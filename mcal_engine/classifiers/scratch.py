@@ -15,8 +15,9 @@ from mcal_engine.classifiers import devices, parallel
 from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallback, check_labels, fitted_first, spread
 from mcal_engine.classifiers.checkpoints import Checkpoint, NetShelf, digest
 from mcal_engine.classifiers.fitting import Fitting, Recipe, descent, one_of
+from mcal_engine.classifiers.headed import Headed
 from mcal_engine.classifiers.mirroring import mirror_helps
-from mcal_engine.classifiers.nets import Headed, build
+from mcal_engine.classifiers.nets import build
 from mcal_engine.classifiers.pixels import Pixels, standardised, to_device
 from mcal_engine.classifiers.scoring import scored
 from mcal_engine.types import FloatArray, IntArray

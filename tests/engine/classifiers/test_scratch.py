@@ -14,6 +14,7 @@ import torch
 
 from mcal_engine.classifiers import checkpoints, devices, fitting, make, nets, paper_nets, scratch
 from mcal_engine.classifiers.base import Progress
+from mcal_engine.classifiers.headed import Headed
 from mcal_engine.classifiers.image_cache import ArrayImages
 from mcal_engine.classifiers.mirroring import mirror_helps
 from mcal_engine.classifiers.pixels import Pixels
@@ -93,7 +94,7 @@ def test_a_checkpoint_that_was_cut_short_starts_the_fit_anew(tmp_path, monkeypat
 def too_large(monkeypatch, largest: int) -> list[int]:
     """A device that holds so many images; returns what was tried."""
     tried: list[int] = []
-    real = nets.Headed.forward
+    real = Headed.forward
 
     def forward(self, x):
         tried.append(len(x))
@@ -101,7 +102,7 @@ def too_large(monkeypatch, largest: int) -> list[int]:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, x)
 
-    monkeypatch.setattr(nets.Headed, "forward", forward)
+    monkeypatch.setattr(Headed, "forward", forward)
     return tried
 
 
