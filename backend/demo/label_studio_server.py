@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -42,15 +43,23 @@ class LabelStudioServer:
         url: address on loopback.
         admin_email, admin_password, admin_token: the first user; the token is a legacy one.
         document_root: folder whose subfolders may be served as local files.
+        postgresql: address of the database to use in place of SQLite, ``postgresql://user:password@host:port/name``.
     """
 
     def __init__(
-        self, directory: Path, port: int | None = None, *, document_root: Path | None = None, admin_email: str = "admin@example.com"
+        self,
+        directory: Path,
+        port: int | None = None,
+        *,
+        document_root: Path | None = None,
+        admin_email: str = "admin@example.com",
+        postgresql: str | None = None,
     ) -> None:
         self.directory = directory
         self.document_root = document_root or directory / "files"
         for folder in (directory, self.document_root):
             folder.mkdir(parents=True, exist_ok=True)
+        self.postgresql = postgresql
         self._process: subprocess.Popen[bytes] | None = None
         settings = self._load_settings(admin_email)
         self.admin_email: str = settings["email"]
@@ -141,7 +150,7 @@ class LabelStudioServer:
             "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
             "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
             "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.document_root),
-            "DJANGO_DB": "sqlite",
+            **_database(self.postgresql),
             "COLLECT_ANALYTICS": "False",
             "LATEST_VERSION_CHECK": "False",
             "SENTRY_DSN": "",
@@ -193,6 +202,20 @@ def _uv() -> list[str]:
     raise ServerError(
         "uv is needed to install Label Studio in an environment of its own: run `pip install uv`, or see https://docs.astral.sh/uv/"
     )
+
+
+def _database(postgresql: str | None) -> dict[str, str]:
+    if postgresql is None:
+        return {"DJANGO_DB": "sqlite"}
+    parts = urlsplit(postgresql)
+    return {
+        "DJANGO_DB": "default",
+        "POSTGRE_USER": unquote(parts.username or ""),
+        "POSTGRE_PASSWORD": unquote(parts.password or ""),
+        "POSTGRE_HOST": parts.hostname or "",
+        "POSTGRE_PORT": str(parts.port or 5432),
+        "POSTGRE_NAME": parts.path.lstrip("/"),
+    }
 
 
 def _port_near(last: str | None) -> int:
