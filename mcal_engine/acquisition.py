@@ -1,4 +1,4 @@
-"""M(.): which pool items people are asked for next, and which test items the same rule would have taken (ALGORITHM 4.1).
+"""M(.): which pool items people are asked for next, and which test items the same rule would have taken.
 
 Margin, entropy and least confidence score items one by one: the lowest scores are taken, so a test item whose score is below the last
 one taken would have been taken too. K-centre and diverse margin pick one item after the other, each the farthest from those before; a
@@ -43,7 +43,18 @@ class Picks:
 
 
 def acquisition_scores(logits: FloatArray, acquisition: str) -> FloatArray:
-    """What to ask people next; lowest first. Entropy is negated, so that the most uncertain item has the lowest score."""
+    """What to ask people next, lowest score first. Entropy is negated, so that the most uncertain item has the lowest score.
+
+    Args:
+        logits: shape (n, n_classes).
+        acquisition: margin, entropy or least_confidence.
+
+    Returns:
+        Shape (n,).
+
+    Raises:
+        InvalidValue: a rule that does not score items one by one.
+    """
     logits = np.asarray(logits, dtype=np.float64)
     log_p = logits - logits.max(axis=1, keepdims=True)
     log_p = log_p - np.log(np.exp(log_p).sum(axis=1, keepdims=True))
@@ -76,7 +87,14 @@ def k_center(
     n: int,
     distances: Distances = by_numpy,
 ) -> Picks:
-    """Greedy core-set (Sener and Savarese 2018): each pick is the item farthest from all labelled and picked ones; ties by id."""
+    """Greedy core-set (Sener and Savarese 2018): each pick is the item farthest from all labelled and picked ones; ties by id.
+
+    Args:
+        pool, test, labelled: features, shapes (n_pool, d), (n_test, d) and (n_train, d).
+        pool_ids, test_ids: shapes (n_pool,) and (n_test,).
+        n: picks wanted.
+        distances: how they are measured.
+    """
     return _farthest_first(pool, test, train, np.asarray(pool_ids), np.asarray(test_ids), n, distances)
 
 

@@ -6,8 +6,8 @@ U∖V above the (c0 + 1)-th error of V, where c0 is the largest c with
     f(c) = P[ Hypergeometric(population |U|, successes E + 1 + c, draws n) ≤ c ] ≤ a.
 
 More than E machine errors need at most c0 of the first E + 1 + c0 errors of U to have fallen into V, which has probability
-f(c0) ≤ a, whatever the classifier and the data. It is the fixed-sequence scan of risk-controlling prediction sets
-(Bates et al. 2021) in closed form.
+f(c0) ≤ a, whatever the classifier and the data. So ε of the paper's Eq. 2 holds with probability 1 − a over the draw of V. It is
+the fixed-sequence scan of risk-controlling prediction sets (Bates et al. 2021) in closed form.
 """
 
 from __future__ import annotations
@@ -34,12 +34,21 @@ def level_of_look(confidence_level: float, look: int, max_looks: int | None = No
 
 
 def allowance(target_error: float, n_items: int) -> int:
-    """E = ⌊ε·|X|⌋, the machine errors that ε allows; the product is rounded first, so that 0.05 × 100 is 5 and not 4."""
+    """E = ⌊ε·|X|⌋, the machine errors that ε allows (Eq. 2); the product is rounded first, so that 0.05 × 100 is 5 and not 4."""
     return math.floor(round(target_error * n_items, 9))
 
 
 def miss_probability(c: int | IntArray, *, n_pool: int, n_sample: int, allowed: int) -> FloatArray:
-    """f(c): the chance that V holds at most ``c`` of the first ``allowed + 1 + c`` errors; 0 where the pool cannot hold so many."""
+    """f(c): the chance that V holds at most ``c`` of the first ``allowed + 1 + c`` errors.
+
+    Args:
+        c: errors of V; a number or an array of any shape.
+        n_pool, n_sample: |U| and |V|, items.
+        allowed: E.
+
+    Returns:
+        Probabilities in the shape of ``c``; 0 where the pool cannot hold so many errors.
+    """
     from scipy import stats  # here: importing scipy takes seconds, which commands and servers that only show campaigns need not wait for
 
     count = np.asarray(c, dtype=np.int64)
@@ -50,7 +59,13 @@ def miss_probability(c: int | IntArray, *, n_pool: int, n_sample: int, allowed: 
 
 
 def tolerated_errors(*, n_pool: int, n_sample: int, allowed: int, level: float) -> int | None:
-    """c0, or ``None`` where a sample of this size certifies nothing. f grows with c, so bisection finds it."""
+    """c0, the largest c with f(c) ≤ ``level``; ``None`` where a sample of this size certifies nothing. f grows with c.
+
+    Args:
+        n_pool, n_sample: |U| and |V|, items.
+        allowed: E.
+        level: a, the chance of a broken promise that may be spent.
+    """
 
     def too_many(c: int) -> bool:
         return bool(miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed) > level)
@@ -64,6 +79,14 @@ def sample_share(c: int | IntArray, *, allowed: int, level: float) -> FloatArray
 
     Each of the first E + 1 + c errors falls into V with chance q; the binomial tail at c equals ``level`` where the regularised
     incomplete beta function I_q(c + 1, E + 1) is 1 − level. The hypergeometric tail is thinner, so q errs on the safe side.
+
+    Args:
+        c: errors to tolerate; a number or an array of any shape.
+        allowed: E.
+        level: the look's share of 1 − confidence_level.
+
+    Returns:
+        q in (0, 1), in the shape of ``c``.
     """
     from scipy import special
 
@@ -101,7 +124,16 @@ class Certified:
 
 
 def certify(outcome: CertificateOutcome, *, allowed: int, level: float) -> Certified:
-    """Apply the rule of the module's head to an answered sample."""
+    """Apply the rule of the module's head to an answered sample.
+
+    Args:
+        outcome: V in the frozen order.
+        allowed: E.
+        level: the look's share of 1 − confidence_level.
+
+    Raises:
+        InvalidValue: ranks that do not ascend within the pool, or not one error flag for each.
+    """
     n_sample = len(outcome.ranks)
     _check(outcome.ranks, outcome.errors, outcome.n_pool)
     if outcome.n_pool - n_sample <= allowed:

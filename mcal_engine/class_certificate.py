@@ -52,16 +52,20 @@ class OfClasses:
 
     @property
     def left_to_people(self) -> IntArray:
-        """Classes that the machine would have given some items, and may give none."""
+        """Classes of which the machine would have got items, and gets none; shape (n,)."""
         return np.flatnonzero((self.n_machine == 0) & (self.n_offered > 0))
 
     @property
     def cut_short(self) -> IntArray:
+        """Classes of which the machine gets a part; shape (n,)."""
         return np.flatnonzero((self.n_machine > 0) & (self.n_machine < self.n_offered))
 
 
 def level_of_each(spec: CampaignSpec, level: float) -> float:
-    """What of a look's level the overall certificate has, and the bound per class has once more; all of it where there is no such bound."""
+    """The part of a look's level that the overall certificate may spend.
+
+    With a bound per class it is half; the other half is the bound's. Without one it is all of the level.
+    """
     return level if spec.min_class_precision is None else level / 2
 
 
@@ -83,7 +87,13 @@ def fronts(frozen_classes: IntArray, cuts: IntArray) -> IntArray:
 
 
 def of_classes(spec: CampaignSpec, outcome: CertificateOutcome, n_ranked: int, level: float) -> OfClasses | None:
-    """What the bound per class leaves of a look's certified set, by its whole ``level``; ``None`` where there is no such bound."""
+    """What the bound per class leaves of a look's certified set; ``None`` where there is no such bound.
+
+    Args:
+        outcome: the answered sample.
+        n_ranked: the overall certificate's cut.
+        level: of the whole look.
+    """
     if spec.min_class_precision is None:
         return None
     return certify_classes(outcome, n_ranked, precision=spec.min_class_precision, level=level_of_each(spec, level))

@@ -1,4 +1,7 @@
-"""What a bound per predicted class will leave of the machine's set, forecast from the test items: the more of it V holds, the more."""
+"""What a bound per predicted class will leave of the machine's set, forecast from the test items.
+
+The more items of V the set holds, the more can be shown of each class, so the more is left.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,10 @@ class CostModel(Protocol):
     def path(self, n_train: int, targets: FloatArray, batch: FloatArray | float) -> FloatArray:
         """Seconds of all trainings on the way from ``n_train`` to each of ``targets`` in steps of ``batch``; shape of ``targets``.
 
-        The last step may be shorter; a target that is not above ``n_train`` costs 0. ``batch`` may have one value per target.
+        Args:
+            n_train: |B| now, items.
+            targets: shape (n_targets,). |B| at the end of each way, items; one that is not above ``n_train`` costs 0.
+            batch: δ, items above 0; one for all ways or one for each. The last step may be shorter.
         """
 
 
@@ -41,16 +44,21 @@ class TrainingCost:
     power: int = 1
 
     def path(self, n_train: int, targets: FloatArray, batch: FloatArray | float) -> FloatArray:
-        """See :class:`CostModel`; the sums over rounds are in closed form."""
+        """See :class:`CostModel`; the sums over rounds are in closed form.
+
+        With N = ⌈(target − |B|)/δ⌉ rounds the sizes trained on are |B| + δ, |B| + 2δ … and at last the target. For |B| = 0 and
+        fixed = 0 their sum is ½·target·(target/δ + 1): Eq. 4.
+        """
         grow = np.maximum(np.asarray(targets, dtype=np.float64) - n_train, 0.0)
         step = np.asarray(batch, dtype=np.float64)
         rounds = np.ceil(grow / step - 1e-9)
         full = np.maximum(rounds - 1, 0.0)
-        first, second = full * (full + 1) / 2, full * (full + 1) * (2 * full + 1) / 6
+        first, second = full * (full + 1) / 2, full * (full + 1) * (2 * full + 1) / 6  # Σ j and Σ j², j = 1 … N − 1
         last = np.where(rounds > 0, n_train + grow, 0.0)
         if self.power == 1:
-            sizes = full * n_train + step * first + last
+            sizes = full * n_train + step * first + last  # Σ (|B| + jδ), then the target: Eq. 4
         else:
+            # Σ (|B| + jδ)², then the target's square: epochs that grow with |B|
             sizes = full * float(n_train) ** 2 + 2 * n_train * step * first + step**2 * second + last**2
         return np.asarray(rounds * self.fixed + self.per_item * sizes)
 
@@ -59,6 +67,11 @@ def training_cost(observations: Sequence[Observation], classifier: str, power: i
     """Non-negative least squares over the measured rounds of one classifier; one-off parts (embedding once) are left out.
 
     So are rounds on the same B as the one before: their net was there already.
+
+    Args:
+        observations: the rounds so far, at least one with this classifier (Algorithm 1, lines 4 and 13).
+        classifier: whose seconds.
+        power: 1, or 2 for epochs that grow with |B|.
     """
     measured = [
         (o.n_train, m.training_seconds - m.one_off_seconds) for o in observations for m in o.measurements if m.classifier == classifier
@@ -74,5 +87,5 @@ def training_cost(observations: Sequence[Observation], classifier: str, power: i
 
 
 def money(seconds: FloatArray | float, price_per_hour: float) -> FloatArray:
-    """Seconds of the training machine in money."""
+    """Seconds of the training machine in money, in the shape of ``seconds``; ``price_per_hour`` is in the campaign's currency."""
     return np.asarray(seconds, dtype=np.float64) * (price_per_hour / SECONDS_PER_HOUR)

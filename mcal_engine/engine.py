@@ -32,7 +32,17 @@ def default_test_size(n_items: int, *, certifies: bool = True) -> int:
 
 
 def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int) -> Acquire:
-    """The first decision: a random test set T out of all items and a random B0 out of those without a label."""
+    """The first decision: a random T out of all items and a random B0 out of those without a label (Algorithm 1, lines 1 and 2).
+
+    Args:
+        spec: the settings in force.
+        n_items: |X|.
+        n_classes: choices that people have.
+        n_unlabelled: items without a label.
+
+    Raises:
+        InvalidValue: fewer than two items or choices, or a budget that does not pay for T and B0.
+    """
     if n_classes < 2:
         raise InvalidValue(f"a campaign needs at least 2 choices, the label config has {n_classes}")
     if n_items < 2:
@@ -75,6 +85,9 @@ def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool =
         history: every row so far, in order.
         stop_requested: the admin wants no further batch: certify with what is in hand.
         cost_law: what training costs, instead of the measured law of :func:`mcal_engine.cost.training_cost`.
+
+    Raises:
+        HistoryError: rows that cannot have happened in this order.
     """
     if not history or not isinstance(history[-1], Observation | CertificateOutcome):
         raise HistoryError("a decision follows an observation or a certificate outcome")
@@ -102,7 +115,11 @@ class Engine:
         return last
 
     def tell(self, row: Observation | CertificateOutcome) -> Engine:
-        """Record what came of the last decision."""
+        """Record what came of the last decision.
+
+        Raises:
+            HistoryError: it is not what the last decision asked for.
+        """
         decision = self.ask()
         expected = {Acquire: Observation, Certify: CertificateOutcome}.get(type(decision))
         if expected is None or not isinstance(row, expected):

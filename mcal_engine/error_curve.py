@@ -1,7 +1,7 @@
 """Error curves ε_θ(B): how many errors the θ·|X| surest pool items hold, counted on the test items that stand for the pool.
 
 The surviving test items T_A and the pool U are exchangeable, so k wrong ones of n inside S_θ estimate the pool's share of wrong
-items inside S_θ, which is ε_θ·|X| / |U| (ε_θ is a share of X).
+items inside S_θ, which is ε_θ·|X| / |U| (ε_θ is a share of X). The numbers of equations are the paper's.
 """
 
 from __future__ import annotations
@@ -23,12 +23,19 @@ def unseen(theta: FloatArray, top: float) -> FloatArray:
 
     Without it a pool in which T found nothing would be planned as if it were free of errors. Errors get denser towards the unsure end;
     the fourth power is about what classifiers do.
+
+    Args:
+        theta: any shape. Shares of X, 0 to ``top``.
+        top: |U| / |X|.
+
+    Returns:
+        Errors among the test items inside S_θ, in the shape of ``theta``: 0 to 1.
     """
     return np.asarray(np.minimum(theta / top, 1.0) ** 4)
 
 
 def theta_grid(step: float) -> FloatArray:
-    """The machine-labelled shares θ that are tracked: step, 2·step … 1."""
+    """The machine-labelled shares θ that are tracked: step, 2·step … 1 (Algorithm 1, line 5)."""
     return np.round(np.arange(1, round(1 / step) + 1) * step, 9)
 
 
@@ -46,7 +53,13 @@ class Counts:
 
 
 def count(observation: Observation, measurement: Measurement, n_theta: int, weights: FloatArray | None = None) -> Counts:
-    """Count errors per θ; ``weights`` of shape (R, n_test) makes R bootstrap replicates of it."""
+    """Count errors per θ (Algorithm 1, lines 6 and 15).
+
+    Args:
+        observation, measurement: one round, and one of its candidates.
+        n_theta: points of the θ grid.
+        weights: shape (R, n_test). Makes R bootstrap replicates of the count; ``None``: the count itself.
+    """
     wrong = observation.survivors & ~measurement.correct
     if weights is None:
         histogram = np.bincount(measurement.level[wrong], minlength=n_theta + 1).astype(np.float64)
@@ -58,14 +71,24 @@ def count(observation: Observation, measurement: Measurement, n_theta: int, weig
 
 
 def measured(observation: Observation, counts: Counts, grid: FloatArray, *, allow_unseen: bool = True) -> tuple[FloatArray, FloatArray]:
-    """The error curve of this round as it was measured: shares θ (ascending, from 0 to |U|/|X|) and ε at each, a share of X."""
+    """The error curve of this round as it was measured.
+
+    Args:
+        observation: the round.
+        counts: its errors per θ, without replicates.
+        grid: shape (n_theta,). The θ that they belong to.
+        allow_unseen: count one error more, see :func:`unseen`.
+
+    Returns:
+        θ, ascending from 0 to |U|/|X|, and ε_θ at each of them; both shares of X, of one shape (n_points,).
+    """
     top = observation.n_pool / observation.n_items
     usable = grid < top
     shares = np.concatenate([[0.0], grid[usable], [top]])
     errors = np.concatenate([[0.0], counts.errors[:-1][usable], counts.errors[-1:]])
     if allow_unseen:
         errors = errors + unseen(shares, top)
-    return shares, errors * top / np.maximum(counts.trials[0], 1.0)
+    return shares, errors * top / np.maximum(counts.trials[0], 1.0)  # ε_θ = (k / n)·|U| / |X|
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +107,14 @@ class ErrorModel:
     def at(self, n_train: FloatArray, n_pool: FloatArray, n_items: int) -> tuple[FloatArray, FloatArray]:
         """Error curves after growing B: θ of shape (n_sizes, n_theta + 2) and ε of shape (R, n_sizes, n_theta + 2).
 
-        A θ beyond |U|/|X| is folded onto the whole pool, and ε is made non-decreasing in θ.
+        A θ beyond |U|/|X| is folded onto the whole pool, and ε is made non-decreasing in θ (§3.1).
+
+        Args:
+            n_train: shape (n_sizes,). |B|, items.
+            n_pool: shape (n_sizes,). |U| that each size leaves, items.
+            n_items: |X|.
         """
+        # Eq. 3 for each θ; the last column is the rate of the whole pool
         error = self.laws(n_train).reshape(self.n_replicates, len(self.grid) + 1, len(n_train)).transpose(0, 2, 1)
         top = n_pool / n_items
         theta = np.minimum(self.grid[None, :], top[:, None])
@@ -103,6 +132,15 @@ def model(observations: Sequence[Observation], classifier: str, step: float, see
 
     The same test items serve every round and every θ, so a replicate draws a weight per test item once and uses it throughout;
     bands from independent noise would be too narrow.
+
+    Args:
+        observations: the rounds so far.
+        classifier: whose errors.
+        step: of the θ grid, a share of X.
+        seed: the campaign's; the bootstrap has a random stream of its own.
+
+    Returns:
+        The curves (Eq. 3; Algorithm 1, line 16), or why they cannot be fitted.
     """
     grid = theta_grid(step)
     rounds = [(o, m) for o in observations for m in o.measurements if m.classifier == classifier and o.survivors.any() and o.n_pool > 0]

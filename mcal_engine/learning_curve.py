@@ -42,8 +42,16 @@ class PowerLaws:
     reference: float
 
     def __call__(self, sizes: FloatArray) -> FloatArray:
-        """ε at each training size; shape (n_curves, n_sizes)."""
+        """ε at each training size (Eq. 3).
+
+        Args:
+            sizes: shape (n_sizes,). |B|, items, above 0.
+
+        Returns:
+            Shares of X of shape (n_curves, n_sizes), at most 1.
+        """
         relative = np.asarray(sizes, dtype=np.float64)[None, :] / self.reference
+        # Eq. 3 in logarithms: log ε = log α − γ·log(B/r) − (r/k)·(B/r), with r the reference size
         log_error = self.log_alpha[:, None] - self.gamma[:, None] * np.log(relative) - self.decay[:, None] * relative
         return np.asarray(np.exp(np.minimum(log_error, 0.0)))
 
@@ -70,8 +78,14 @@ def fit(
         trials: shape (m,) or (n_curves, m). Test items that stand for the pool.
         scale: shape (m,). |X| / |U|: ε is a share of X, the test items stand for U.
         truncated: fit k as well; otherwise the plain power law.
-        prior: add γ ~ N(½, ½²) and reference/k ~ N(0, ½²), which keeps four noisy points from promising miracles and vanishes
-            beside real counts.
+        prior: add γ ~ N(½, ½²) and reference/k ~ N(0, ½²). Four noisy points alone would often fit a curve that falls much too fast; beside
+            real counts the prior has no weight.
+
+    Returns:
+        The curves, or why there are none: fewer than ``MIN_SIZES`` sizes, no survivors, or a likelihood that is not finite.
+
+    Raises:
+        InvalidValue: arrays of different lengths.
     """
     sizes, scale = np.asarray(sizes, dtype=np.float64), np.asarray(scale, dtype=np.float64)
     errors = np.atleast_2d(np.asarray(errors, dtype=np.float64))
@@ -85,6 +99,7 @@ def fit(
     # Half an error per history keeps log ε finite where none was ever seen; it moves a curve with real errors by next to nothing.
     counts = np.minimum(errors + 0.5 / len(sizes), trials - 0.25)
     reference = float(np.exp(np.mean(np.log(sizes))))
+    # Eq. 3 is linear in (log α, γ, reference/k): log ε = design @ weights
     design = np.stack([np.ones_like(sizes), -np.log(sizes / reference), -sizes / reference], axis=1)
     best = np.full(len(counts), np.inf)
     weights = np.zeros((len(counts), 3))
@@ -101,7 +116,10 @@ def fit(
 def _newton(
     design: FloatArray, counts: FloatArray, trials: FloatArray, log_scale: FloatArray, active: BoolArray, prior: bool
 ) -> tuple[FloatArray, FloatArray]:
-    """Damped Newton on the convex negative log-likelihood, all curves at once; returns weights (n, 3) and losses (n,)."""
+    """Damped Newton on the convex negative log-likelihood, all curves at once; returns weights (n, 3) and losses (n,).
+
+    The loss of one curve is −Σ k·log p + (n − k)·log(1 − p) with p = scale·ε (Eq. 3), plus the prior's quadratic.
+    """
     columns = design[:, active]
     n_active = columns.shape[1]
     outer = (columns[:, :, None] * columns[:, None, :]).reshape(len(columns), -1)

@@ -1,10 +1,10 @@
 """After a certificate sample is answered: take what it certifies, or go on and look again, whichever the forecast says is cheaper.
 
 Going on means that V joins T, the classifiers are measured anew, and a fresh V is drawn from what is by then the pool, at the next look's
-share of the level. V was drawn from the pool, so its items stand for what is left of it as the surviving test items do, and a forecast that
-was too bright because T was lucky is not made twice: it counts V beside T, and V's items, people's by now, no longer as the machine's.
-(As training labels V's would serve the classifier, but not the forecast.) What an earlier look has certified stays good meanwhile: its
-predictions and order are frozen.
+share of the level. V was drawn from the pool, so its items stand for what is left of it, as the surviving test items do. The next forecast
+counts V's errors beside T's. A forecast that was too bright because T held few errors by chance is so not made twice. V's items are
+people's by now, and no longer counted as the machine's. (As training labels they would serve the classifier, but not the forecast.) What an
+earlier look has certified stays good meanwhile: its predictions and order are frozen.
 """
 
 from __future__ import annotations

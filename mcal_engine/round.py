@@ -72,7 +72,12 @@ class Skim:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What people are asked next, lowest acquisition score first; and the test items' scores, for the survivors."""
+    """What people are asked next; and the test items' scores, for the survivors.
+
+    Attributes:
+        ids, scores: shape (n,). Pool items, lowest acquisition score first.
+        test_ids, test_scores: shape (n_test,). The test items' scores under the same classifier.
+    """
 
     ids: IntArray
     scores: FloatArray
@@ -101,7 +106,7 @@ def draw_random(spec: CampaignSpec, purpose: Purpose, number: int, ids: IntArray
 
 
 def draw_twice(spec: CampaignSpec, number: int, ids: IntArray) -> IntArray:
-    """Which of the items of T or V that were just drawn two people label: a random ``overlap_share`` of them (ALGORITHM 4.6).
+    """Which of the items of T or V that were just drawn two people label: a random ``overlap_share`` of them.
 
     ``number`` sets this draw apart from all others of the campaign.
     """
@@ -123,7 +128,17 @@ def rank_for_people(
     round: int = 0,
     distances: Distances = by_numpy,
 ) -> Ranking:
-    """The first ``n`` pool items in the order people should label them; ``distances`` measures them where features are needed."""
+    """The first ``n`` pool items in the order people should label them (Algorithm 1, line 10).
+
+    Args:
+        scored: what the acquiring classifier says of the test items and the pool.
+        pool_ids, test_ids: shapes (n_pool,) and (n_test,), in the order of ``scored``.
+        round: names the random stream of acquisition = random.
+        distances: measures them where the acquisition needs features.
+
+    Raises:
+        InvalidValue: an acquisition that needs features, and ``scored`` has none.
+    """
     pool_ids = np.asarray(pool_ids, dtype=np.int64)
     if spec.acquisition == "random":
         drawn = draw_random(spec, "train", round, pool_ids, min(n, len(pool_ids)))
@@ -150,7 +165,7 @@ def _pick(acquisition: str, scored: Scored, pool_ids: IntArray, test_ids: IntArr
 
 
 def surviving(test_ids: IntArray, skims: Sequence[Skim], not_in_pool: Collection[int]) -> BoolArray:
-    """Which test items every acquisition so far would have left in the pool (ALGORITHM 4.1).
+    """Which test items every acquisition so far would have left in the pool (survivor calibration).
 
     A test item is skimmed if, in some acquisition, it stood before the last item taken (by score, then by id). Items that were
     labelled before the campaign left the pool as well, so test items among them (``not_in_pool``) do not survive. A test item that
@@ -219,7 +234,13 @@ def measure(
 
 
 def freeze(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> tuple[IntArray, IntArray, FloatArray]:
-    """The pool in its frozen order: item ids, predicted classes and sureties of the given kind, surest first."""
+    """The pool in its frozen order: item ids, predicted classes and sureties, surest first; each of shape (n_pool,).
+
+    Args:
+        pool_ids: shape (n_pool,).
+        logits: shape (n_pool, n_classes).
+        kind: of surety, see :func:`mcal_engine.surety.surety`.
+    """
     order = order_pool(pool_ids, logits, kind)
     classes = np.asarray(logits).argmax(axis=1)[order].astype(np.int64)
     return np.asarray(pool_ids, dtype=np.int64)[order], classes, surety(logits, kind)[order]
@@ -244,7 +265,15 @@ def outcome(
 ) -> CertificateOutcome:
     """Read V in the frozen order. An item without a usable label (``None``) counts as an error: dropping it would break ε.
 
-    ``cuts``: where a bound per class is tested (:func:`mcal_engine.class_certificate.cuts_planned`), if there is one.
+    Args:
+        look: 1, 2, …
+        frozen_ids, frozen_classes: shape (n_pool,). The pool in its frozen order.
+        sample: V: item → people's label.
+        n_labels_paid: human labels bought so far, repeats included.
+        cuts: where a bound per class is tested (:func:`mcal_engine.class_certificate.cuts_planned`), if there is one.
+
+    Raises:
+        InvalidValue: an item of V is not in the frozen pool.
     """
     rank_of = {int(item): rank for rank, item in enumerate(frozen_ids)}
     strangers = [item for item in sample if item not in rank_of]

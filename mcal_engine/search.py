@@ -1,4 +1,7 @@
-"""The joint argmin of Eq. 1 and 2: how far to grow B, what share θ to machine-label, and how large a certificate sample V to buy."""
+"""The joint argmin of Eq. 1 and 2: how far to grow B, what share θ to machine-label, and how large a certificate sample V to buy.
+
+The numbers of equations and of lines of Algorithm 1 are the paper's. Money is in the campaign's currency.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,15 @@ QUANTILES = (np.arange(7) + 0.5) / 7
 
 
 def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
-    """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors."""
+    """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors.
+
+    Args:
+        spec: the settings in force.
+        n_items, n_pool: |X| and |U|.
+        level: the look's share of 1 − confidence_level.
+    """
     if not spec.certifies:
-        return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))
+        return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))  # Eq. 2 as it stands: ε·|X| errors
     allowed = certificate.allowance(spec.target_error, n_items)
     tolerated = np.unique(np.round(np.geomspace(1, 3000, 60))).astype(np.int64) - 1
     share = certificate.sample_share(tolerated, allowed=allowed, level=level)
@@ -54,9 +63,14 @@ def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """Total cost of each training size, the best θ and V chosen for it. ``cost`` has shape (R, n_sizes), the rest is replicate 0's.
+    """Total cost of each training size, with the best θ and V chosen for it.
 
-    ``n_machine`` is 0 where labelling everything by hand is the cheapest.
+    Attributes:
+        sizes: shape (n_sizes,). |B|, items.
+        cost: shape (R, n_sizes). C (Eq. 1), money; replicate 0 is the data. The other arrays are replicate 0's.
+        theta: shape (n_sizes,). The share θ of X that the machine set reaches down to, V's items in it included.
+        n_machine: shape (n_sizes,). |S*|, items; 0 where labelling everything by hand is the cheapest.
+        n_certificate: shape (n_sizes,). |V|, items.
     """
 
     sizes: FloatArray
@@ -76,9 +90,12 @@ def surface(
     training: FloatArray,
     doubt: FloatArray,
 ) -> Surface:
-    """Price every training size.
+    """Price every training size (Algorithm 1, line 18).
 
     Args:
+        spec: the settings in force.
+        observation: the last round, for the counts of today.
+        price_list: the sizes of V to weigh, and what each buys; see :func:`terms`.
         shares, errors: error curves at each size, shapes (n_sizes, n_points) and (R, n_sizes, n_points).
         sizes: shape (n_sizes,). |B| to weigh.
         training: shape (n_sizes,). Money spent and still to be spent on training on the way to each size.
@@ -92,18 +109,20 @@ def surface(
     budget = (price_list.errors[:, :, None] / doubt).reshape(len(price_list.share), -1) / n_items
     equal = np.full(budget.shape[1], 1 / budget.shape[1])
     for replicate, size in np.ndindex(n_replicates, n_sizes):
+        # Eq. 2: the largest θ with ε_θ ≤ what this V would let pass, on average over where its cut may stand
         theta[replicate, size] = largest_share(shares[size], errors[replicate, size], budget, worst) @ equal
     inside: FloatArray = theta * n_items
     if price_list.kept is not None:
         wrong = np.array([[np.interp(theta[r, s], shares[s], errors[r, s]) for s in range(n_sizes)] for r in range(n_replicates)])
         inside = inside * price_list.kept.at(inside * price_list.share, wrong / np.maximum(theta, 1e-9))
-    machine = np.floor(inside * (1 - price_list.share))
+    machine = np.floor(inside * (1 - price_list.share))  # |S*|: V's items in front of the cut are people's
     pool = observation.n_pool - (sizes - observation.n_train)
     # What the machine saves is less the labels of V's second people.
     saved = machine - spec.overlap_share * np.ceil(price_list.share * pool[:, None])
     best = np.argmax(saved, axis=2)
     most = np.take_along_axis(saved, best[:, :, None], axis=2)[:, :, 0]
     n_machine = np.where(most > 0, np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0], 0.0)
+    # Eq. 1: C = |X∖S*|·C_h + C_t
     cost = spec.price_per_label * (observation.counted.n_at_end() - np.maximum(most, 0.0)) + training
     return Surface(
         sizes,
@@ -115,9 +134,15 @@ def surface(
 
 
 def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, worst: float) -> FloatArray:
-    """The largest θ whose error stays within each budget, along a curve that is linear between its points.
+    """The largest θ whose error stays within each budget (Eq. 2), along a curve that is linear between its points.
 
-    It is 0 where more than a share ``worst`` of the machine's labels would be wrong.
+    Args:
+        shares, errors: shape (n_points,). θ and ε_θ, shares of X, both ascending from 0.
+        budget: any shape. Allowed errors, as shares of X.
+        worst: the largest share of the machine's labels that may be wrong for them to be of use.
+
+    Returns:
+        θ in the shape of ``budget``; 0 where more than ``worst`` of the machine's labels would be wrong.
     """
     # A rising ramp far below the counts' resolution makes ties unique, so that the far end of a flat piece is found.
     ramp = np.arange(len(errors)) * 1e-12
@@ -127,7 +152,7 @@ def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, wo
 
 
 def doubt_about(n_errors: float) -> FloatArray:
-    """How far the true error may be from the counted one: quantiles of its posterior, Gamma(k + 1), relative to its mean.
+    """How far the true error may be from the counted one: quantiles of its posterior, Gamma(k + 1), relative to its mean; shape (5,).
 
     The errors that matter for a plan are the few inside S*, so k is small and the doubt is large; a plan made for the counted error
     alone would buy too small a certificate sample.
@@ -144,7 +169,7 @@ def worst_useful_error(target_error: float, n_classes: int) -> float:
 
 
 def candidate_sizes(n_train: int, n_pool: int, first_step: int, n_points: int = 96) -> FloatArray:
-    """Training sizes to weigh: today's, today's plus one batch, and geometrically on to the whole pool."""
+    """Training sizes to weigh, items, ascending: today's, today's plus one batch, and geometrically on to the whole pool."""
     if n_pool <= 0:
         return np.array([float(n_train)])
     first = min(first_step, n_pool)
@@ -153,7 +178,16 @@ def candidate_sizes(n_train: int, n_pool: int, first_step: int, n_points: int = 
 
 
 def batch_for(spec: CampaignSpec, cost: CostModel, n_train: int, target: int, total: float, spent_on_path: float, floor: int) -> int:
-    """δ once the forecast is stable: the smallest (B_opt − |B|)/N whose total stays below C*·(1 + β) (Algorithm 1, line 20)."""
+    """δ once the forecast is stable: the smallest (B_opt − |B|)/N whose total stays below C*·(1 + β) (Algorithm 1, lines 20 and 21).
+
+    Args:
+        spec: for β (``batch_cost_slack``) and the price of the machine.
+        cost: what training will cost (Eq. 4).
+        n_train, target: |B| and B_opt, items.
+        total: C*, money, with the way to B_opt in one jump.
+        spent_on_path: the part of it that this way's training is.
+        floor: the smallest δ, items.
+    """
     grow = target - n_train
     if grow <= floor:
         return max(grow, 1)

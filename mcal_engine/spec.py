@@ -20,7 +20,7 @@ TrainingLaw = Literal["epochs_fixed", "epochs_grow"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 AUTO = "auto"
-"""As the only classifier: chosen when a campaign begins, by who knows the images and the device. The engine itself takes names."""
+"""As the only classifier: whoever begins a campaign chooses, from the number of images and the device. The engine itself takes names."""
 
 PROMISE, MONEY, SEARCH = "Promise", "Money", "Search for the cheapest plan"
 """The groups that the engine's settings stand in, in the documents."""

@@ -58,7 +58,7 @@ class Observation:
         n_preexisting: human labels that were there before the campaign; they cost nothing.
         n_labels_paid: human labels bought so far, repeats included.
         test_ids: shape (n_test,). The labelled test items, ascending.
-        survivors: shape (n_test,). Test items that every acquisition so far would have left in the pool (ALGORITHM 4.1).
+        survivors: shape (n_test,). Test items that every acquisition so far would have left in the pool.
         measurements: one per candidate still in the race.
         labels: what the human labels come to, as of this round; ``None`` where no label was of no use and every item can be labelled.
     """

@@ -82,7 +82,7 @@ class MLProtocol:
         self._setup = CampaignSetup(store, queue, self._url, parse_settings)
 
     def setup(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Take extra params to heart; say in ``model_version`` how the campaign stands. Repeating it changes nothing.
+        """Apply changed extra params; say in ``model_version`` how the campaign stands. Repeating it changes nothing.
 
         Raises:
             InvalidValue: the body, a setting or the label config breaks a rule.

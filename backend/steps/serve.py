@@ -90,7 +90,7 @@ def _guard(services: Services, state: State, queue: Queue) -> bool:
 
 def _serve_rest(services: Services, state: State, queue: Queue) -> bool:
     if state.published == queue.model_version:
-        return False  # once: from here on the project's settings are its admin's again
+        return False  # only once: what the project's admin sets afterwards is never overwritten
     close_second(services, state, queue)  # what still waits for a second label would be served with the rest
     label_queue.serve_rest(
         services.label_studio,

@@ -1,6 +1,6 @@
 """What people disagree on where two of them were asked (``overlap_share``), beside ε, with exact intervals. Pure.
 
-ε counts where the machine's label differs from people's own (ALGORITHM 4.6); how much people's labels are worth, nobody knows until two of
+ε counts where the machine's label differs from people's own; how much people's labels are worth, nobody knows until two of
 them look at one item. Test items are a random draw from all items, so what happens on them stands for the whole project; those of the
 certificate sample stand for what was left to the machine by then, which is the easier part. The two are told apart, and ε is compared with
 the first where there is one. Intervals are Clopper and Pearson's at 95 %, each for itself.

@@ -1,8 +1,8 @@
 """What people's work really takes: lead times by kind of queue, the price per label that follows from an hourly rate, hours paid. Pure.
 
 A lead time is Label Studio's: seconds from the moment a task is shown until its label is sent, breaks included. So one that is longer than
-:data:`CAP` usual ones counts as that many: somebody went for a coffee. What is left is averaged, not halved in the middle, since hours are
-paid by their sum.
+:data:`CAP` medians counts as that many: somebody took a break. What is left is summed up by its mean, not its median, since hours are paid
+by their sum.
 """
 
 from __future__ import annotations

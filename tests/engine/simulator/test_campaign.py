@@ -144,7 +144,7 @@ def test_random_acquisition_leaves_every_test_item_a_survivor() -> None:
 
 @pytest.mark.slow
 def test_survivors_estimate_the_pools_error_where_the_whole_test_set_would_not() -> None:
-    """ALGORITHM 4.1: acquisition takes the hard items out of the pool, so T as it was drawn is harder than the pool."""
+    """Acquisition takes the hard items out of the pool, so T as it was drawn is harder than the pool."""
     with_survivors, with_all = [], []
     for seed in range(8):
         data = toy_data(2400, noise=90, seed=seed)
