@@ -104,6 +104,20 @@ MESSAGES: tuple[Message, ...] = (
     ),
     Message(
         "halt",
+        "the labelling interface also requires an answer to …, and machine labels would hold … alone",
+        r"also requires an answer to ",
+        "Every task would have to have that answer, and the tasks that the machine labels would lack it.",
+        "Take `required=\"true\"` off that control, or ask for it in a project of its own.",
+    ),
+    Message(
+        "halt",
+        "project … holds … machine labels of campaign …, which has ended",
+        r"holds .* machine labels of campaign ",
+        "They would be neither people's labels nor the new campaign's, and its guarantee would not hold for them.",
+        "Put new tasks into a project of their own and start a campaign there, or roll the ended campaign back first (`mcal campaign rollback`).",
+    ),
+    Message(
+        "halt",
         "every task has been labelled or skipped already",
         r"every task has been labelled or skipped",
         "There is nothing left that a machine could label.",

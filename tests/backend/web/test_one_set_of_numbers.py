@@ -1,0 +1,85 @@
+"""Page, API, command line and report at every phase of one campaign: one set of numbers."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from backend.campaign.state import Phase
+from backend.cli.shown import report_of
+from backend.steering.audits import open_audit
+from backend.steering.control import approve
+from backend.web import formats
+from tests.backend.web.test_pages import NUMBER, api, browser_of
+from tests.backend.world import World
+
+pytestmark = pytest.mark.slow
+
+SHARED = {  # of the report → of the campaign's money
+    "human_cost": "human",
+    "training_cost": "training",
+    "total_cost": "total",
+    "human_only_cost": "human_only",
+    "forecast": "forecast",
+    "savings": "savings",
+}
+PASSING = ("as_of", "wall_seconds", "pace", "training")  # what time alone changes
+
+
+def numbers(client: FlaskClient, path: str) -> dict[str, Any]:
+    """Every number of a page, by its place in the API's answer."""
+    found = NUMBER.findall(client.get(path).text)
+    return {place: json.loads(html.unescape(value)) for value, place, _ in found if not place.startswith(PASSING) and place not in PASSING}
+
+
+def one_set(world: World, client: FlaskClient) -> Phase:
+    now = api(client, "/campaigns/1")
+    money, report = now["money"], now["report"]
+    for place, value in numbers(client, "/campaigns/1").items():
+        assert formats.at(now, place) == value, place
+    for place, value in numbers(client, "/campaigns/1/report").items():
+        assert formats.at(report, place) == value, place
+    cli = report_of(world.store, 1, world.now())
+    assert {name: cli[name] for name in report if name != "wall_seconds"} == {n: v for n, v in report.items() if n != "wall_seconds"}
+    assert {name: report[name] for name in SHARED} == {name: money[other] for name, other in SHARED.items()}
+    if report["rounds"] and money["forecast"] is not None:
+        assert api(client, "/campaigns/1/what-if")["now"]["total_cost"] == money["forecast"]
+    if money["forecast"] is not None:
+        assert money["total"] + money["left"] * money["price_each"] + money["training_left"] == pytest.approx(money["forecast"])
+        assert now["pace"]["n_left"] == money["left"]
+    return Phase(now["phase"])
+
+
+def test_at_every_phase_all_places_say_the_same(tmp_path: Path) -> None:
+    world = World(tmp_path, n=260, approve_write_back="on")
+    seen = [one_set(world, browser_of(world))]
+    audited = False
+    for _ in range(60):
+        state = world.advance()
+        seen.append(one_set(world, browser_of(world)))
+        if state.phase == Phase.AWAITING_APPROVAL:
+            approve(world.store, 1, world.now(), by="test")
+            seen.append(one_set(world, browser_of(world)))
+        elif state.phase == Phase.FINISHED:
+            if audited:
+                break
+            audited = True
+            open_audit(world.store, 1, world.now(), by="test", size=20)
+        else:
+            world.label(23)
+            seen.append(one_set(world, browser_of(world)))
+    assert set(seen) >= {
+        Phase.REQUESTED,
+        Phase.COLLECTING,
+        Phase.CERTIFYING,
+        Phase.AWAITING_APPROVAL,
+        Phase.WRITING_BACK,
+        Phase.RESIDUAL,
+        Phase.AUDITING,
+        Phase.FINISHED,
+    }
