@@ -114,7 +114,8 @@ MESSAGES: tuple[Message, ...] = (
         "project … holds … machine labels of campaign …, which has ended",
         r"holds .* machine labels of campaign ",
         "They would be neither people's labels nor the new campaign's, and its guarantee would not hold for them.",
-        "Put new tasks into a project of their own and start a campaign there, or roll the ended campaign back first (`mcal campaign rollback`).",
+        "Put new tasks into a project of their own and start a campaign there, or roll the ended campaign back first "
+        "(`mcal campaign rollback`).",
     ),
     Message(
         "halt",
