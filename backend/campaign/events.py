@@ -15,6 +15,7 @@ from pydantic import PlainSerializer, PlainValidator
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
+from mcal_engine.classifiers.decoding import ImageForm
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation
 
 QueueKind = Literal["start", "train", "certificate", "residual", "audit"]
@@ -231,6 +232,17 @@ class PoolFrozen(Happening, kind="frozen"):
 
     def sentence(self) -> str:
         return f"{self.n:,} predictions frozen, look {self.look}, SHA-256 {self.digest[:12]}…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFormChosen(Happening, kind="image_form"):
+    """How all images of the campaign are kept, from a look at a sample of the whole project."""
+
+    form: ImageForm
+
+    def sentence(self) -> str:
+        gray = "" if self.form.gray is None else f", deep gray from {self.form.gray.low:g} to {self.form.gray.high:g}"
+        return f"Images are kept at {self.form.side} × {self.form.side} pixels{gray}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from backend.campaign.queues import Queue
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
+from mcal_engine.classifiers.decoding import ImageForm
 from mcal_engine.errors import HistoryError
 from mcal_engine.types import Acquire, Certify, Decision, Row
 
@@ -49,6 +50,7 @@ class Log:
         self.settings = CampaignSettings(target_error=0.05, price_per_label=1.0)  # replaced by the first event
         self.certificate_settings: CampaignSettings | None = None
         self.created: events.Created | None = None
+        self.image_form: ImageForm | None = None  # in which all images of the campaign are kept
         self.history: list[Row] = []
         self.decision: Decision | None = None
         self.queues: list[Queue] = []
@@ -80,6 +82,8 @@ class Log:
             case events.Created():
                 self.settings = _settings(event.settings)
                 self.created, self.title = event, event.title
+            case events.ImageFormChosen(form=form):
+                self.image_form = form
             case events.Decided(decision=decision):
                 self._decided(decision)
             case events.Observed(observation=observation):

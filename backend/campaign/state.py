@@ -18,6 +18,7 @@ from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.store import Duplicate, Item, MachineLabel, Role, Store
+from mcal_engine.classifiers.decoding import ImageForm
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row
 
 SMALLEST = 200  # tasks; below that T alone is most of the work
@@ -79,6 +80,7 @@ class State:
         phase: where it stands; ``stage`` is the same without pause and halt: where it will go on.
         settings: in force for decisions; ``wanted`` are the admin's, which may differ once V is drawn: it is judged under the old ones.
         at: when this was so.
+        image_form: in which all images are kept; ``None`` before they were looked at.
         history: the engine's rows. ``decision`` is the last of them that is a decision.
         queue: the open queue, with its ``progress``.
         items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
@@ -103,6 +105,7 @@ class State:
     settings: CampaignSettings
     wanted: CampaignSettings
     created: Created | None
+    image_form: ImageForm | None
     history: tuple[Row, ...]
     decision: Decision | None
     queues: tuple[Queue, ...]
@@ -328,6 +331,7 @@ def derive(facts: Facts, now: datetime) -> State:
         settings=settings,
         wanted=log.settings,
         created=log.created,
+        image_form=log.image_form,
         history=tuple(log.history),
         decision=log.decision,
         queues=tuple(log.queues),

@@ -9,7 +9,7 @@ import logging
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from backend.label_studio.images import fetch_many
@@ -17,12 +17,13 @@ from backend.label_studio.port import LabelStudioPort, MediaError
 from backend.shared_cache import SharedCache
 from backend.steps.ports import Heartbeat
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.image_cache import ImageCache, choose_size, image_size
+from mcal_engine.classifiers.decoding import LOOKED_AT, ImageForm, Measured, choose_form, measure, sample_of
+from mcal_engine.classifiers.image_cache import ImageCache
 from mcal_engine.types import IntArray
 
 logger = logging.getLogger(__name__)
 
-SAMPLED = 24  # images that the training size is chosen from; held in memory together, so only a few
+HELD_BYTES = 64 << 20  # of images that the form was chosen from; the others of them are fetched a second time
 TELL_EVERY = 500  # images between two progress lines
 SHARE_EVERY = 5000  # images that a worker which dies in mid-fetch costs the next one at most
 PLACE = "images"  # in the shared cache
@@ -56,6 +57,7 @@ class CampaignImages:
         self._port, self._directory, self._name_of, self._shared = port, directory, name_of, shared
         self._max_bytes, self._max_pixels, self._threads = max_bytes, max_pixels, threads
         self._caches: dict[int, ImageCache] = {}
+        self._held: dict[int, dict[int, bytes | str]] = {}  # campaign → task → the image that was looked at, or why it cannot be read
 
     def folder(self, campaign_id: int) -> Path:
         """Where a campaign's images are kept."""
@@ -76,25 +78,47 @@ class CampaignImages:
         cache = self._cache(campaign_id)
         return list(task_ids) if cache is None else cache.missing(task_ids)
 
-    def fetch(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> dict[int, str]:
-        """Fetch and keep images; see the port. Killed in between, what is kept stays kept."""
-        reasons: dict[int, str] = {}
-        cache = self._pulled(campaign_id, heartbeat)
-        if cache is not None:
-            references = {task: references[task] for task in cache.missing(list(references))}
-        arriving = self._arriving(references, reasons, heartbeat)
-        sample: list[tuple[int, bytes]] = []
-        if cache is None:
-            sample = list(islice(arriving, SAMPLED))
-            cache = self._new_cache(campaign_id, sample, reasons)
-        if cache is None:
-            return reasons  # not one image could be read
-        for done, (task, content) in enumerate(_chain(sample, arriving), start=1):
-            if task not in reasons:
+    def look(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> tuple[ImageForm | None, dict[int, str]]:
+        """Choose the form from a sample of the whole project; see the port. What is fetched for it need not be fetched again."""
+        here = self._pulled(campaign_id, None, heartbeat)
+        if here is not None:  # begun before forms were recorded
+            return ImageForm(here.shape[0]), {}
+        held = self._held[campaign_id] = {}
+        tasks = list(references)
+        order = iter([tasks[place] for place in sample_of(len(tasks)).tolist()])
+        measured: list[Measured] = []
+        n_bytes = 0
+        while len(measured) < LOOKED_AT and (chunk := list(islice(order, LOOKED_AT - len(measured)))):
+            reasons: dict[int, str] = {}
+            for task, content in self._arriving({task: references[task] for task in chunk}, reasons, heartbeat):
                 try:
-                    cache.add(task, content)
+                    measured.append(measure(content, max_pixels=self._max_pixels))
                 except UnreadableImage as error:
                     reasons[task] = error.reason
+                    continue
+                n_bytes += len(content)
+                if n_bytes <= HELD_BYTES:
+                    held[task] = content
+            held.update(reasons)
+        if measured:
+            return choose_form(measured), {}
+        del self._held[campaign_id]
+        return None, {task: reason for task, reason in held.items() if isinstance(reason, str)}
+
+    def fetch(self, campaign_id: int, references: Mapping[int, str], form: ImageForm, heartbeat: Heartbeat) -> dict[int, str]:
+        """Fetch and keep images; see the port. Killed in between, what is kept stays kept."""
+        cache = self._pulled(campaign_id, form, heartbeat)
+        assert cache is not None  # it is made where there is a form
+        held = self._held.pop(campaign_id, {})
+        wanted = cache.missing(list(references))
+        reasons = {task: reason for task in wanted if isinstance(reason := held.get(task), str)}
+        looked_at = ((task, content) for task in wanted if isinstance(content := held.get(task), bytes))
+        arriving = self._arriving({task: references[task] for task in wanted if task not in held}, reasons, heartbeat)
+        for done, (task, content) in enumerate(chain(looked_at, arriving), start=1):
+            try:
+                cache.add(task, content)
+            except UnreadableImage as error:
+                reasons[task] = error.reason
             if done % SHARE_EVERY == 0:
                 self._push(campaign_id, cache, heartbeat)
         cache.flush()
@@ -104,6 +128,7 @@ class CampaignImages:
     def discard(self, campaign_id: int) -> None:
         """Delete a campaign's images."""
         self._caches.pop(campaign_id, None)
+        self._held.pop(campaign_id, None)
         shutil.rmtree(self.folder(campaign_id), ignore_errors=True)
         if self._shared is not None:
             self._shared.remove(self._place(campaign_id))
@@ -119,15 +144,15 @@ class CampaignImages:
     def _place(self, campaign_id: int) -> str:
         return f"{PLACE}/{self._name_of(campaign_id)}"
 
-    def _pulled(self, campaign_id: int, heartbeat: Heartbeat) -> ImageCache | None:
-        """The campaign's cache with what other machines have fetched; ``None`` where nobody has fetched anything yet."""
+    def _pulled(self, campaign_id: int, form: ImageForm | None, heartbeat: Heartbeat) -> ImageCache | None:
+        """The campaign's cache with what other machines have fetched; without a form, ``None`` where nobody has fetched anything yet."""
         place = self._place(campaign_id)
-        side = self.size(campaign_id)
+        side = self.size(campaign_id) if form is None else form.side
         if self._shared is not None:
             side = side or _smallest_side(self._shared.places(place))
         if self._shared is not None and side is not None:
             self._shared.pull(f"{place}/{side}px", self.folder(campaign_id) / f"{side}px", heartbeat)
-        cache = self._cache(campaign_id)
+        cache = self._cache(campaign_id, form)
         if cache is not None:
             cache.refresh()
         return cache
@@ -148,34 +173,18 @@ class CampaignImages:
             else:
                 yield task, content
 
-    def _cache(self, campaign_id: int) -> ImageCache | None:
-        if campaign_id not in self._caches:
-            size = self.size(campaign_id)
-            if size is None:
-                return None
-            self._caches[campaign_id] = ImageCache(self.folder(campaign_id), size, max_pixels=self._max_pixels)
-        return self._caches[campaign_id]
-
-    def _new_cache(self, campaign_id: int, sample: Iterable[tuple[int, bytes]], reasons: dict[int, str]) -> ImageCache | None:
-        sizes = []
-        for task, content in sample:
-            try:
-                sizes.append(image_size(content, max_pixels=self._max_pixels))
-            except UnreadableImage as error:
-                reasons[task] = error.reason
-        if not sizes:
-            return None
-        side = choose_size(sizes)
-        logger.info("campaign %d: images are kept at %d × %d pixels", campaign_id, side, side)
-        self._caches[campaign_id] = ImageCache(self.folder(campaign_id), side, max_pixels=self._max_pixels)
-        return self._caches[campaign_id]
+    def _cache(self, campaign_id: int, form: ImageForm | None = None) -> ImageCache | None:
+        known = self._caches.get(campaign_id)
+        if known is not None and form in (None, known.form):
+            return known
+        size = self.size(campaign_id)
+        if form is None and size is not None:
+            form = ImageForm(size)  # to read what is kept; what is added comes with its form
+        if form is not None:
+            self._caches[campaign_id] = ImageCache(self.folder(campaign_id), form.side, gray=form.gray, max_pixels=self._max_pixels)
+        return self._caches.get(campaign_id)
 
 
 def _smallest_side(names: Iterable[str]) -> int | None:
     sides = [int(match[1]) for name in names if (match := re.fullmatch(r"(\d+)px", name))]
     return min(sides, default=None)
-
-
-def _chain(first: Iterable[tuple[int, bytes]], then: Iterable[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    yield from first
-    yield from then

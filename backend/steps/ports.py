@@ -11,6 +11,7 @@ from backend.label_studio.port import LabelStudioPort
 from backend.steps.webhook import Webhook
 from backend.store import Store
 from mcal_engine.acquisition import Distances, Features, by_numpy
+from mcal_engine.classifiers.decoding import ImageForm
 from mcal_engine.types import FloatArray
 
 if TYPE_CHECKING:
@@ -63,8 +64,21 @@ class ImageShelf(Protocol):
     def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
         """The given tasks whose image is not on the shelf yet."""
 
-    def fetch(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> dict[int, str]:
-        """Fetch images in parallel (task id → reference); returns the reason for each one that cannot be read.
+    def look(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> tuple[ImageForm | None, dict[int, str]]:
+        """How all images of the campaign are to be kept, from a sample of the references (task id → reference) of the whole project.
+
+        Returns:
+            The form, or ``None`` where not one can be read, with the reason for each.
+
+        Raises:
+            LabelStudioError: as for :meth:`fetch`.
+        """
+
+    def fetch(self, campaign_id: int, references: Mapping[int, str], form: ImageForm, heartbeat: Heartbeat) -> dict[int, str]:
+        """Fetch images in parallel (task id → reference) and keep them in this form, always the same one for a campaign.
+
+        Returns:
+            The reason for each one that cannot be read.
 
         Raises:
             LabelStudioError: Label Studio itself is away, which says nothing about the images.

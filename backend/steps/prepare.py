@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from backend.campaign import draws, events
+from backend.campaign import draws, events, history
 from backend.campaign.commit import Commit
 from backend.campaign.state import State
 from backend.steps.ports import Heartbeat, Services
@@ -21,14 +21,22 @@ def fetch_images(services: Services, state: State, heartbeat: Heartbeat) -> bool
     if not missing:
         return False
     logger.info("campaign %d: fetching %d images", state.campaign_id, len(missing))
-    reasons = services.images.fetch(state.campaign_id, {task: state.items[task].image for task in missing}, heartbeat)
+    references = {task: state.items[task].image for task in missing}
+    form, reasons = state.image_form, dict[int, str]()
+    if form is None:
+        form, reasons = services.images.look(state.campaign_id, references, heartbeat)
+        if form is not None:
+            services.store.append(state.campaign_id, [history.new(events.ImageFormChosen(form=form))])
+            logger.info("campaign %d: images are kept at %d × %d pixels", state.campaign_id, form.side, form.side)
+    if form is not None:
+        reasons = services.images.fetch(state.campaign_id, references, form, heartbeat)
     if reasons:
         task, reason = next(iter(reasons.items()))
         logger.warning(
             "campaign %d: %d images are set aside for people, such as task %d: %s", state.campaign_id, len(reasons), task, reason
         )
         services.store.mark_unreadable(state.campaign_id, reasons)
-    return bool(reasons)
+    return bool(reasons) or state.image_form is None
 
 
 def nothing_readable(state: State) -> str | None:

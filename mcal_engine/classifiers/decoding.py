@@ -1,4 +1,7 @@
-"""An encoded image, as it came from a user, to RGB pixels of one size; or the reason why not, in plain words."""
+"""An encoded image, as it came from a user, to RGB pixels of one size; or the reason why not, in plain words.
+
+The one decoder: campaigns, the simulator, pages and the doctor all read images here, so that what one of them can read all can.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +9,168 @@ import io
 import threading
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
 
 from mcal_engine.classifiers.base import UInt8Array, UnreadableImage
+from mcal_engine.classifiers.containers import ended, orientation_in, what_it_is, without_metadata
 from mcal_engine.errors import InvalidValue
 
 MAX_PIXELS = 100_000_000
 SIZES = (32, 64, 128)
+LOOKED_AT = 256  # images that the form of a data set is chosen from
 _DEEP_MODES = ("I", "F")  # 16-bit, 32-bit and floating-point gray; "I;16" and its kin begin with I too
+_DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that sensors use
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_OTHER_SCAN = b"\xaa" * 64  # bytes that would change the picture if any of its pixels were still to come
 
 _opening = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 
+@dataclass(frozen=True, slots=True)
+class GrayRange:
+    """The values of deep gray that become 0 and 255. One for a whole data set, so that brightness means the same in every picture."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, low: float, high: float, *, whole_numbers: bool) -> GrayRange:
+        """The range for values between ``low`` and ``high``. Sensors put 10, 12 or 14 bits into 16: the fewest bits that hold ``high``."""
+        if whole_numbers:
+            return cls(0.0, float(next((2**bits for bits in _DEPTHS if high < 2**bits), 2 ** _DEPTHS[-1]) - 1))
+        return cls(min(low, 0.0), max(high, 1.0))
+
+    def to_bytes(self, gray: npt.NDArray[np.generic]) -> UInt8Array:
+        """Deep gray of any shape as uint8; values outside the range become 0 and 255."""
+        values = np.nan_to_num(gray.astype(np.float64), nan=0.0, posinf=self.high, neginf=self.low)
+        scaled = (values - self.low) * (255.0 / (self.high - self.low))
+        return np.asarray(np.clip(np.round(scaled), 0, 255), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageForm:
+    """How the images of one data set are kept: chosen once, then the same for every image, on every machine.
+
+    Attributes:
+        side: of the kept squares, in px.
+        gray: the range of deep gray; ``None`` where the data set has no such pictures.
+    """
+
+    side: int
+    gray: GrayRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What :func:`choose_form` needs of one image: width and height in px, and the range of values if it is deep gray."""
+
+    width: int
+    height: int
+    gray: GrayRange | None = None
+    whole_numbers: bool = True
+
+
 def choose_size(sizes: Sequence[tuple[int, int]]) -> int:
-    """The side (32, 64 or 128 px) that a sample of (width, height) in px is best kept at: small images are not blown up much."""
+    """The side (32, 64 or 128 px) that images of these (width, height) in px are best kept at: small images are not blown up much."""
     if not sizes:
         raise InvalidValue("choose_size needs the size of at least one image, got none")
     median = float(np.median([max(size) for size in sizes]))
     return next((size for size in SIZES if median <= size * 1.25), SIZES[-1])
 
 
+def choose_form(measured: Sequence[Measured]) -> ImageForm:
+    """The form for a data set, from the images of :func:`sample_of` that can be read."""
+    side = choose_size([(one.width, one.height) for one in measured])
+    deep = [one for one in measured if one.gray is not None]
+    if not deep:
+        return ImageForm(side)
+    lows = [one.gray.low for one in deep if one.gray is not None]
+    highs = [one.gray.high for one in deep if one.gray is not None]
+    return ImageForm(side, GrayRange.of(min(lows), max(highs), whole_numbers=all(one.whole_numbers for one in deep)))
+
+
+def sample_of(n: int) -> npt.NDArray[np.int64]:
+    """Which of ``n`` images to look at for their form: all of few, else a random part of the whole, in the order to look in.
+
+    Random rather than the first, or every k-th: projects are filled in batches, and pictures come in pairs.
+    """
+    return np.random.default_rng(np.random.SeedSequence(n, spawn_key=(105,))).permutation(n).astype(np.int64)
+
+
 def image_size(content: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """(width, height) in px, from the header alone; raises :class:`UnreadableImage`."""
-    with _open(content, max_pixels) as image:
+    with _open(without_metadata(content)[0], max_pixels) as image:
         return image.size
 
 
-def decode(content: bytes, size: int, *, max_pixels: int = MAX_PIXELS) -> UInt8Array:
+def measure(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Measured:
+    """Size and, of deep gray, the range of values; raises :class:`UnreadableImage`."""
+    bare = without_metadata(content)[0]
+    with _open(bare, max_pixels) as image:
+        size = image.size
+        if not image.mode.startswith(_DEEP_MODES):
+            return Measured(*size)
+    values = _all_pixels(bare, max_pixels)
+    return Measured(*size, GrayRange(*range_of(values)), not np.issubdtype(values.dtype, np.floating))
+
+
+def range_of(values: npt.NDArray[np.generic]) -> tuple[float, float]:
+    """The least and the largest finite value; (0, 0) where there is none."""
+    if np.issubdtype(values.dtype, np.floating):
+        values = values[np.isfinite(values)]
+    return (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
+
+
+def decode(content: bytes, size: int, *, gray: GrayRange | None = None, max_pixels: int = MAX_PIXELS) -> UInt8Array:
     """RGB pixels of shape (size, size, 3): turned upright by EXIF, on white where transparent, squashed to a square.
 
-    Of animations and documents the first picture counts.
+    Of animations and documents the first picture counts. ``gray``: the data set's range of deep gray; without it the picture's own.
 
     Raises:
         UnreadableImage: not an image, damaged, of a kind that cannot be converted, or above ``max_pixels``.
     """
+    bare, orientation = without_metadata(content)
+    try:
+        return _pixels(bare, size, orientation, gray, max_pixels)
+    except UnreadableImage:
+        whole = ended(bare)
+        if whole is None:
+            raise
+        # What follows the last pixel changes nothing. Where it does, more than the end marker is missing.
+        if not np.array_equal(_all_pixels(whole, max_pixels), _all_pixels(bare + _OTHER_SCAN + whole[-2:], max_pixels)):
+            raise
+        return _pixels(whole, size, orientation, gray, max_pixels)
+
+
+def _all_pixels(content: bytes, max_pixels: int) -> npt.NDArray[np.generic]:
+    with _open(content, max_pixels) as image:
+        try:
+            return np.asarray(image)
+        except Exception as error:  # see decode
+            raise UnreadableImage(f"the image is damaged or cut off ({_first_line(error)})") from error
+
+
+def _pixels(content: bytes, size: int, orientation: int | None, gray: GrayRange | None, max_pixels: int) -> UInt8Array:
     with _open(content, max_pixels) as image:
         try:
             # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the work. Twice the size keeps the resampling sharp.
             image.draft("RGB" if image.mode == "YCbCr" else image.mode, (2 * size, 2 * size))
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            small = _rgb(upright).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
+            turned = orientation or orientation_in(image.info.get("exif") or b"")
+            upright = image.transpose(_TURNS[turned]) if turned in _TURNS else image
+            small = _rgb(upright, gray).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
             return np.array(small, dtype=np.uint8)
         except MemoryError:
             raise UnreadableImage(f"the image ({image.width:,} × {image.height:,} pixels) does not fit into memory") from None
@@ -64,7 +186,7 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
             warnings.simplefilter("ignore")  # about size and odd metadata: the limit below is ours, and pixels are what counts
             image = Image.open(io.BytesIO(content))
     except UnidentifiedImageError:
-        raise UnreadableImage(_what_it_is(content)) from None
+        raise UnreadableImage(what_it_is(content)) from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"the image has more pixels than the limit of {max_pixels:,}") from None
     except Exception as error:  # see decode
@@ -75,38 +197,15 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _rgb(image: Image.Image, gray: GrayRange | None) -> Image.Image:
     if image.mode.startswith(_DEEP_MODES):
-        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
+        values = np.asarray(image)
+        own = gray or GrayRange.of(*range_of(values), whole_numbers=not np.issubdtype(values.dtype, np.floating))
+        return Image.fromarray(own.to_bytes(values)).convert("RGB")
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
     return image.convert("RGB")
-
-
-def _eight_bits(gray: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> UInt8Array:
-    """Deep gray to 8 bits. Sensors put 10 or 12 bits into 16: the range is the power of two that holds the brightest pixel."""
-    values = np.nan_to_num(gray.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    if np.issubdtype(gray.dtype, np.floating):
-        values = values - min(values.min(), 0.0)
-        top = max(1.0, values.max())
-    else:
-        values = np.maximum(values, 0.0)
-        top = max(2.0 ** np.ceil(np.log2(values.max() + 1.0)), 256.0) - 1.0
-    return np.asarray(np.round(values * (255.0 / top)), dtype=np.uint8)
-
-
-def _what_it_is(content: bytes) -> str:
-    start = content[:512].lstrip().lower()
-    if b"<svg" in start:
-        return "an SVG drawing, which cannot be read as pixels; convert it to PNG"
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<")):
-        return "not an image: the address answered with a web page"
-    if start.startswith((b"{", b"[")):
-        return "not an image: the address answered with JSON"
-    if start.startswith(b"%pdf"):
-        return "a PDF document, not an image"
-    return "not an image, or of a format that cannot be read (JPEG, PNG, WebP, GIF, BMP and TIFF can)"
 
 
 def _first_line(error: Exception) -> str:

@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mcal_engine.classifiers.base import UInt8Array, UnreadableImage
-from mcal_engine.classifiers.decoding import MAX_PIXELS, choose_size, decode, image_size
+from mcal_engine.classifiers.base import UInt8Array
+from mcal_engine.classifiers.decoding import MAX_PIXELS, GrayRange, ImageForm, decode
 from mcal_engine.classifiers.row_store import RowStore, digest_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, IntArray
-
-__all__ = ["ArrayImages", "ImageCache", "UnreadableImage", "choose_size", "image_size"]
 
 
 class ImageCache:
@@ -23,16 +21,24 @@ class ImageCache:
     Survives restarts and kills: an image counts or is to be added again (:meth:`missing`). Threads and processes may share a directory.
     """
 
-    def __init__(self, directory: Path, size: int, *, max_pixels: int = MAX_PIXELS) -> None:
-        """``size``: side in px. Each size has its own folder in ``directory``, so another size starts empty."""
+    def __init__(self, directory: Path, size: int, *, gray: GrayRange | None = None, max_pixels: int = MAX_PIXELS) -> None:
+        """``size``: side in px. Each size has its own folder in ``directory``, so another size starts empty.
+
+        ``gray``: the data set's range of deep gray, the same for every image that is added.
+        """
         if not 8 <= size <= 1024:
             raise InvalidValue(f"image size must be in 8 … 1024 px, got {size}")
-        self._size, self._max_pixels = size, max_pixels
+        self._size, self._gray, self._max_pixels = size, gray, max_pixels
         self._store = RowStore(directory / f"{size}px", (size, size, 3), np.uint8)
 
     @property
     def shape(self) -> tuple[int, int]:
         return (self._size, self._size)
+
+    @property
+    def form(self) -> ImageForm:
+        """How images are kept here."""
+        return ImageForm(self._size, self._gray)
 
     def __len__(self) -> int:
         return len(self._store)
@@ -45,7 +51,7 @@ class ImageCache:
         """
         key = np.array([item_id], dtype=np.int64)
         if self._store.find(key)[0] < 0:
-            self._store.append(key, decode(content, self._size, max_pixels=self._max_pixels)[None])
+            self._store.append(key, decode(content, self._size, gray=self._gray, max_pixels=self._max_pixels)[None])
         return int(self._store.find(key)[0])
 
     def has(self, ids: npt.ArrayLike) -> BoolArray:

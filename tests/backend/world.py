@@ -17,6 +17,7 @@ from backend.steps.loop import advance
 from backend.steps.open import request_campaign
 from backend.steps.ports import Heartbeat, Memory, Services, Trained, TrainingRequest
 from backend.store import Campaign, Store
+from mcal_engine.classifiers.decoding import ImageForm
 from tests.fakes.label_studio import FakeLabelStudio
 
 CHOICES = ("ant", "bee", "cat")
@@ -83,7 +84,13 @@ class Shelf:
     def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
         return [task for task in task_ids if task not in self.there]
 
-    def fetch(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> dict[int, str]:
+    def look(self, campaign_id: int, references: Mapping[int, str], heartbeat: Heartbeat) -> tuple[ImageForm | None, dict[int, str]]:
+        if self.fail is not None:
+            raise self.fail
+        reasons = {task: self.bad[image] for task, image in references.items() if image in self.bad}
+        return (None, reasons) if len(reasons) == len(references) else (ImageForm(32), {})
+
+    def fetch(self, campaign_id: int, references: Mapping[int, str], form: ImageForm, heartbeat: Heartbeat) -> dict[int, str]:
         if self.fail is not None:
             raise self.fail
         self.fetched += list(references)

@@ -18,6 +18,7 @@ from backend.steps.ports import Trained, TrainingRequest
 from backend.steps.trainer import ChildTrainer
 from backend.training import TrainingJob, TrainingResult
 from mcal_engine.classifiers.base import FitReport
+from mcal_engine.classifiers.decoding import ImageForm
 from mcal_engine.classifiers.row_store import RowStore
 from tests.backend.steps.test_image_shelf import beat, filled, shelf
 
@@ -28,7 +29,7 @@ Run = Callable[..., TrainingResult]
 def images(directory: Path, shared: SharedCache | None = None) -> CampaignImages:
     fake, references = filled(4)
     kept = shelf(fake, directory / "images", shared)
-    kept.fetch(1, references, beat)
+    kept.fetch(1, references, ImageForm(32), beat)
     return kept
 
 
@@ -152,7 +153,7 @@ def test_the_same_b_is_not_trained_on_twice_and_is_paid_for_once(tmp_path: Path,
 )
 def test_anything_else_is_trained_on_anew(change: dict[str, Any], tmp_path: Path, running: Callable[[Run], None]) -> None:
     kept, trained = images(tmp_path), []
-    kept.fetch(2, filled(4)[1], beat)
+    kept.fetch(2, filled(4)[1], ImageForm(32), beat)
 
     def run(job: TrainingJob, **_: Any) -> TrainingResult:
         trained.append(job)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import decode, image_size
-from mcal_engine.classifiers.image_cache import ArrayImages, ImageCache, choose_size
+from mcal_engine.classifiers.decoding import GrayRange, ImageForm, Measured, choose_form, choose_size, decode, image_size, measure
+from mcal_engine.classifiers.image_cache import ArrayImages, ImageCache
 from mcal_engine.errors import InvalidValue
 
 RED, GREEN, BLUE, WHITE = (200, 20, 20), (20, 200, 20), (20, 20, 200), (255, 255, 255)
@@ -82,6 +84,111 @@ def test_one_bit_and_gray_images_become_gray_rgb():
         assert (pixels == 255).all()
 
 
+def png_chunk(kind: bytes, body: bytes, crc: int | None = None) -> bytes:
+    return len(body).to_bytes(4, "big") + kind + body + (zlib.crc32(kind + body) if crc is None else crc).to_bytes(4, "big")
+
+
+def with_chunk(png: bytes, chunk: bytes) -> bytes:
+    return png[:33] + chunk + png[33:]  # after IHDR
+
+
+def with_segment(jpeg: bytes, marker: int, body: bytes) -> bytes:
+    return jpeg[:2] + bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def exif_block(orientation: int, *entries: bytes) -> bytes:
+    """Little-endian EXIF with the orientation and more entries as they are."""
+    rows = [struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0), *entries]
+    return b"II*\0\x08\0\0\0" + len(rows).to_bytes(2, "little") + b"".join(rows) + bytes(4)
+
+
+HUGE = bytes(range(256)) * 8000  # 2 MB
+MISTYPED = struct.pack("<HHII", 0x8769, 2, 900_000_000, 4_000_000_000)  # the EXIF offset, as a text of 900 MB beyond the end
+BAD_METADATA = {
+    "PNG with a damaged eXIf chunk": lambda: with_chunk(encoded(halves()), png_chunk(b"eXIf", b"II*\0\xff\xff")),
+    "PNG with a wrong checksum of eXIf": lambda: with_chunk(encoded(halves()), png_chunk(b"eXIf", exif_block(1), crc=1)),
+    "PNG with XMP above 1 MB": lambda: with_chunk(
+        encoded(halves()), png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\x01\0\0\0" + zlib.compress(bytes(3_000_000)))
+    ),
+    "PNG with text above 1 MB": lambda: with_chunk(encoded(halves()), png_chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(3_000_000)))),
+    "PNG with a profile above 1 MB": lambda: with_chunk(
+        encoded(halves()), png_chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(3_000_000)))
+    ),
+    "PNG with a profile that is no zlib": lambda: with_chunk(encoded(halves()), png_chunk(b"iCCP", b"icc\0\0 nothing")),
+    "JPEG with a damaged EXIF block": lambda: with_segment(encoded(halves(), "JPEG"), 0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff"),
+    "JPEG with a mistyped tag": lambda: with_segment(encoded(halves(), "JPEG"), 0xE1, b"Exif\0\0" + exif_block(1, MISTYPED)),
+    "JPEG with an ICC profile in pieces that do not fit": lambda: with_segment(
+        encoded(halves(), "JPEG"), 0xE2, b"ICC_PROFILE\0\x07\x02" + HUGE[:60_000]
+    ),
+    "JPEG with a comment and Photoshop's block": lambda: with_segment(
+        with_segment(encoded(halves(), "JPEG"), 0xFE, HUGE[:60_000]), 0xED, b"Photoshop 3.0\0" + b"8BIM" * 99
+    ),
+    "JPEG with a damaged list of pictures": lambda: with_segment(encoded(halves(), "JPEG"), 0xE2, b"MPF\0II*\0\xff\xff\xff\xff"),
+    "WebP with a damaged EXIF block": lambda: encoded(halves(), "WEBP", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"),
+    "WebP with a profile above 1 MB": lambda: encoded(halves(), "WEBP", icc_profile=HUGE),
+}
+
+
+@pytest.mark.parametrize("case", BAD_METADATA)
+def test_metadata_never_makes_a_picture_unreadable(case):
+    content = BAD_METADATA[case]()
+    pixels = decode(content, 32)
+    assert near(pixels[16, 4], RED)
+    assert near(pixels[16, 28], BLUE)
+    assert image_size(content) == (64, 64)
+    assert measure(content) == Measured(64, 64)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_picture_is_turned_upright_whatever_the_other_tags_hold(kind):
+    block = exif_block(6, MISTYPED)
+    plain = encoded(halves(), kind)
+    content = with_segment(plain, 0xE1, b"Exif\0\0" + block) if kind == "JPEG" else with_chunk(plain, png_chunk(b"eXIf", block))
+    pixels = decode(content, 32)
+    assert near(pixels[4, 16], RED)
+    assert near(pixels[28, 16], BLUE)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_orientations_are_turned_as_pillow_turns_them(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.random.default_rng(3).integers(0, 256, (4, 4, 3), dtype=np.uint8)).resize((64, 64), Image.Resampling.NEAREST)
+    content = encoded(image, "PNG", exif=exif)
+    with Image.open(io.BytesIO(content)) as opened:
+        expected = ImageOps.exif_transpose(opened).convert("RGB").resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    assert np.array_equal(decode(content, 32), np.asarray(expected))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0, "quality": 95}])
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_a_jpeg_may_lack_its_end_marker_but_nothing_more(options, size):
+    whole = encoded(Image.fromarray(np.random.default_rng(0).integers(0, 256, (160, 240, 3), dtype=np.uint8)), "JPEG", **options)
+    assert whole.endswith(b"\xff\xd9")
+    assert np.array_equal(decode(whole[:-2], size), decode(whole, size))
+    for missing in (10, 100, len(whole) // 2):
+        with pytest.raises(UnreadableImage, match="damaged or cut off"):
+            decode(whole[:-missing], size)
+
+
+def test_deep_gray_has_one_range_for_a_data_set():
+    dark, bright = (np.full((8, 8), value, dtype=np.uint16) for value in (9_000, 36_000))
+    form = choose_form([measure(encoded(Image.fromarray(each))) for each in (dark, bright)])
+    assert form == ImageForm(32, GrayRange(0, 65535))
+    shades = [int(decode(encoded(Image.fromarray(each)), 32, gray=form.gray)[0, 0, 0]) for each in (dark, bright)]
+    assert shades == [35, 140]  # a browser shows the same: the value divided by 257
+
+
+@pytest.mark.parametrize(("top", "bits"), [(200, 8), (1000, 10), (4095, 12), (4096, 14), (20_000, 16), (70_000, 24)])
+def test_the_range_is_the_fewest_bits_of_a_sensor_that_hold_the_brightest_pixel(top, bits):
+    assert GrayRange.of(0, top, whole_numbers=True) == GrayRange(0, 2**bits - 1)
+
+
+def test_what_lies_outside_the_range_is_black_or_white():
+    assert GrayRange(0, 4095).to_bytes(np.array([-5, 0, 4095, 65535])).tolist() == [0, 0, 255, 255]
+    assert GrayRange(0, 1).to_bytes(np.array([np.nan, np.inf, -np.inf, 0.5])).tolist() == [0, 255, 0, 128]
+
+
 @pytest.mark.parametrize("top", [4095, 65535])
 def test_deep_gray_uses_the_range_that_the_sensor_used(top):
     ramp = np.tile(np.linspace(0, top, 64).astype(np.uint16), (64, 1))
@@ -131,6 +238,12 @@ def photo() -> bytes:
         (b'{"detail": "Not found"}', "JSON"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"%PDF-1.7", "PDF"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "Git LFS pointer.*git lfs pull"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC photo.*convert it to JPEG"),
+        (b"\0\0\0\x18ftypmif1\0\0\0\0heic", "HEIC photo"),
+        (b"PK\x03\x04rest", "zip archive"),
+        (b"\0\5\x16\7\0\2\0\0Mac OS X", "macOS"),
+        (bytes(128) + b"DICM", "DICOM"),
         (b"hello, this is a text file", "not an image"),
         (bytes(5000), "not an image"),
         (photo()[: len(photo()) // 2], "damaged or cut off"),
@@ -168,8 +281,6 @@ def bomb() -> bytes:
     """A PNG that says it has 40,000 × 40,000 pixels."""
     content = bytearray(encoded(Image.new("1", (8, 8))))
     content[16:24] = (40_000).to_bytes(4, "big") * 2
-    import zlib
-
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
     return bytes(content)
 
