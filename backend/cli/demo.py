@@ -18,7 +18,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.option("--items", type=Whole(min=200), help="Number of images [default: 3000, or all that --data has].")
-@click.option("--data", type=click.Path(exists=True, path_type=Path), help="CLASS/*.jpg, or an .npz, .csv or .parquet file.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="As for mcal simulate: CLASS/*.jpg, a list, .npz, .parquet.")
+@click.option("--label-column", help="Which column of a list or parquet file, or control of an export, holds the labels.")
 @click.option("--annotators", type=Whole(1, 50), default=2, show_default=True, help="Simulated people.")
 @click.option("--pace", type=Number(0, 60), default=0.1, show_default=True, help="Seconds each thinks over a task.")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept [default: demo in data_dir].")
@@ -30,6 +31,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 def demo(
     items: int | None,
     data: Path | None,
+    label_column: str | None,
     annotators: int,
     pace: float,
     directory: Path | None,
@@ -53,4 +55,4 @@ def demo(
         extra_params=settings.model_dump(mode="json", include=set(extra_params)), annotators=annotators, pace=pace, seed=settings.seed
     )
     place = directory.absolute() if directory else server_settings(**given(options, ServerSettings)).data_dir / "demo"
-    return run(Options(plan, items, data, place, not leave, json_file, trace_file), shown.new_console(), shown.report)
+    return run(Options(plan, items, data, label_column, place, not leave, json_file, trace_file), shown.new_console(), shown.report)

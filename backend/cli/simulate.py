@@ -25,6 +25,7 @@ from mcal_engine.spec import CampaignSpec
 @spec_options
 def simulate(
     data_path: Path,
+    label_column: str | None,
     items: int | None,
     per_class: int | None,
     cache_dir: Path | None,
@@ -49,7 +50,7 @@ def simulate(
         if file is not None and not file.absolute().parent.is_dir():
             raise InvalidValue(f"the folder {file.parent} of {file.name} does not exist")
     settings = given(options, CampaignSpec)
-    data = datasets.read(data_path)
+    data = datasets.read(data_path, label_column)
     seed = make_seed(settings.get("seed"))
     if shuffle_labels:
         data = datasets.shuffled(data, seed)

@@ -24,8 +24,13 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Which data, how much of it, and where embeddings are kept."""
     options = [
         click.option(
-            "--data", "data_path", required=True, type=click.Path(path_type=Path), help="An .npz, .csv or .parquet file, or CLASS/*.jpg."
+            "--data",
+            "data_path",
+            required=True,
+            type=click.Path(path_type=Path),
+            help="A folder CLASS/*.jpg, a list (.csv, .json), .npz, .parquet.",
         ),
+        click.option("--label-column", help="Which column of a list or parquet file, or control of an export, holds the labels."),
         click.option("--items", type=Whole(min=1), help="A random part of the data of this size [default: all]."),
         click.option("--per-class", type=Whole(min=1), help="A random part with this many items of each class."),
         click.option("--cache-dir", type=click.Path(path_type=Path), help="Where embeddings are kept [default: the user's cache folder]."),

@@ -40,6 +40,7 @@ class Options:
     plan: Plan
     items: int | None
     data: Path | None
+    label_column: str | None
     directory: Path
     stay: bool
     json_file: Path | None
@@ -54,7 +55,9 @@ def run(options: Options, console: Console, show_report: ShowReport) -> int:
     finished = False
     try:
         with _interrupts(), fresh_directory(options.directory) as directory, Display(console) as display:
-            data = load(options.data, options.items, options.plan.seed)
+            data = load(options.data, options.items, options.plan.seed, options.label_column)
+            for note in data.notes:
+                display.say(note)
             display.say(f"starting Label Studio {VERSION} in {directory} (the very first time it is installed, which takes minutes)")
             with LabelStudioServer(directory / "label-studio") as server:
                 display.say(f"Label Studio answers at {server.url}; making a project of {len(data):,} images")

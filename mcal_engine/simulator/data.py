@@ -1,4 +1,4 @@
-"""Labelled images from the four shapes people keep them in, checked, at one size."""
+"""Labelled images from the layouts people keep them in, checked, at one size."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 
 from mcal_engine import streams
 from mcal_engine.errors import InvalidValue
-from mcal_engine.simulator import readers
+from mcal_engine.simulator.decoding import decode_all, resize_all
 from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.readers import Listing, read_listing
+from mcal_engine.simulator.readers.listing import counted, shown
 from mcal_engine.types import IntArray
 
 MIN_ITEMS = 200
-SHAPES = "an .npz file (images, labels), a .csv file (path,label), a .parquet file (image, label) or a folder CLASS/*.jpg"
 
 
 def shuffled(data: LabelledImages, seed: int) -> LabelledImages:
@@ -24,30 +25,35 @@ def shuffled(data: LabelledImages, seed: int) -> LabelledImages:
     return replace(found, notes=(*data.notes, "labels were shuffled among the images"))
 
 
-def read(path: Path | str) -> LabelledImages:
-    """Read a data set; the shape is told from the path.
+def read(path: Path | str, label_column: str | None = None) -> LabelledImages:
+    """Read a data set; see :func:`mcal_engine.simulator.readers.read_listing`.
 
     Raises:
         InvalidValue: one sentence that names the file and what is wrong with it.
     """
     path = Path(path)
-    if not path.exists():
-        raise InvalidValue(f"data: {path} does not exist")
-    if path.is_dir():
-        data = readers.read_parquet(path) if any(path.glob("*.parquet")) else readers.read_folder(path)
-    else:
-        by_suffix = {".npz": readers.read_npz, ".csv": readers.read_csv, ".parquet": readers.read_parquet}
-        if path.suffix.lower() not in by_suffix:
-            raise InvalidValue(f"data must be {SHAPES}, got {path.name}")
-        data = by_suffix[path.suffix.lower()](path)
-    return checked(data, str(path))
+    return checked(decoded(read_listing(path, label_column), str(path)), str(path))
+
+
+def decoded(listing: Listing, source: str) -> LabelledImages:
+    """The images of a listing at one size; those that cannot be read are left out and named in the notes."""
+    unused = {reason: n for reason, n in listing.unused.items() if n}
+    if isinstance(listing.images, np.ndarray):
+        images, notes = resize_all(listing.images)
+        return LabelledImages(listing.name, images, listing.labels, listing.class_names, 0, (*listing.said(), *notes), unused)
+    images, kept, notes = decode_all(listing.images, source)
+    labels = listing.labels[kept]
+    lost = [listing.class_names[label] for label in np.setdiff1d(listing.labels, labels).tolist()]
+    notes = (*listing.said(), *notes, *([f"no image of the class {shown(lost)} can be read"] if lost else []))
+    return LabelledImages(listing.name, images, labels, listing.class_names, len(listing) - len(kept), notes, unused)
 
 
 def checked(data: LabelledImages, source: str) -> LabelledImages:
     """``data`` if a campaign can be simulated on it."""
-    skipped = f" ({data.n_skipped:,} more could not be read)" if data.n_skipped else ""
     if len(data) < MIN_ITEMS:
-        raise InvalidValue(f"a simulation needs at least {MIN_ITEMS} items, {source} has {len(data)}{skipped}")
+        left = counted({**data.unused, "that cannot be read": data.n_skipped})
+        why = f" (not used: {left})" if left else ""
+        raise InvalidValue(f"a simulation needs at least {MIN_ITEMS} items, {source} has {len(data)}{why}")
     present = np.unique(data.labels)
     if len(present) < 2:
         raise InvalidValue(f"a simulation needs at least 2 classes, every item of {source} is {data.class_names[int(present[0])]!r}")

@@ -1,50 +1,56 @@
-"""Many encoded images to one uint8 array: corrupt ones are left out and counted, different sizes become one."""
+"""Many images to one uint8 array: corrupt ones are left out and named, different sizes become one."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import SIZES, choose_size, decode, image_size
+from mcal_engine.classifiers.decoding import LOOKED_AT, SIZES, ImageForm, choose_form, choose_size, decode, image_size, measure, sample_of
 from mcal_engine.errors import InvalidValue
+from mcal_engine.simulator.readers.listing import Encoded, Pixels
 from mcal_engine.types import IntArray
 
-Encoded = bytes | Path
 MAX_TOTAL_BYTES = 4 << 30  # of decoded images; beyond it they are made smaller, since all of them are held in memory
+REASONS_SHOWN = 4
 
 
-def decode_all(encoded: Sequence[Encoded], source: str) -> tuple[npt.NDArray[np.uint8], IntArray, tuple[str, ...]]:
-    """Decode to RGB at one size, chosen as the Label Studio service chooses it.
+def decode_all(encoded: Sequence[Encoded], source: str) -> tuple[Pixels, IntArray, tuple[str, ...]]:
+    """Decode to RGB in one form, chosen as the Label Studio service chooses it.
 
     Returns:
         images (n, S, S, 3), the positions of ``encoded`` that could be read (n,), and notes for the report.
     """
-    sizes = {position: known for position, one in enumerate(encoded) if (known := _size_of(one)) is not None}
-    if not sizes:
-        raise InvalidValue(f"none of the {len(encoded):,} images of {source} can be read")
-    size = affordable(choose_size(list(sizes.values())), len(encoded))
-    images = np.empty((len(sizes), size, size, 3), dtype=np.uint8)
+    reasons: Counter[str] = Counter()
+    form = _form(encoded, reasons)
+    if form is None:
+        raise InvalidValue(f"none of the {len(encoded):,} images of {source} can be read: {_most(reasons)}")
+    reasons.clear()
+    side = affordable(form.side, len(encoded))
+    images = np.empty((len(encoded), side, side, 3), dtype=np.uint8)
     kept: list[int] = []
-    for position in sizes:
+    sizes: set[tuple[int, int]] = set()
+    for position, one in enumerate(encoded):
         try:
-            images[len(kept)] = decode(_content(encoded[position]), size)
-        except UnreadableImage:
-            continue  # left out and counted, as the service sets such an item aside
+            content = _content(one)
+            images[len(kept)] = decode(content, side, gray=form.gray)
+            sizes.add(image_size(content))
+        except UnreadableImage as error:
+            reasons[error.reason] += 1  # left out and counted, as the service sets such an item aside
+            continue
         kept.append(position)
-    if not kept:
-        raise InvalidValue(f"none of the {len(encoded):,} images of {source} can be read")
-    notes = _said({sizes[position] for position in kept}, size)
-    if len(kept) < len(encoded):
-        notes = (*notes, f"{len(encoded) - len(kept):,} of {len(encoded):,} images could not be read and were left out")
+    notes = _said(sizes, side)
+    if form.gray is not None:
+        notes = (*notes, f"deep gray was read as {form.gray.low:g} … {form.gray.high:g} in all images")
+    if reasons:
+        notes = (*notes, f"{len(encoded) - len(kept):,} of {len(encoded):,} images could not be read and were left out: {_most(reasons)}")
     return images[: len(kept)], np.array(kept, dtype=np.int64), notes
 
 
-def resize_all(images: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+def resize_all(images: Pixels) -> tuple[Pixels, tuple[str, ...]]:
     """Decoded images (n, H, W, C) as squares of at most 128 px, with a note if that changed them."""
     n, height, width, channels = images.shape
     size = height if height == width <= SIZES[-1] else choose_size([(width, height)])
@@ -64,6 +70,24 @@ def affordable(size: int, n_images: int) -> int:
     return fitting[0] if fitting else SIZES[0]
 
 
+def _form(encoded: Sequence[Encoded], reasons: Counter[str]) -> ImageForm | None:
+    """From a sample of the whole; ``None`` where not one image can be read."""
+    measured = []
+    for position in sample_of(len(encoded)).tolist():
+        try:
+            measured.append(measure(_content(encoded[position])))
+        except UnreadableImage as error:
+            reasons[error.reason] += 1
+        if len(measured) == LOOKED_AT:
+            break
+    return choose_form(measured) if measured else None
+
+
+def _most(reasons: Counter[str]) -> str:
+    named = "; ".join(f"{n:,} {reason}" for reason, n in reasons.most_common(REASONS_SHOWN))
+    return named if len(reasons) <= REASONS_SHOWN else f"{named}; and {len(reasons) - REASONS_SHOWN:,} other reasons"
+
+
 def _said(sizes: set[tuple[int, int]], size: int) -> tuple[str, ...]:
     if sizes == {(size, size)}:
         return ()
@@ -71,13 +95,6 @@ def _said(sizes: set[tuple[int, int]], size: int) -> tuple[str, ...]:
     if len(sizes) == 1:
         return (f"images of {smallest[0]}×{smallest[1]} were resized to {size}×{size}",)
     return (f"images of {len(sizes):,} sizes ({smallest[0]}×{smallest[1]} to {largest[0]}×{largest[1]}) were resized to {size}×{size}",)
-
-
-def _size_of(encoded: Encoded) -> tuple[int, int] | None:
-    try:
-        return image_size(_content(encoded))
-    except UnreadableImage:
-        return None
 
 
 def _content(encoded: Encoded) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +24,7 @@ class LabelledImages:
         class_names: one per class; classes without an item are kept, since people could pick them.
         n_skipped: images that could not be read; they are not part of the n.
         notes: what was done to the data, as sentences for the reader of a report.
+        unused: reason → number of files or rows that are not items, such as those without a label.
     """
 
     name: str
@@ -31,6 +33,7 @@ class LabelledImages:
     class_names: tuple[str, ...]
     n_skipped: int = 0
     notes: tuple[str, ...] = ()
+    unused: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -61,7 +61,13 @@ def play(
 
     campaign = simulate(ids, data.n_classes, Annotators(data.labels), spec, machines, [trajectory, keep, *observers])
     found = report(campaign, data.labels)
-    found["data"] = {"name": data.name, "notes": list(data.notes), "n_skipped": data.n_skipped, "class_names": list(data.class_names)}
+    found["data"] = {
+        "name": data.name,
+        "notes": list(data.notes),
+        "n_skipped": data.n_skipped,
+        "unused": dict(data.unused),
+        "class_names": list(data.class_names),
+    }
     decision = campaign.decision
     name = decision.classifier if isinstance(decision, LabelByMachine) else last[0].scored[0].classifier
     logits = next(one for one in last[0].scored if one.classifier == name).pool_logits

@@ -105,7 +105,12 @@ def test_corrupt_images_are_left_out_and_counted(tmp_path: Path) -> None:
     data = read(root)
     assert len(data) == 297
     assert data.n_skipped == 3
-    assert "3 of 300 images could not be read and were left out" in data.notes
+    assert (
+        "3 of 300 images could not be read and were left out: 1 not an image, or of a format that cannot be read (JPEG, PNG, WebP, GIF, "
+        "BMP, AVIF and TIFF can)"
+    ) in " ".join(data.notes)
+    assert "1 the file is empty (0 bytes)" in " ".join(data.notes)
+    assert data.unused == {".txt files that are no images": 1}
     assert np.bincount(data.labels).tolist() == [98, 99, 100]
 
 
@@ -132,16 +137,24 @@ def good(**changes: Any) -> dict[str, Any]:
 BAD_NPZ: dict[str, tuple[dict[str, Any], str]] = {
     "labels missing": ({"images": pictures()}, "has no array named labels; it holds images"),
     "images missing": ({"labels": np.arange(N)}, "has no array named images; it holds labels"),
-    "labels not integer": (good(labels=np.linspace(0, 1, N)), "labels must be one integer per image, got float64"),
-    "labels as words": (good(labels=np.array(["a", "b"] * (N // 2))), "labels must be one integer per image"),
+    "labels that are fractions": (good(labels=np.linspace(0, 1, N)), "item 1: label must be a whole number or a word, got 0.0041841"),
+    "several labels": (
+        good(labels=np.ones((N, 3), dtype=np.uint8)),
+        "item 0: one label per item is needed, this one has 3 of the 3 classes",
+    ),
+    "boxes as labels": (good(labels=np.full((N, 4), 7.5)), "item 0: one label per item is needed, got 4 numbers that are not 0 or 1"),
+    "no label at all": (good(labels=np.full(N, -1)), "none of the 240 items of"),
     "too few labels": (good(labels=np.arange(N - 1) % 2), "240 images need as many labels, got 239"),
     "one class": (good(labels=np.ones(N, dtype=np.int64)), "at least 2 classes, every item of"),
     "too few items": ({"images": pictures(199), "labels": np.arange(199) % 2}, "at least 200 items"),
     "empty": ({"images": pictures(0), "labels": np.zeros(0, dtype=np.int64)}, "holds no images"),
-    "float images": (good(images=pictures() / 255.0), "images must be uint8"),
-    "four channels": (good(images=np.zeros((N, 8, 8, 4), dtype=np.uint8)), "images must be uint8 of shape"),
-    "label without a name": (good(class_names=np.array(["cat"])), "label 1 of item 1 is not in 0 … 0"),
-    "objects": (good(labels=np.array([{"a": 1}] * N, dtype=object)), "is not a readable .npz file"),
+    "normalized images": (good(images=pictures() / 127.5 - 1), "images must hold 0 … 255, or fractions 0 … 1, got float64 from -1 to 1"),
+    "images as words": (good(images=np.full((N, 8, 8), "x")), "images must be numbers"),
+    "five channels": (good(images=np.zeros((N, 8, 8, 5), dtype=np.uint8)), "images must be of shape"),
+    "flattened images": (good(images=np.zeros((N, 64), dtype=np.uint8)), "They look flattened"),
+    "label without a name": (good(class_names=np.array(["cat"])), "label 1 of bad.npz item 1 is not in 0 … 0"),
+    "label beyond the names": (good(labels=np.arange(N) % 3, class_names=np.array(["cat", "dog"])), "item 2 is not in 0 … 1"),
+    "objects": (good(labels=np.array([{"a": 1}] * N, dtype=object)), "is not a readable .npz file: it holds Python objects"),
 }
 
 
@@ -162,16 +175,27 @@ def test_a_bad_npz_file_gets_one_sentence_that_names_it(tmp_path: Path, case: st
         ("cut.npz", b"PK\x03\x04cut off", "is not a readable .npz file"),
         ("noise.npz", b"nothing of the kind", "is not a readable .npz file"),
         ("noise.parquet", b"nothing of the kind", "is not a readable .parquet file"),
-        ("a.csv", b"file,class\nx.png,1\n", "has no column named path and none named label"),
-        ("empty.csv", b"", "has no column named path"),
+        ("a.csv", b"where,what\nx.png,1\n", "names 1 images, of which none is there: the first, x.png (a.csv line 2), was looked for in"),
+        ("empty.csv", b"", "is empty; its first line must name the columns path,label"),
+        ("numbers.csv", b"a,b,c\n1,2,3\n", "has no column named path and none that names images; it has a, b, c"),
+        ("two.csv", b"path,animal,colour\nx.png,cat,red\n", "animal, colour could be it: name one with --label-column"),
+        ("alone.csv", b"path\nx.png\n", "has no column named label; it has path"),
+        ("same.csv", b"path,label,label\nx.png,1,2\n", "has two columns named label"),
+        ("wide.csv", b"x.png,1,red\n", "has no names of columns and 3 columns; put a first line such as path,label above them"),
         ("none.csv", b"path,label\n", "lists no images"),
-        ("word.csv", b"path,label\nx.png,1\ny.png,cat\n", "line 3: label must be an integer, got 'cat'"),
-        ("part.csv", b"path,label\nx.png,1.5\n", "line 2: label must be an integer, got '1.5'"),
-        ("hole.csv", b"path,label\nx.png,\n", "line 2: label must be an integer, it is missing"),
-        ("short.csv", b"path,label\nx.png\n", "line 2: label must be an integer, it is missing"),
-        ("lost.csv", b"path,label\nx.png,1\ny.png,0\n", "none of the 2 images of"),
+        ("part.csv", b"path,label\nx.png,1.5\n", "line 2: label must be a whole number or a word, got 1.5"),
+        ("none.csv", b"path,label\n,1\n,2\n", "line 2: path is missing, in all of the 2 rows"),
+        ("list.csv", b'path,label\nx.png,"{""choices"": [""a"", ""b""]}"\n', "line 2: one label per item is needed"),
+        ("lost.csv", b"path,label\nx.png,1\ny.png,0\n", "names 2 images, of which none is there: the first, x.png (lost.csv line 2)"),
+        ("web.csv", b"path,label\nhttp://x.test/a.png,1\n", "they are addresses (http://x.test/a.png, web.csv line 2); fetch them into"),
+        ("coco.json", b'{"images": [], "annotations": [], "categories": []}', "it is a COCO file of boxes or masks"),
+        ("broken.json", b'{"images": [', "is not a readable .json file"),
+        ("words.json", b'["a", "b"]', "must hold a list of objects"),
         ("latin.csv", b"path,label\n\xe9\xff.png,1\n", "is not a readable .csv file"),
         ("data.txt", b"?", "data must be an .npz file"),
+        ("photos.zip", b"PK", "unpack it and pass the folder"),
+        ("x.npy", b"?", "it holds no labels"),
+        ("model.pkl", b"?", "pickles can run code when read"),
     ],
 )
 def test_a_bad_file_gets_one_sentence_that_names_it(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
@@ -193,12 +217,14 @@ def test_folders_without_images_and_paths_that_do_not_exist_are_refused(tmp_path
 
 def test_bad_parquet_columns_are_named(tmp_path: Path) -> None:
     images = [{"bytes": png(pixels), "path": None} for pixels in pictures(3)]
-    with pytest.raises(InvalidValue, match="label must be a column of integers, got string"):
-        read(table(tmp_path / "a.parquet", images, ["a", "b", "c"]))
-    with pytest.raises(InvalidValue, match="1 labels are missing"):
-        read(table(tmp_path / "b.parquet", images, [1, None, 0]))
-    with pytest.raises(InvalidValue, match=r"image must be a column of \{bytes, path\} or of bytes, got string"):
-        read(table(tmp_path / "c.parquet", ["a", "b", "c"], [1, 1, 0]))
+    with pytest.raises(InvalidValue, match=r"a.parquet row 0: label must be a whole number or a word, got 0.5"):
+        read(table(tmp_path / "a.parquet", images, [0.5, 1.0, 2.0]))
+    with pytest.raises(InvalidValue, match="one label per item is needed"):
+        read(table(tmp_path / "b.parquet", images, [[1], [2], [0, 1]]))
+    with pytest.raises(InvalidValue, match=r"image must be a column of \{bytes, path\}, of bytes or of paths; the file holds image: int64"):
+        read(table(tmp_path / "c.parquet", [1, 2, 3], [1, 1, 0]))
+    with pytest.raises(InvalidValue, match=r"label_column: .* has no column named 'kind'; it has label"):
+        read(table(tmp_path / "d.parquet", images, [1, 1, 0]), "kind")
 
 
 def test_without_pyarrow_a_parquet_file_names_the_extra_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

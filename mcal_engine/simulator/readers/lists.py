@@ -1,0 +1,153 @@
+"""CSV files, JSON exports, JSON lines and manifests: text that names images and labels."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mcal_engine.errors import InvalidValue
+from mcal_engine.simulator.readers.listing import Listing, shown
+from mcal_engine.simulator.readers.names import IMAGE_COLUMNS, IMAGE_SUFFIXES, LABEL_COLUMNS
+from mcal_engine.simulator.readers.rows import Rows, read_rows
+
+_SEPARATORS = ",;\t|"
+
+
+def read_csv(path: Path, label_column: str | None = None) -> Listing:
+    """A header with ``path`` and ``label``, or what other tools call them; relative paths are meant from the file's own folder.
+
+    Separated by comma, semicolon, tab or bar; UTF-8 or UTF-16. Two columns need no header. Columns of zeros and ones are one-hot classes.
+    """
+    text = _text(path)
+    lines = text.splitlines()
+    head = next((line for line in lines if line.strip()), "")
+    separator = max(_SEPARATORS, key=lambda one: (head.count(one), -_SEPARATORS.index(one)))
+    try:
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
+    except csv.Error as error:
+        raise InvalidValue(f"{path} is not a readable .csv file: {error}") from None
+    if not cells:
+        raise InvalidValue(f"{path} is empty; its first line must name the columns path,label")
+    columns = tuple(cells[0][1])
+    notes = []
+    if _is_data(columns):
+        columns = _without_header(columns, path)
+        notes.append("the first line is data, not names of columns: read as path and label")
+    else:
+        cells = cells[1:]
+    twice = sorted({name for name in columns if columns.count(name) > 1 and name})
+    if twice:
+        raise InvalidValue(f"{path} has two columns named {shown(twice)}")
+    rows = [dict(zip(columns, row, strict=False)) for _, row in cells]
+    return read_rows(Rows(path, columns, rows, [line for line, _ in cells]), label_column, notes)
+
+
+def read_json(path: Path, label_column: str | None = None) -> Listing:
+    """Label Studio's JSON and JSON-MIN exports, a list of objects, JSON lines and SageMaker's manifests."""
+    text = _text(path)
+    try:
+        objects, unit = _objects(text)
+    except ValueError as error:
+        raise InvalidValue(f"{path} is not a readable {path.suffix} file: {error}") from None
+    if not all(isinstance(each, dict) for each in objects):
+        raise InvalidValue(f"{path} must hold a list of objects, one for each image")
+    if any("annotations" in each and "data" in each for each in objects):
+        rows = [_task_row(each, label_column, path, place) for place, each in enumerate(objects)]
+    else:
+        rows = [_manifest_row(each) if "source-ref" in each else _minimal_row(each) for each in objects]
+    columns = tuple(dict.fromkeys(name for row in rows for name in row))
+    asked = None if label_column is not None and label_column not in columns and "label" in columns else label_column
+    return read_rows(Rows(path, columns, rows, range(1, len(rows) + 1), unit), asked)
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise InvalidValue(f"{path} is not a readable {path.suffix} file: {error}") from None
+    except UnicodeDecodeError as error:
+        raise InvalidValue(
+            f"{path} is not a readable {path.suffix} file: it must be UTF-8 ({error.reason}, byte {error.start:,})"
+        ) from None
+
+
+def _is_data(first: Sequence[str]) -> bool:
+    """Whether a first line holds a row already: the name of an image, and no name of a column."""
+    known = {cell.lower() for cell in first} & {*IMAGE_COLUMNS, *LABEL_COLUMNS}
+    return not known and any(cell.lower().endswith(tuple(IMAGE_SUFFIXES)) for cell in first)
+
+
+def _without_header(first: Sequence[str], path: Path) -> tuple[str, ...]:
+    if len(first) != 2:
+        raise InvalidValue(f"{path} has no names of columns and {len(first)} columns; put a first line such as path,label above them")
+    return ("path", "label") if first[0].lower().endswith(tuple(IMAGE_SUFFIXES)) else ("label", "path")
+
+
+def _objects(text: str) -> tuple[list[Any], str]:
+    """The objects of a JSON list or of JSON lines, and what a place in them is called."""
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        return [json.loads(line) for line in text.splitlines() if line.strip()], "line"
+    if isinstance(found, dict):
+        if {"images", "annotations", "categories"} <= found.keys():
+            raise ValueError("it is a COCO file of boxes or masks; one label per image is needed")
+        nested = [value for value in found.values() if isinstance(value, list)]
+        found = nested[0] if len(nested) == 1 else [found]
+    return found, "item"
+
+
+def _task_row(task: Mapping[str, Any], control: str | None, path: Path, place: int) -> dict[str, Any]:
+    """A task of Label Studio's JSON export: its data, and the choice of its first annotation that was not skipped."""
+    data = task.get("data")
+    row: dict[str, Any] = dict(data) if isinstance(data, Mapping) else {}
+    for name in LABEL_COLUMNS:
+        row.pop(name, None)  # what the data says is not what people chose
+    row["label"] = None
+    for annotation in task.get("annotations") or ():
+        if annotation.get("was_cancelled"):
+            continue
+        chosen = [item for item in annotation.get("result") or () if item.get("type") == "choices"]
+        controls = sorted({str(item.get("from_name")) for item in chosen})
+        if control is None and len(controls) > 1:
+            raise InvalidValue(f"{path} item {place + 1} has choices of {shown(controls)}; name one with --label-column")
+        values = [
+            value
+            for item in chosen
+            if control in (None, item.get("from_name"))
+            for value in _listed((item.get("value") or {}).get("choices"))
+        ]
+        if len(values) > 1:
+            raise InvalidValue(f"{path} item {place + 1}: one label per item is needed, got {shown(values)}")
+        if values:
+            row["label"] = values[0]
+            break
+    return row
+
+
+def _listed(choices: Any) -> list[Any]:
+    """Label Studio takes a text in the place of a list."""
+    return choices if isinstance(choices, list) else [] if choices is None else [choices]
+
+
+def _minimal_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value["choices"] if isinstance(value, Mapping) and "choices" in value else value for name, value in item.items()}
+
+
+def _manifest_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of SageMaker's manifest: the class name of its one job, or else its number."""
+    row: dict[str, Any] = {"source-ref": item["source-ref"]}
+    for name, value in item.items():
+        if name == "source-ref" or name.endswith("-metadata"):
+            continue
+        said = item.get(f"{name}-metadata")
+        row[name] = said["class-name"] if isinstance(said, Mapping) and "class-name" in said else value
+    return row
