@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from backend.label_studio.port import LabelControl
+from backend.label_studio.references import data_key_of
 from mcal_engine.errors import InvalidValue
 
 MAX_CONFIG_LENGTH = 1_000_000
@@ -153,6 +154,7 @@ def _data_key(image: ElementTree.Element, to_name: str) -> str:
     value = image.get("value", "")
     if image.get("valueList"):
         raise InvalidValue(f"Image {to_name!r} must show one image per task, got valueList={image.get('valueList')!r}")
-    if not re.fullmatch(r"\$[^\s$]+", value):
+    key = data_key_of(value)
+    if key is None:
         raise InvalidValue(f'Image {to_name!r} must have value="$field" naming a field of the task\'s data, got value={value!r}')
-    return value[1:]
+    return key

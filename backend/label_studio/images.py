@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qs, unquote_to_bytes
 
 import httpx
 
@@ -58,12 +58,14 @@ class MediaFetcher:
         if scheme == "data":
             return _decode_data_uri(reference, max_bytes)
         if not reference:
-            raise MediaError("the task has no image", retryable=False)
+            raise MediaError(
+                "the task has no image: the field that the Image tag names is missing, empty or a list of several", retryable=False
+            )
         url = self._resolve(reference, scheme, task_id)
         trusted = self._is_home(url)
         deadline = time.monotonic() + MAX_SECONDS
         for _ in range(MAX_REDIRECTS + 1):
-            found = self._get(url, trusted=trusted, max_bytes=max_bytes, deadline=deadline)
+            found = self._get(url, named=_named(reference), trusted=trusted, max_bytes=max_bytes, deadline=deadline)
             if isinstance(found, bytes):
                 return found
             url = found
@@ -100,8 +102,8 @@ class MediaFetcher:
     def _is_home(self, url: httpx.URL) -> bool:
         return _origin(url) == _origin(self._home)
 
-    def _get(self, url: httpx.URL, *, trusted: bool, max_bytes: int, deadline: float) -> bytes | httpx.URL:
-        """The body, or where we are sent on to."""
+    def _get(self, url: httpx.URL, *, named: str, trusted: bool, max_bytes: int, deadline: float) -> bytes | httpx.URL:
+        """The body, or where we are sent on to. ``named``: what the task calls the image."""
         client = self._connection.client if trusted else self._outside
         answered = False
         try:
@@ -109,7 +111,7 @@ class MediaFetcher:
                 answered = True
                 if response.is_redirect and "location" in response.headers:
                     return self._parse(str(url.join(response.headers["location"])))
-                self._refuse_failure(response, url, trusted)
+                self._refuse_failure(response, url, named, trusted)
                 return _read(response, max_bytes, deadline)
         except httpx.TransportError as error:
             if trusted and not answered:
@@ -119,18 +121,36 @@ class MediaFetcher:
         except (httpx.InvalidURL, httpx.DecodingError) as error:
             raise MediaError(f"{url.host}: {error}", retryable=False) from None
 
-    def _refuse_failure(self, response: httpx.Response, url: httpx.URL, trusted: bool) -> None:
+    def _refuse_failure(self, response: httpx.Response, url: httpx.URL, named: str, trusted: bool) -> None:
         status = response.status_code
         if status == 401 and trusted:  # not this image's fault: without a valid token none can be had
             raise self._connection.refusal(status, "reading an image", f"GET {url.path}")
         if status == 500 and trusted and b"has_permission" in response.read():  # how 1.23.2 answers for an upload it does not know
-            raise MediaError(f"Label Studio, {url.path}: no such upload", retryable=False)
+            raise MediaError(f"{named}: Label Studio knows no such upload", retryable=False)
+        if status == 404 and trusted and url.path.endswith("/resolve/"):
+            bucket = "/".join(named.split("/")[:3])
+            fix = f"connect {bucket} as a source under the project's Settings → Cloud Storage"
+            raise MediaError(f"{named}: Label Studio has no storage that holds it (answered 404); {fix}", retryable=False)
+        if status in (404, 410):
+            raise MediaError(
+                f"{named}: there is no such file at {'Label Studio' if trusted else url.host} (answered {status})", retryable=False
+            )
         if not response.is_success:
             where = f"Label Studio, {url.path}" if trusted else url.host
             # 424 is what Label Studio answers when the cloud storage behind it fails, for a while or because the object is gone.
             raise MediaError(f"{where}: answered {status}", retryable=status in (408, 424, 425, 429) or status >= 500)
         if response.headers.get("content-encoding", "identity") != "identity":
             raise MediaError(f"{url.host}: sent the image compressed though asked not to", retryable=False)
+
+
+def _named(reference: str) -> str:
+    """The image as its task names it, without what may be secret: addresses carry signatures behind a question mark."""
+    if "/data/local-files/" in reference:
+        asked = parse_qs(reference.partition("?")[2]).get("d")
+        return f"/data/local-files/?d={asked[0]}"[:200] if asked else "/data/local-files/"
+    shown = reference.partition("?")[0]
+    scheme, marked, rest = shown.partition("://")
+    return (f"{scheme}://{rest.rpartition('@')[2]}" if marked else shown)[:200]
 
 
 def fetch_many(

@@ -77,7 +77,7 @@ class Annotation:
 @dataclass(frozen=True, slots=True)
 class Task:
     id: int
-    image: str  # the task data's value for the Image tag; "" where it is missing
+    image: str  # the task data's value for the Image tag; "" where it is missing or names several
     created_at: datetime
     updated_at: datetime
     is_labeled: bool
@@ -97,7 +97,10 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LabelControl:
-    """The single-choice control a campaign labels with: ``<Choices name=from_name toName=to_name>`` on ``<Image value="$data_key">``."""
+    """The single-choice control a campaign labels with: ``<Choices name=from_name toName=to_name>`` on ``<Image value="$data_key">``.
+
+    A ``data_key`` with a ``$`` in it is a text with references; see :mod:`backend.label_studio.references`.
+    """
 
     from_name: str
     to_name: str

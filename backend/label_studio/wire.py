@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
+from backend.label_studio.references import image_in
 
 #: Fields to ask for when listing tasks. Label Studio applies the list to the nested annotations too.
 TASK_FIELDS = ("id", "data", "created_at", "updated_at", "is_labeled", "overlap", "annotations")
@@ -92,13 +93,8 @@ def skips_count(data: Mapping[str, Any]) -> bool:
 
 
 def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
-    """The task data's value for the Image tag; ``$a.b`` means field ``a.b``, or else field ``b`` of ``a``."""
-    found: Any = data.get(control.data_key)
-    if found is None:
-        found = data
-        for part in control.data_key.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-    return found if isinstance(found, str) else ""
+    """What the task's data has for the Image tag; "" where that is no image, or several."""
+    return image_in(data, control.data_key)
 
 
 def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> Annotation:

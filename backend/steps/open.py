@@ -88,7 +88,7 @@ def open_campaign(services: Services, campaign: Campaign, settings: CampaignSett
     gone = [task for task in known if task not in tasks.ids]
     services.store.mark_deleted(campaign.id, gone)
     live = [item for task, item in known.items() if task in tasks.ids]
-    _check_items(live)
+    _check_items(live, control)
     _register_webhook(services, campaign)
     created = _created(services, project, control, user, settings, live)
     services.store.append(campaign.id, [history.new(created)], expected_seq=last_seq)
@@ -133,7 +133,12 @@ class _Checked:
             )
 
 
-def _check_items(live: list[Item]) -> None:
+def _check_items(live: list[Item], control: LabelControl) -> None:
+    if not any(item.image for item in live):
+        raise Unfit(
+            f"no task has an image under {control.data_key!r}: the field is missing or empty in its data, or holds several images",
+            f"Compare the value of the Image tag {control.to_name!r} with the data of a task: it must name one image in each.",
+        )
     unlabelled = sum(item.label is None and not item.skipped for item in live)
     if not unlabelled:
         raise Unfit("every task has been labelled or skipped already", "There is nothing left to save.")

@@ -50,6 +50,7 @@ def test_one_of_several_controls_is_taken_by_name() -> None:
         (view(IMAGE, choices(more='perRegion="true"')), "choices per region"),
         (view('<Image name="image" value="http://x/y.png"/>', choices()), r'must have value="\$field".*got value=\'http'),
         (view('<Image name="image"/>', choices()), r'must have value="\$field".*got value=\'\''),
+        (view('<Image name="image" value="$"/>', choices()), r'must have value="\$field"'),
         (view('<Image name="image" valueList="$images"/>', choices()), "one image per task"),
         ("<View>", "not valid XML"),
         ("", "not valid XML"),

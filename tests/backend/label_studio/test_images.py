@@ -241,6 +241,35 @@ def test_an_image_cut_short_may_work_later(home: LocalServer, clients: Clients) 
     assert caught.value.retryable
 
 
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("/data/upload/1/a.png", "/data/upload/1/a.png: there is no such file at Label Studio (answered 404)"),
+        ("/data/local-files/?d=cam/a.png", "/data/local-files/?d=cam/a.png: there is no such file at Label Studio (answered 404)"),
+        (
+            "s3://bucket/a/b.png",
+            "s3://bucket/a/b.png: Label Studio has no storage that holds it (answered 404); connect s3://bucket as",
+        ),
+    ],
+)
+def test_a_file_that_is_not_there_is_named_and_a_missing_storage_said(
+    home: LocalServer, clients: Clients, reference: str, reason: str
+) -> None:
+    home.answer = lambda asked: (404, {}, b"")
+    with pytest.raises(MediaError) as caught:
+        get(clients(home), reference)
+    assert caught.value.reason.startswith(reason)
+    assert not caught.value.retryable
+
+
+def test_an_address_is_named_without_its_signature(home: LocalServer, outside: LocalServer, clients: Clients) -> None:
+    outside.answer = lambda asked: (404, {}, b"")
+    with pytest.raises(MediaError) as caught:
+        get(clients(home, "localhost"), f"{name_of(outside)}/x.png?X-Signature=secret".replace("://", "://me:secret@"))
+    assert "/x.png: there is no such file at localhost" in caught.value.reason
+    assert "secret" not in caught.value.reason
+
+
 @pytest.mark.parametrize(("status", "retryable"), [(404, False), (403, False), (410, False), (429, True), (500, True)])
 def test_a_failed_image_says_whether_it_may_work_later(home: LocalServer, clients: Clients, status: int, retryable: bool) -> None:
     home.answer = lambda asked: (status, {}, b"")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from backend.label_studio import wire
+from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelControl, LabelStudioError, Prediction
 
 CONTROL = LabelControl("kind", "image", "image", ("cat", "dog"))
@@ -77,9 +78,32 @@ def test_an_image_is_found_by_its_field_or_by_its_path() -> None:
     assert wire.image_reference({"image": "/data/1.png"}, CONTROL) == "/data/1.png"
     assert wire.image_reference({"a.b": "x", "a": {"b": "y"}}, nested) == "x"
     assert wire.image_reference({"a": {"b": "y"}}, nested) == "y"
-    for missing in ({}, {"image": None}, {"image": 3}, {"image": ["x"]}):
+    for missing in ({}, {"image": None}, {"image": 3}, {"image": []}, {"image": ["x", "y"]}, {"image": [["x"]]}, {"image": {"x": "y"}}):
         assert wire.image_reference(missing, CONTROL) == ""
     assert wire.image_reference({"a": "text"}, nested) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "data", "image"),
+    [
+        ("$images[0]", {"images": ["/data/1.png", "/data/2.png"]}, "/data/1.png"),
+        ("$images[1].url", {"images": [{"url": "a"}, {"url": "b"}]}, "b"),
+        ("$images[7]", {"images": ["a"]}, ""),
+        ("$image", {"image": ["/data/1.png"]}, "/data/1.png"),
+        ("$image", {"image": " /data/1.png\n"}, "/data/1.png"),
+        ("  $image ", {"image": "/data/1.png"}, "/data/1.png"),
+        ("https://x.test/$folder/$name", {"folder": "a", "name": 7}, "https://x.test/a/7"),
+        ("/data/local-files/?d=$meta.file", {"meta": {"file": "x.png"}}, "/data/local-files/?d=x.png"),
+        ("https://x.test/$name", {"other": "a"}, ""),
+        ("$my-image", {"my-image": "x"}, "x"),
+        ("$a.b", {"a.b": "field", "a": {"b": "path"}}, "field"),
+    ],
+)
+def test_an_image_is_found_as_label_studios_editor_finds_it(value: str, data: dict[str, Any], image: str) -> None:
+    config = (
+        f'<View><Image name="i" value="{value}"/><Choices name="kind" toName="i"><Choice value="a"/><Choice value="b"/></Choices></View>'
+    )
+    assert wire.image_reference(data, parse_label_config(config)) == image
 
 
 def test_what_another_version_of_label_studio_leaves_out_is_named() -> None:

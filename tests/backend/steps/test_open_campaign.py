@@ -51,6 +51,16 @@ def test_one_of_several_controls_can_be_named(tmp_path: Path) -> None:
     assert world.advance().control.from_name == "label"
 
 
+def test_a_project_without_an_image_under_its_tag_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    world = World(tmp_path, start=False)
+    world.project = world.label_studio.add_project(CONFIG, [""] * 200)
+    world.begin()
+    state = world.advance()
+    assert state.phase == Phase.HALTED and state.halt is not None
+    assert "no task has an image under 'image'" in state.halt.reason and "it must name one image in each" in state.halt.fix
+    assert world.shelf.fetched == []
+
+
 def test_a_service_user_who_labelled_by_hand_is_refused_and_told_how_to_make_another(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.label_studio.annotate(world.tasks[3], world.label_studio.service_user, "ant")

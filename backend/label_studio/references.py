@@ -1,0 +1,63 @@
+"""What an Image tag's ``value`` leads to in a task's data, as Label Studio's editor resolves it.
+
+``$image`` is a field, ``$photo.url`` and ``$images[0]`` are paths, and any other text holds such references in it, as in
+``https://photos.example.org/$name``. A field whose own name is ``photo.url`` comes before the path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_REFERENCE = re.compile(r"\$[\w\[\].{}]+", re.ASCII)  # the editor's own pattern
+_FIELD = re.compile(r"\$[^\s$/]+")  # also names that the editor's pattern cuts short, such as $my-image
+_STEP = re.compile(r"[^.\[\]]+")
+
+
+def data_key_of(value: str) -> str | None:
+    """The data key that stands for a tag's value: a field or path without its ``$``, or a text with references; ``None`` without any."""
+    plain = value.strip()
+    if _FIELD.fullmatch(plain):
+        return plain[1:]
+    return plain if _REFERENCE.search(plain) else None
+
+
+def image_in(data: Mapping[str, Any], data_key: str) -> str:
+    """The one image that a task's data names; "" where there is none, or several.
+
+    Blanks around it do not count, as in a browser, and a list of one image is that image.
+    """
+    if "$" not in data_key:
+        return _one(_at(data, data_key))
+    missing = False
+
+    def resolved(match: re.Match[str]) -> str:
+        nonlocal missing
+        found = _at(data, match[0][1:])
+        missing = missing or not isinstance(found, str | int)
+        return str(found)
+
+    text = _REFERENCE.sub(resolved, data_key)
+    return "" if missing else text.strip()
+
+
+def _one(found: Any) -> str:
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    return found.strip() if isinstance(found, str) else ""
+
+
+def _at(data: Mapping[str, Any], path: str) -> Any:
+    """The field named ``path``, or else what lies at the end of that path; ``None`` where it leads nowhere."""
+    if path in data:
+        return data[path]
+    found: Any = data
+    for step in _STEP.findall(path):
+        if isinstance(found, Mapping):
+            found = found.get(step)
+        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+            found = found[int(step)]
+        else:
+            return None
+    return found
