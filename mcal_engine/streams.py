@@ -31,6 +31,7 @@ Purpose = Literal[
     "bench_pac",
     "law_world",
     "skips",
+    "image_form",
 ]
 
 STREAMS: dict[Purpose, int] = {
@@ -52,6 +53,7 @@ STREAMS: dict[Purpose, int] = {
     "bench_pac": 106,  # the order and the samples of its comparison with PAC labels
     "law_world": 107,  # a world of known error law
     "skips": 108,  # what people skip in the validity benchmark
+    "image_form": 109,  # the images that the form of a data set is chosen from; by the number of its images
 }
 
 

@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from mcal_engine.classifiers.base import UInt8Array, UnreadableImage
 from mcal_engine.classifiers.containers import ended, orientation_in, what_it_is, without_metadata
 from mcal_engine.errors import InvalidValue
+from mcal_engine.streams import generator
 
 MAX_PIXELS = 100_000_000
 SIZES = (32, 64, 128)
@@ -106,7 +107,7 @@ def sample_of(n: int) -> npt.NDArray[np.int64]:
 
     Random rather than the first, or every k-th: projects are filled in batches, and pictures come in pairs.
     """
-    return np.random.default_rng(np.random.SeedSequence(n, spawn_key=(105,))).permutation(n).astype(np.int64)
+    return generator(0, "image_form", n).permutation(n).astype(np.int64)
 
 
 def image_size(content: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
