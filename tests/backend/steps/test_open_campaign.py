@@ -59,6 +59,9 @@ def test_a_project_without_an_image_under_its_tag_is_refused_before_anything_is_
     assert state.phase == Phase.HALTED and state.halt is not None
     assert "no task has an image under 'image'" in state.halt.reason and "it must name one image in each" in state.halt.fix
     assert world.shelf.fetched == []
+    for task in world.label_studio._tasks.values():
+        task.image = f"/data/{task.id}.png"
+    assert world.advance().phase == Phase.COLLECTING
 
 
 def test_a_service_user_who_labelled_by_hand_is_refused_and_told_how_to_make_another(tmp_path: Path) -> None:
