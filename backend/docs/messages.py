@@ -56,8 +56,8 @@ MESSAGES: tuple[Message, ...] = (
         "no task has an image under …",
         r"no task has an image under",
         "The value of the Image tag leads to nothing in the tasks' data: the field has another name, is empty, or holds several images.",
-        "Compare the Image tag's value with a task's data in Label Studio; [Data that can be read](data.md#image-fields-in-label-studio) says "
-        "how it is resolved. The campaign begins by itself after that.",
+        "Compare the Image tag's value with a task's data in Label Studio; [Data that can be read](data.md#image-fields-in-label-studio) "
+        "says how it is resolved. The campaign begins by itself after that.",
     ),
     Message(
         "halt",
