@@ -108,7 +108,7 @@ MESSAGES: tuple[Message, ...] = (
         "task … carries a machine label of an earlier campaign",
         r"carries a machine label of an earlier campaign",
         "Machine labels of two campaigns in one project could not be told apart.",
-        "Roll the earlier campaign back (`mcal campaign rollback`), or start from a copy of the project.",
+        "Roll the earlier campaign back (`mcal campaign rollback`), or put the new tasks into a project of their own.",
     ),
     Message(
         "halt",
