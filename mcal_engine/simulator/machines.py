@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,7 +136,3 @@ def _digest(*arrays: IntArray) -> str:
         hasher.update(f"{len(array)};".encode())
         hasher.update(np.ascontiguousarray(array, dtype=np.int64).data)
     return hasher.hexdigest()
-
-
-def names_of(machines: Sequence[Machine]) -> tuple[str, ...]:
-    return tuple(machine.name for machine in machines)
