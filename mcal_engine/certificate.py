@@ -26,6 +26,14 @@ def level_of_look(confidence_level: float, look: int, max_looks: int | None = No
     """The share of ``1 − confidence_level`` that look 1, 2, … may spend; over all looks it sums to the whole.
 
     Each look has four fifths of what is left, the last of ``max_looks`` all of it.
+
+    Args:
+        confidence_level: in (0, 1).
+        look: 1, 2, …
+        max_looks: looks that there may be; ``None``: any number.
+
+    Raises:
+        InvalidValue: a look before the first.
     """
     if look < 1:
         raise InvalidValue(f"look must be 1 or more, got {look}")
@@ -95,7 +103,14 @@ def sample_share(c: int | IntArray, *, allowed: int, level: float) -> FloatArray
 
 
 def sample_size(c: int, *, n_pool: int, allowed: int, level: float) -> int | None:
-    """The smallest n whose sample tolerates ``c`` errors, or ``None`` if only the whole pool would."""
+    """The smallest n = |V| with f(c) ≤ ``level``, or ``None`` if only the whole pool would do.
+
+    Args:
+        c: errors of V to tolerate.
+        n_pool: |U|, items.
+        allowed: E.
+        level: the look's share of 1 − confidence_level.
+    """
 
     def enough(n_sample: int) -> bool:
         return bool(miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed) <= level)
@@ -156,6 +171,14 @@ def most_errors(seen: int, *, n_pool: int, n_sample: int, level: float) -> int:
     The exact upper bound that inverts the hypergeometric test: P[Hyp(n_pool, K, n_sample) ≤ seen] > level for every K up to it and for none
     beyond, so the true number lies above it with probability ``level`` at most. By symmetry ``n_pool − most_errors(n_sample − seen)`` is
     the exact lower bound.
+
+    Args:
+        seen: errors in the sample.
+        n_pool, n_sample: items of the pool and of the sample.
+        level: the chance of being wrong, in (0, 1).
+
+    Raises:
+        InvalidValue: more errors than the sample holds, or a sample larger than the pool.
     """
     if not 0 <= seen <= n_sample <= n_pool:
         raise InvalidValue(f"seen ≤ n_sample ≤ n_pool must hold, got {seen}, {n_sample}, {n_pool}")
@@ -171,6 +194,13 @@ def audit_size(expected: int, *, n_pool: int, allowed: int, level: float, power:
 
     ``None`` where no sample of up to half the pool does: with so many errors nothing can be shown cheaply. The chance rises with the size
     in a saw-tooth, as the errors tolerated are whole numbers; bisection finds one of the sizes at which it crosses ``power``.
+
+    Args:
+        expected: errors that the pool is taken to hold.
+        n_pool: items.
+        allowed: errors that are to be shown not to be exceeded.
+        level: the chance of being wrong, in (0, 1).
+        power: the chance of showing it, in (0, 1).
     """
     from scipy import stats
 

@@ -73,6 +73,13 @@ def cuts_planned(spec: CampaignSpec, asked: Certify, n_items: int, n_pool: int) 
     """The cuts at which classes are tested, or ``None`` without a bound per class.
 
     They are at each per cent of the planned one, from ``FIRST`` to ``LAST``, as far as the pool goes.
+
+    Args:
+        asked: the decision to draw V, for its plan.
+        n_items, n_pool: |X| and |U|.
+
+    Returns:
+        Ranks of the frozen order, ascending, shape (n_cuts,).
     """
     if spec.min_class_precision is None:
         return None
@@ -81,7 +88,12 @@ def cuts_planned(spec: CampaignSpec, asked: Certify, n_items: int, n_pool: int) 
 
 
 def fronts(frozen_classes: IntArray, cuts: IntArray) -> IntArray:
-    """Shape (n_cuts, n_classes): how many items of each class stand in front of each cut of the frozen order."""
+    """How many items of each class stand in front of each cut of the frozen order; shape (n_cuts, n_classes).
+
+    Args:
+        frozen_classes: shape (n_pool,). Predicted classes in the frozen order.
+        cuts: shape (n_cuts,). Ranks, ascending.
+    """
     n_classes = int(frozen_classes.max(initial=-1)) + 1
     return _in_front(np.arange(len(frozen_classes)), frozen_classes, cuts, n_classes)
 
@@ -120,7 +132,13 @@ def certify_classes(outcome: CertificateOutcome, n_ranked: int, *, precision: fl
 
 
 def described(outcome: CertificateOutcome, n_ranked: int, cut: IntArray) -> OfClasses:
-    """What cuts, one per class and each of them 0 or one of ``outcome.cuts``, mean. ``n_ranked`` is the overall certificate's."""
+    """What given cuts mean for each class.
+
+    Args:
+        outcome: the answered sample, with ``classes``, ``cuts`` and ``fronts``.
+        n_ranked: the overall certificate's cut.
+        cut: shape (n_classes,). Each is 0 or one of ``outcome.cuts``.
+    """
     n_classes = outcome.fronts.shape[1]
     room = int(np.searchsorted(outcome.cuts, n_ranked, side="right"))
     end = np.full(n_classes, outcome.cuts[room - 1] if room else 0)

@@ -34,7 +34,12 @@ class Kept:
     share: FloatArray
 
     def at(self, sampled: FloatArray, error: FloatArray) -> FloatArray:
-        """The share for sets of which V holds ``sampled`` items and of which a share ``error`` is wrong; both of one shape."""
+        """The share that is left of sets, by linear interpolation between the logarithms of ``FACTORS`` and ``SAMPLED``.
+
+        Args:
+            sampled: any shape. V's items in the set; 0 is left where they are fewer than the least that was tried.
+            error: the same shape. The share of the set that is wrong.
+        """
         nothing = sampled < SAMPLED[0]
         row = _place(np.log(np.maximum(error, 1e-12) / self.error), np.log(FACTORS))
         column = _place(np.log(np.maximum(sampled, 1e-12)), np.log(SAMPLED))
@@ -58,6 +63,12 @@ def kept_by_classes(
     A class with the share w of the set has about w·z of V's z items there. It passes if as many errors among these as its test items
     foretell would be too few for a share 1 − p (Clopper and Pearson, at its part of the level); see :mod:`mcal_engine.class_certificate`.
     That is asked of the whole set and of smaller ones, as classes may be cut. Where sets to come have fewer errors, each class has.
+
+    Args:
+        spec: for p (``min_class_precision``) and ε.
+        observation, measurement: the last round, and the candidate.
+        curve: θ and ε_θ, shapes (n_points,), of the pool that was measured.
+        level: what all classes together may spend.
 
     Returns:
         ``None`` where there is no bound or nothing is known of classes.

@@ -59,6 +59,9 @@ class Curves:
         return len(self.errors) > 1
 
 
+# In this room ``situation`` is what is known now, and ``measurement`` is the candidate's in ``situation.observation``.
+
+
 def curves(situation: Situation, measurement: Measurement) -> Curves:
     """The learning curves (Eq. 3) and the training costs (Eq. 4) of one candidate; this round's counts alone where there is no fit."""
     observation, spec = situation.observation, situation.spec
@@ -119,7 +122,7 @@ def forecast(situation: Situation, measurement: Measurement) -> Forecast:
 
 
 def plan_now(situation: Situation, measurement: Measurement, made: Forecast) -> Plan:
-    """The plan for exactly today's B, from this round's counts."""
+    """The plan for exactly today's B, from this round's counts; what ``made`` forecast fills the rest of it."""
     found = today(situation, measurement)
     doubt = situation.doubt(measurement)
     priced = search.surface(
@@ -142,7 +145,10 @@ def plan_now(situation: Situation, measurement: Measurement, made: Forecast) -> 
 
 
 def cost_if_error_were(situation: Situation, measurement: Measurement, factors: FloatArray) -> float:
-    """The mean bill for today's B if the true error were known to be each of ``factors`` times the counted one, and V sized for it."""
+    """The mean bill for today's B, money, if the true error were known and V sized for it.
+
+    ``factors``: shape (m,). Equally likely true errors, each as a multiple of the counted one.
+    """
     found, prices = today(situation, measurement), price_list(situation, measurement)
     costs = [
         search.surface(

@@ -58,7 +58,17 @@ class Look:
 
 
 def after_certificate(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool, cost_law: CostLaw | None) -> Decision:
-    """The decision after a :class:`CertificateOutcome`, the last row of ``history``."""
+    """The decision after a :class:`CertificateOutcome`, the last row of ``history``.
+
+    Args:
+        spec: the settings in force.
+        history: every row so far, in order.
+        stop_requested: the admin wants no further look.
+        cost_law: the user's law of training costs, if there is one.
+
+    Raises:
+        HistoryError: an outcome that does not answer the ``Certify`` in front of it.
+    """
     looks = _looks(spec, history)
     situation = Situation.after(spec, history, cost_law)
     best = max(looks, key=lambda look: (look.n_machine, look.asked.look))

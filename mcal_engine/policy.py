@@ -55,7 +55,10 @@ def decide(situation: Situation, *, stop_requested: bool) -> Decision:
 
 
 def race(situation: Situation, forecasts: dict[str, Forecast]) -> tuple[str, ...]:
-    """The candidates that stay in the race: one whose optimistic C* is above the best pessimistic one is dropped."""
+    """The candidates that stay in the race: one whose optimistic C* is above the best pessimistic one is dropped.
+
+    ``forecasts``: by name of the candidate. Before all have a band none is dropped.
+    """
     names = tuple(name for name in situation.spec.classifiers if name in forecasts) or tuple(forecasts)
     highs = [made.plan.high for made in forecasts.values() if made.plan.high is not None]
     if len(names) < 2 or len(highs) < len(names):

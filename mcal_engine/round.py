@@ -86,7 +86,7 @@ class Ranking:
 
 
 def order_pool(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> IntArray:
-    """Positions into ``pool_ids``, surest first, ties by ascending id: a total order."""
+    """Positions into ``pool_ids``, surest first, ties by ascending id: a total order. For ids (n,) and logits (n, n_classes): (n,)."""
     return np.asarray(np.lexsort((np.asarray(pool_ids), -surety(logits, kind))))
 
 
@@ -170,6 +170,14 @@ def surviving(test_ids: IntArray, skims: Sequence[Skim], not_in_pool: Collection
     A test item is skimmed if, in some acquisition, it stood before the last item taken (by score, then by id). Items that were
     labelled before the campaign left the pool as well, so test items among them (``not_in_pool``) do not survive. A test item that
     an acquisition has no score for came later and counts as a survivor of it.
+
+    Args:
+        test_ids: shape (n_test,).
+        skims: the acquisitions so far.
+        not_in_pool: items that were labelled before the campaign.
+
+    Returns:
+        Flags of shape (n_test,), in the order of ``test_ids``.
     """
     test_ids = np.asarray(test_ids, dtype=np.int64)
     alive = ~np.isin(test_ids, np.fromiter(not_in_pool, dtype=np.int64, count=len(not_in_pool)))
@@ -247,7 +255,10 @@ def freeze(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> tupl
 
 
 def in_machine_set(decision: LabelByMachine, frozen_classes: IntArray) -> BoolArray:
-    """Shape (n_pool,). Which places of the frozen order the decision gives to the machine, those of V included."""
+    """Which places of the frozen order the decision gives to the machine, those of V included; shape (n_pool,).
+
+    ``frozen_classes``: shape (n_pool,). Predicted classes in the frozen order.
+    """
     if not decision.class_cuts:
         return np.asarray(np.arange(len(frozen_classes)) < decision.n_ranked)
     cuts = np.array(decision.class_cuts, dtype=np.int64)

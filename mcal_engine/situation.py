@@ -54,7 +54,13 @@ class Situation:
 
     @classmethod
     def after(cls, spec: CampaignSpec, history: Sequence[Row], cost_law: CostLaw | None = None) -> Situation:
-        """The situation after the last row of ``history``, which has an observation in it."""
+        """The situation after the last row of ``history``.
+
+        Args:
+            spec: the settings in force.
+            history: every row so far, in order; one of them is an observation.
+            cost_law: the user's law of training costs; ``None``: the measured one.
+        """
         trained = tuple(row for row in history if isinstance(row, Observation))
         rounds, observation = trained, trained[-1]
         if isinstance(history[-1], CertificateOutcome) and isinstance(history[-2], Certify):
