@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,9 +42,18 @@ def level_of_look(confidence_level: float, look: int, max_looks: int | None = No
     return round(left if look == max_looks else 0.8 * left, 15)
 
 
-def allowance(target_error: float, n_items: int) -> int:
-    """E = ⌊ε·|X|⌋, the machine errors that ε allows (Eq. 2); the product is rounded first, so that 0.05 × 100 is 5 and not 4."""
-    return math.floor(round(target_error * n_items, 9))
+def next_level(confidence_level: float, spent: Sequence[float], max_looks: int) -> float:
+    """The level of the look after those that ``spent`` theirs: its share, and no more than what they have left of 1 − confidence_level.
+
+    0 where they have left nothing, as may be after ``confidence_level`` or ``max_looks`` was raised between two looks.
+    """
+    left = round(1 - confidence_level - sum(spent), 15)
+    return max(min(level_of_look(confidence_level, len(spent) + 1, max_looks), left), 0.0)
+
+
+def allowance(target_error: float, n_labels: int) -> int:
+    """E = ⌊ε·n⌋, the machine errors that ε allows among n labels (Eq. 2); rounded first, so that 0.05 × 100 is 5 and not 4."""
+    return math.floor(round(target_error * n_labels, 9))
 
 
 def miss_probability(c: int | IntArray, *, n_pool: int, n_sample: int, allowed: int) -> FloatArray:

@@ -18,6 +18,7 @@ from mcal_engine.types import (
     Measurement,
     Observation,
     Plan,
+    Promise,
     Row,
     StopReason,
     Verdict,
@@ -26,7 +27,19 @@ from mcal_engine.types import (
 SCHEMA_VERSION = 1
 _TYPES: dict[str, type] = {
     cls.__name__: cls
-    for cls in (Acquire, CertificateOutcome, Certify, HumanLabelAll, LabelByMachine, Labels, Measurement, Observation, Plan, Verdict)
+    for cls in (
+        Acquire,
+        CertificateOutcome,
+        Certify,
+        HumanLabelAll,
+        LabelByMachine,
+        Labels,
+        Measurement,
+        Observation,
+        Plan,
+        Promise,
+        Verdict,
+    )
 }
 SECOND_HARVEST = "this campaign has a second harvest, which mcal 0.1.0 is the last version to know: finish it with that version"
 ERROR_SCOPE = "this campaign has error_scope = machine, which mcal 0.1.0 is the last version to know: finish it with that version"

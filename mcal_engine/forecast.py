@@ -163,7 +163,7 @@ def price_list(situation: Situation, measurement: Measurement) -> search.Terms:
     """What a V of each size buys of today's pool, by the overall certificate and by what a bound per class would leave of that."""
     spec, observation = situation.spec, situation.observation
     level = class_certificate.level_of_each(spec, situation.level)
-    made = search.terms(spec, observation.n_items, observation.n_pool, level)
+    made = search.terms(spec, situation.n_labels, observation.n_pool, level)
     shares, errors = situation.measured(measurement)
     left = situation.share_left
     return replace(made, kept=kept_by_classes(spec, observation, measurement, (shares / left, errors / left), level))

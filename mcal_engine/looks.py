@@ -5,6 +5,10 @@ share of the level. V was drawn from the pool, so its items stand for what is le
 counts V's errors beside T's. A forecast that was too bright because T held few errors by chance is so not made twice. V's items are
 people's by now, and no longer counted as the machine's. (As training labels they would serve the classifier, but not the forecast.) What an
 earlier look has certified stays good meanwhile: its predictions and order are frozen.
+
+So is what a look was drawn under: target error, allowance and bound per class are read from the look, never from today's settings. Choosing
+among readings of one V would break the promise more often than it says. A look that promises less than today's settings ask for is not
+used.
 """
 
 from __future__ import annotations
@@ -27,6 +31,8 @@ from mcal_engine.types import (
     Decision,
     HumanLabelAll,
     LabelByMachine,
+    Observation,
+    Promise,
     Row,
     StopReason,
     Verdict,
@@ -49,6 +55,7 @@ class Look:
     """
 
     asked: Certify
+    promise: Promise
     outcome: CertificateOutcome
     certified: Certified
     classes: OfClasses | None
@@ -72,7 +79,7 @@ def after_certificate(spec: CampaignSpec, history: Sequence[Row], *, stop_reques
     looks = _looks(spec, history)
     situation = Situation.after(spec, history, cost_law)
     best = max(looks, key=lambda look: (look.n_machine, look.asked.look))
-    if not stop_requested and len(looks) < spec.max_looks and situation.observation.n_pool > 0:
+    if not stop_requested and len(looks) < spec.max_looks and situation.level > 0 and situation.observation.n_pool > 0:
         going_on = _go_on(situation, looks[-1], situation.finishing(best.n_machine))
         if going_on is not None:
             return going_on
@@ -90,18 +97,38 @@ def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
         asked = history[place - 1] if place else None
         if not isinstance(asked, Certify) or row.look != asked.look:
             raise HistoryError("a certificate outcome answers the Certify just before it")
-        situation = Situation.after(spec, history[:place])
-        level = class_certificate.level_of_each(spec, asked.level)
-        certified = certificate.certify(row, allowed=situation.allowed, level=level)
+        before = next(each for each in reversed(history[:place]) if isinstance(each, Observation))
+        promise = asked.promise or _promise_of_today(spec, before, row)
+        drawn = spec.model_copy(update={"target_error": promise.target_error, "min_class_precision": promise.min_class_precision})
+        level = class_certificate.level_of_each(drawn, asked.level)
+        certified = certificate.certify(row, allowed=promise.allowed, level=level)
         n_certified, n_sampled, n_wrong = certified.n_machine, certified.n_ranked - certified.n_machine, certified.errors_in_prefix
-        classes = class_certificate.of_classes(spec, row, certified.n_ranked, asked.level)
+        classes = class_certificate.of_classes(drawn, row, certified.n_ranked, asked.level)
         if classes is not None:
             n_certified, n_sampled, n_wrong = (int(each.sum()) for each in (classes.n_machine, classes.n_sampled, classes.n_wrong))
         inside = n_wrong / max(n_sampled, 1)
-        useful = inside <= search.worst_useful_error(spec.target_error, situation.observation.n_classes)
+        useful = _is_enough(promise, spec) and inside <= search.worst_useful_error(promise.target_error, before.n_classes)
         n_machine = max(n_certified - (last.n_labels_paid - row.n_labels_paid), 0) if useful else 0
-        found.append(Look(asked, row, certified, classes, n_certified, inside, n_machine))
+        found.append(Look(asked, promise, row, certified, classes, n_certified, inside, n_machine))
     return found
+
+
+def _promise_of_today(spec: CampaignSpec, before: Observation, outcome: CertificateOutcome) -> Promise:
+    """For looks of version 0.1, which stored none: what that version read them under. Without cuts there was no bound per class."""
+    allowed = certificate.allowance(spec.target_error, before.n_items)
+    return Promise(spec.target_error, allowed, before.n_items, spec.min_class_precision if len(outcome.cuts) else None)
+
+
+def _is_enough(promise: Promise, spec: CampaignSpec) -> bool:
+    """Whether what a look promises is at least what today's settings ask for."""
+    of_classes = spec.min_class_precision is None or (promise.min_class_precision or 0.0) >= spec.min_class_precision
+    return promise.target_error <= spec.target_error and of_classes
+
+
+def confidence_kept(spec: CampaignSpec, history: Sequence[Row]) -> float:
+    """One minus what all looks that were drawn have spent, whatever the settings have become since; the setting before the first look."""
+    spent = [row.level for row in history if isinstance(row, Certify)]
+    return round(1 - sum(spent), 12) if spent else spec.confidence_level
 
 
 def _go_on(situation: Situation, look: Look, finishing: float) -> Decision | None:
@@ -130,34 +157,33 @@ def _go_on(situation: Situation, look: Look, finishing: float) -> Decision | Non
 
 def _finish(situation: Situation, best: Look, last: Look) -> Decision:
     """What the best look certifies is the machine's; where none certifies anything of use, people label all."""
-    spec, n_items = situation.spec, situation.observation.n_items
     chosen = best if best.n_machine > 0 else last
-    certified, asked = chosen.certified, chosen.asked
+    certified, asked, promise = chosen.certified, chosen.asked, chosen.promise
     seen = int(chosen.outcome.errors.sum())
     evidence = {
         "sample": float(len(chosen.outcome.ranks)),
         "errors_in_sample": float(seen),
         "tolerated": float(-1 if certified.tolerated is None else certified.tolerated),
-        "allowed_errors": float(situation.allowed),
+        "allowed_errors": float(promise.allowed),
         "level": asked.level,
     }
     if best.n_machine == 0:
         sample = f"The certificate sample holds {seen:,} errors of {len(chosen.outcome.ranks):,}"
-        sentence = f"{sample}; no useful set of machine labels can be certified.{_of_classes(spec, chosen)}"
+        sentence = f"{sample}; no useful set of machine labels can be certified.{_of_classes(chosen)}"
         return HumanLabelAll(asked.plan, Verdict(StopReason.CERTIFICATE_FAILED, sentence, evidence))
     errors = f"{certified.errors_in_prefix:,} error{'' if certified.errors_in_prefix == 1 else 's'}"
     sentence = (
         f"{errors} among the certificate sample in front of the cut, where {certified.tolerated:,} "
-        f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {certified.max_errors:,} of {n_items:,} "
-        f"labels are wrong, at level {asked.level:.3f}.{_of_classes(spec, chosen)}"
+        f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {certified.max_errors:,} of {promise.n_labels:,} "
+        f"labels are wrong, at level {asked.level:.3f}.{_of_classes(chosen)}"
     )
     return LabelByMachine(
         asked.classifier,
         certified.n_ranked,
         chosen.n_machine,
         True,
-        chosen.error_inside * chosen.n_certified / n_items,
-        certified.max_errors / n_items,
+        chosen.error_inside * chosen.n_certified / promise.n_labels,
+        certified.max_errors / promise.n_labels,
         asked.plan,
         Verdict(StopReason.CERTIFIED, sentence, evidence),
         asked.look,
@@ -165,7 +191,7 @@ def _finish(situation: Situation, best: Look, last: Look) -> Decision:
     )
 
 
-def _of_classes(spec: CampaignSpec, look: Look) -> str:
+def _of_classes(look: Look) -> str:
     """What the bound per class takes from the certified set."""
     if look.classes is None:
         return ""
@@ -176,4 +202,5 @@ def _of_classes(spec: CampaignSpec, look: Look) -> str:
         return " That is less than the least for which a bound per class was to be tested."
     left = int(look.classes.n_offered.sum()) - look.n_certified
     found = [f"{n:,} of {n_classes:,} classes {what}" for n, what in ((whole, "keep all"), (part, "keep a part"), (none, "keep none")) if n]
-    return f" With at least {spec.min_class_precision:.4g} right in each class, {', '.join(found)} of it; people label {left:,} items more."
+    least = f"{look.promise.min_class_precision:.4g}"
+    return f" With at least {least} right in each class, {', '.join(found)} of it; people label {left:,} items more."

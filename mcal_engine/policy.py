@@ -17,6 +17,7 @@ from mcal_engine.types import (
     LabelByMachine,
     Measurement,
     Plan,
+    Promise,
     StopReason,
     Verdict,
 )
@@ -150,7 +151,8 @@ def _stop(situation: Situation, measurement: Measurement, made: Forecast, reason
     if plan.n_machine == 0 or (spec.certifies and n_certificate is None):
         return HumanLabelAll(plan, verdict)
     if n_certificate is not None:
-        return Certify(plan.classifier, n_certificate, situation.look, situation.level, plan, verdict)
+        promise = Promise(spec.target_error, situation.allowed, situation.n_labels, spec.min_class_precision)
+        return Certify(plan.classifier, n_certificate, situation.look, situation.level, plan, verdict, promise)
     n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * observation.n_items), observation.n_pool)
     estimate = float(np.interp(n_ranked / observation.n_items, *situation.measured(measurement, allow_unseen=False)))
     return LabelByMachine(plan.classifier, n_ranked, n_ranked, False, estimate, None, plan, replace(verdict, reason=StopReason.ESTIMATED))

@@ -206,6 +206,7 @@ def measure(
     pool_ids: IntArray,
     scored: Sequence[Scored],
     labels: Labels | None = None,
+    n_without_label: int = 0,
 ) -> Observation:
     """Turn the candidates' scores into the observation a decision is made from."""
     order = np.argsort(np.asarray(test_ids, dtype=np.int64), kind="stable")
@@ -238,6 +239,7 @@ def measure(
         survivors=np.asarray(survivors, dtype=np.bool_)[order],
         measurements=tuple(measurements),
         labels=labels,
+        n_without_label=n_without_label,
     )
 
 

@@ -38,17 +38,19 @@ class Terms:
 QUANTILES = (np.arange(7) + 0.5) / 7
 
 
-def terms(spec: CampaignSpec, n_items: int, n_pool: int, level: float) -> Terms:
+def terms(spec: CampaignSpec, n_labels: int, n_pool: int, level: float) -> Terms:
     """Every size of V worth weighing, from the smallest that tolerates no error to thousands of tolerated errors.
 
     Args:
         spec: the settings in force.
-        n_items, n_pool: |X| and |U|.
+        n_labels, n_pool: the items that will carry a label, and |U|.
         level: the look's share of 1 − confidence_level.
     """
+    if spec.certifies and level <= 0:  # earlier looks have spent it all
+        return Terms(np.ones(1), np.zeros((1, len(QUANTILES))))
     if not spec.certifies:
-        return Terms(np.zeros(1), np.array([[spec.target_error * n_items]]))  # Eq. 2 as it stands: ε·|X| errors
-    allowed = certificate.allowance(spec.target_error, n_items)
+        return Terms(np.zeros(1), np.array([[spec.target_error * n_labels]]))  # Eq. 2 as it stands: ε of all labels
+    allowed = certificate.allowance(spec.target_error, n_labels)
     tolerated = np.unique(np.round(np.geomspace(1, 3000, 60))).astype(np.int64) - 1
     share = certificate.sample_share(tolerated, allowed=allowed, level=level)
     if spec.certificate_size is not None:

@@ -41,6 +41,7 @@ class Situation:
         trained: the same rounds as they were told, for what training has cost.
         plans: of the batches asked for so far, the first one's ``None`` included.
         look: number of the next certificate sample, 1, 2, …
+        levels_spent: the levels of the samples that were drawn so far.
         cost_law: the user's law of training costs; ``None``: the measured one.
     """
 
@@ -50,6 +51,7 @@ class Situation:
     trained: tuple[Observation, ...]
     plans: tuple[Plan | None, ...]
     look: int
+    levels_spent: tuple[float, ...] = ()
     cost_law: CostLaw | None = None
 
     @classmethod
@@ -72,7 +74,8 @@ class Situation:
             observation = replace(measured, n_pool=n_pool, n_labels_paid=seen.n_labels_paid, labels=labels)
         plans = tuple(row.plan for row in history if isinstance(row, Acquire))
         look = 1 + sum(isinstance(row, CertificateOutcome) for row in history)
-        return cls(spec, observation, rounds, trained, plans, look, cost_law)
+        levels = tuple(row.level for row in history if isinstance(row, Certify))
+        return cls(spec, observation, rounds, trained, plans, look, levels, cost_law)
 
     @property
     def share_left(self) -> float:
@@ -87,13 +90,18 @@ class Situation:
 
     @property
     def level(self) -> float:
-        """The next look's share of 1 − confidence_level."""
-        return certificate.level_of_look(self.spec.confidence_level, self.look, self.spec.max_looks)
+        """The next look's share of 1 − confidence_level; 0 where the looks before it have spent it all."""
+        return certificate.next_level(self.spec.confidence_level, self.levels_spent, self.spec.max_looks)
 
     @property
     def allowed(self) -> int:
-        """E = ⌊ε·|X|⌋: the machine's errors that ε allows (Eq. 2)."""
-        return certificate.allowance(self.spec.target_error, self.observation.n_items)
+        """E = ⌊ε·n⌋: the machine's errors that ε allows among the n items that will carry a label (Eq. 2)."""
+        return certificate.allowance(self.spec.target_error, self.n_labels)
+
+    @property
+    def n_labels(self) -> int:
+        """The items that will carry a label: all but those that were set aside for good."""
+        return self.observation.n_items - self.observation.n_without_label
 
     @cached_property
     def spent(self) -> float:

@@ -61,6 +61,8 @@ class Observation:
         survivors: shape (n_test,). Test items that every acquisition so far would have left in the pool.
         measurements: one per candidate still in the race.
         labels: what the human labels come to, as of this round; ``None`` where no label was of no use and every item can be labelled.
+        n_without_label: those of the items set aside that will never carry a label: skipped or unreadable, and nobody has labelled them.
+            ε is a share of the others.
     """
 
     round: int
@@ -75,6 +77,7 @@ class Observation:
     survivors: BoolArray
     measurements: tuple[Measurement, ...]
     labels: Labels | None = None
+    n_without_label: int = 0
 
     @property
     def counted(self) -> Labels:
@@ -179,8 +182,28 @@ class Acquire:
 
 
 @dataclass(frozen=True, slots=True)
+class Promise:
+    """What a look is drawn under. It is stored with the look and read from there: settings that change later never re-read the sample.
+
+    Attributes:
+        target_error: ε.
+        allowed: E, wrong machine labels allowed among the ``n_labels`` labels.
+        n_labels: items that will carry a label, so those that were set aside are not among them.
+        min_class_precision: the bound per class, if there is one.
+    """
+
+    target_error: float
+    allowed: int
+    n_labels: int
+    min_class_precision: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Certify:
-    """Freeze the classifier's predictions on U, then ask people for a uniform random blind sample V of ``n_certificate`` items."""
+    """Freeze the classifier's predictions on U, then ask people for a uniform random blind sample V of ``n_certificate`` items.
+
+    ``promise`` is ``None`` in histories of version 0.1, which did not store it.
+    """
 
     classifier: str
     n_certificate: int
@@ -188,6 +211,7 @@ class Certify:
     level: float  # this look's share of 1 − confidence_level
     plan: Plan
     verdict: Verdict
+    promise: Promise | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,6 +281,11 @@ class State:
         again = since is not None and (item.last_answer is None or item.last_answer <= since)
         return item.unreadable is not None or (item.skipped and not again)
 
+    @property
+    def n_labels(self) -> int:
+        """Live items that carry a label or will carry one: all but those that were skipped or cannot be read, and have none."""
+        return len(self.live) - len(self.set_aside)
+
     @cached_property
     def unlabelled(self) -> tuple[Item, ...]:
         """Live tasks without a human label and without one of this campaign's machine labels."""

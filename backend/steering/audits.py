@@ -118,15 +118,15 @@ def default_size(state: State, confidence_level: float) -> int:
     rows = written(state)
     decided = next((row for row in reversed(state.history) if isinstance(row, LabelByMachine)), None)
     estimate = (decided and decided.error_estimate) or 0.0
-    allowed = certificate.allowance(state.settings.target_error, len(state.live))
-    expected = min(round(estimate * len(state.live)), len(rows))
+    allowed = certificate.allowance(state.settings.target_error, state.n_labels)
+    expected = min(round(estimate * state.n_labels), len(rows))
     enough = certificate.audit_size(expected, n_pool=len(rows), allowed=allowed, level=round(1 - confidence_level, 12))
     return min(enough or SIZE, len(rows))
 
 
 def _tolerance(state: State, n_written: int, size: int, confidence_level: float) -> str:
     """What the sample will have to show, said before anybody has answered."""
-    allowed = certificate.allowance(state.settings.target_error, len(state.live))
+    allowed = certificate.allowance(state.settings.target_error, state.n_labels)
     level = round(1 - confidence_level, 12)
 
     def too_many(errors: int) -> bool:

@@ -97,7 +97,7 @@ def _draw(state: State, audit: Audit, project: Project) -> Commit:
             ids=tuple(drawn),
             n_written=len(rows),
             n_items=len(state.live),
-            allowed=certificate.allowance(state.settings.target_error, len(state.live)),
+            allowed=certificate.allowance(state.settings.target_error, state.n_labels),
             target_error=state.settings.target_error,
             seed=state.settings.seed,
             digest=digest(frozen),

@@ -224,6 +224,7 @@ def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Seq
         pool_ids=pool_ids,
         scored=scored,
         labels=labels_of(state),
+        n_without_label=n_items - state.n_labels,
     )
 
 

@@ -14,6 +14,7 @@ from backend.label_studio import write_back
 from backend.label_studio.write_back import CHUNK, PlannedLabel
 from backend.steps.ports import Heartbeat, Services
 from backend.store import MachineLabel
+from mcal_engine.looks import confidence_kept
 from mcal_engine.types import Certify, LabelByMachine
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def provenance(state: State, row: MachineLabel) -> dict[str, Any]:
             "certified": decision.certified,
             "look": row.look,
             "level": level,
-            "confidence_level": state.settings.confidence_level if decision.certified else None,
+            "confidence_level": confidence_kept(state.settings, state.history) if decision.certified else None,
             "target_error": decision.plan.target_error,
             "error_estimate": decision.error_estimate,
             "error_upper_bound": decision.error_upper_bound,

@@ -54,12 +54,23 @@ def _contradicted(report: Report) -> list[str]:
 
 
 def _promise(state: State, report: Report, decision: LabelByMachine) -> str:
-    bound = decision.error_upper_bound or 0.0
+    bound = report["error_upper_bound"] or 0.0
     precision = state.settings.min_class_precision
     each = "" if precision is None else f", and at least {precision:.4g} of the machine's labels for each class do not"
     return (
-        f"With {report['confidence_level']:.0%} confidence, at most {bound:.2%} of all {report['n_items']:,} labels differ from what your "
-        f"people would have said{each}."
+        f"With {report['confidence_level']:.0%} confidence, at most {bound:.2%} of all {state.n_labels:,} labels differ from what your "
+        f"people would have said{each}.{_more_than_asked_for(report)}"
+    )
+
+
+def _more_than_asked_for(report: Report) -> str:
+    """Fewer labels than were counted on, with as many that may be wrong, are a larger share."""
+    bound = report["error_upper_bound"] or 0.0
+    if bound <= report["target_error"]:
+        return ""
+    return (
+        f" That is more than the target of {report['target_error']:.2%}: since the sample was drawn, tasks have been deleted or set aside, "
+        "and what was certified is a number of wrong labels."
     )
 
 
@@ -74,7 +85,7 @@ def _steps(state: State, report: Report, decision: LabelByMachine) -> list[str]:
         f"Of these, {len(outcome.ranks):,} were drawn at random and labelled by people who could not see the predictions. "
         f"{int(evidence.get('errors_in_sample', 0)):,} predictions were wrong; items that nobody answered count as wrong"
         f"{_first_counts(state)}.",
-        *_rule(report, decision),
+        *_rule(state, report, decision),
         f"So the machine labels the {decision.n_machine:,} surest items that are not in the sample. The chance that more than the allowed "
         f"number of them are wrong is at most {asked.level:.1%}.",
         *_of_classes(state, decision, asked.level),
@@ -90,13 +101,19 @@ def _first_counts(state: State) -> str:
     return ", and where two people were asked the first label counts" if twice else ""
 
 
-def _rule(report: Report, decision: LabelByMachine) -> list[str]:
+def _rule(state: State, report: Report, decision: LabelByMachine) -> list[str]:
     evidence = decision.verdict.evidence
     return [
         f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors among "
-        f"{report['n_items']:,} items. An exact rule says how many errors of the sample may stand above the cut for that: "
+        f"{_counted_on(state, decision):,} labels. An exact rule says how many errors of the sample may stand above the cut for that: "
         f"{int(evidence.get('tolerated', 0)):,}."
     ]
+
+
+def _counted_on(state: State, decision: LabelByMachine) -> int:
+    """The labels that the look's allowance was counted over."""
+    asked = next(row for row in reversed(state.history) if isinstance(row, Certify) and row.look == decision.look)
+    return state.observations[-1].n_items if asked.promise is None else asked.promise.n_labels
 
 
 def _of_classes(state: State, decision: LabelByMachine, level: float) -> list[str]:

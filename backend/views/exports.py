@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from backend.campaign.state import State
 from backend.views.aside import why
+from mcal_engine.looks import confidence_kept
 from mcal_engine.types import LabelByMachine
 
 COLUMNS = ("task", "image", "label", "by", "annotator", "margin", "certificate", "role", "note")
@@ -47,7 +48,7 @@ def certificate_text(state: State) -> str:
     if not isinstance(decision, LabelByMachine):
         return ""
     if decision.certified and decision.error_upper_bound is not None:
-        return f"certified: error of all items <= {decision.error_upper_bound:.6g} at {state.settings.confidence_level:g}"
+        return f"certified: error of all items <= {decision.error_upper_bound:.6g} at {confidence_kept(state.settings, state.history):g}"
     return f"estimated: error of all items {decision.error_estimate:.6g}"
 
 

@@ -15,6 +15,7 @@ from backend.views.classes import Bound, bounds
 from backend.views.disagreement import Disagreement, disagreement
 from backend.views.labour import Labour, labour
 from backend.views.money import Money, money
+from mcal_engine.looks import confidence_kept
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row, StopReason
 
 LABOUR = ("price_per_hour", "hours", "seconds_per_label", "n", "n_capped", "n_assumed", "cap")
@@ -131,6 +132,7 @@ def make_report(state: State, now: datetime, work: Labour | None = None, bill: M
     hourly = None if settings.price_per_hour is None else work or labour(state)
     bill = bill or money(state, hourly)
     estimate, bound = errors(decision)
+    bound = over_labels(state, bound)
     report = Report(
         n_items=None if state.created is None else len(state.live),
         n_test=n_test,
@@ -158,7 +160,7 @@ def make_report(state: State, now: datetime, work: Labour | None = None, bill: M
         target_error=settings.target_error,
         error_estimate=estimate,
         error_upper_bound=bound,
-        confidence_level=settings.confidence_level,
+        confidence_level=confidence_kept(settings, state.history),
         guarantee=settings.guarantee,
         looks=looks(state),
         set_aside=reasons(state),
@@ -198,6 +200,17 @@ def errors(decision: Decision | None) -> tuple[float | None, float | None]:
     if isinstance(decision, HumanLabelAll):
         return 0.0, 0.0
     return (decision.error_estimate, decision.error_upper_bound) if isinstance(decision, LabelByMachine) else (None, None)
+
+
+def over_labels(state: State, bound: float | None) -> float | None:
+    """The certified bound as a share of the labels that there are: tasks may have been deleted or set aside since it was drawn."""
+    decision = state.decision
+    if bound is None or not isinstance(decision, LabelByMachine) or not decision.certified:
+        return bound
+    asked = next((row for row in reversed(state.history) if isinstance(row, Certify) and row.look == decision.look), None)
+    if asked is None or asked.promise is None:
+        return bound
+    return round(bound * asked.promise.n_labels) / max(state.n_labels, 1)
 
 
 def looks(state: State) -> list[Look]:

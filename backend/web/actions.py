@@ -11,6 +11,7 @@ from backend.campaign.state import ENDED, Phase, State
 from backend.steering.audits import AUDITABLE, default_size
 from backend.steering.control import SEARCHING
 from backend.steering.label_all import POSSIBLE
+from mcal_engine.looks import confidence_kept
 from mcal_engine.types import LabelByMachine
 
 
@@ -70,7 +71,7 @@ def _approve(state: State) -> list[str]:
     said = [f"{len(state.planned):,} machine labels are written to Label Studio; no label that a person gave is touched."]
     if isinstance(state.decision, LabelByMachine) and state.decision.error_upper_bound is not None:
         bound = state.decision.error_upper_bound
-        said.append(f"With {state.settings.confidence_level:.0%} confidence at most {bound:.2%} of all labels are wrong.")
+        said.append(f"With {confidence_kept(state.settings, state.history):.0%} confidence at most {bound:.2%} of all labels are wrong.")
     return [*said, "People label the rest. Rolling back takes the machine labels out again."]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mcal_engine import __version__
+from mcal_engine.looks import confidence_kept
 from mcal_engine.simulator.campaign import SimulatedCampaign
 from mcal_engine.simulator.truth import true_class_errors, true_machine_error, true_overall_error
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, IntArray, LabelByMachine, Observation
@@ -52,7 +53,7 @@ def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
         "budget": spec.budget,
         "error_estimate": machine.error_estimate if machine else 0.0,
         "error_upper_bound": machine.error_upper_bound if machine else 0.0,
-        "confidence_level": spec.confidence_level,
+        "confidence_level": confidence_kept(spec, campaign.history),
         "looks": _looks(campaign),
         "certified": machine.certified if machine else False,
         "stop_reason": str(verdict.reason),
