@@ -199,7 +199,8 @@ class Api:
         aside = {each["task"] for each in found.view["set_aside"] if each["readable"]}
         if item is None or item.deleted or task_id not in aside | visible_tasks(self.desk.snapshots.review(campaign_id)):
             raise NotFound(f"campaign {campaign_id} has no task {task_id} to review")
-        content = self.thumbnails.get(self.desk.tools(), campaign_id, item)
+        form = found.state.image_form
+        content = self.thumbnails.get(self.desk.tools(), campaign_id, item, gray=None if form is None else form.gray)
         return Response(content, mimetype="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
     def audit(self, campaign_id: int) -> Answer:

@@ -14,7 +14,7 @@ from backend.label_studio.port import MediaError
 from backend.steps.ports import Services
 from backend.store import Item
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import decode
+from mcal_engine.classifiers.decoding import GrayRange, decode
 
 SIDE = 160  # pixels
 MAX_BYTES = 50_000_000
@@ -28,13 +28,13 @@ class Thumbnails:
         self._kept: OrderedDict[tuple[int, int, str], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, tools: Services, campaign_id: int, item: Item) -> bytes:
-        """WebP bytes. Raises NotFound where the image cannot be had or read."""
+    def get(self, tools: Services, campaign_id: int, item: Item, *, gray: GrayRange | None = None) -> bytes:
+        """WebP bytes. ``gray``: the campaign's range of deep gray. Raises NotFound where the image cannot be had or read."""
         key = (campaign_id, item.task_id, item.image)
         with self._lock:
             found = self._kept.get(key)
         if found is None:
-            found = self._make(tools, item)
+            found = self._make(tools, item, gray)
             with self._lock:
                 self._kept[key] = found
                 if len(self._kept) > KEPT:
@@ -42,10 +42,10 @@ class Thumbnails:
         return found
 
     @staticmethod
-    def _make(tools: Services, item: Item) -> bytes:
+    def _make(tools: Services, item: Item, gray: GrayRange | None) -> bytes:
         try:
             content = tools.label_studio.fetch_media(item.image, task_id=item.task_id, max_bytes=MAX_BYTES)
-            pixels = decode(content, SIDE)
+            pixels = decode(content, SIDE, gray=gray)
         except (MediaError, UnreadableImage) as error:
             raise NotFound(str(error)) from None
         out = io.BytesIO()
