@@ -18,13 +18,13 @@ from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
 
 
-def judge(audit: Audit, choices: Sequence[int], labels: Sequence[int | None]) -> AuditResult:
+def judge(audit: Audit, machine: Sequence[int], labels: Sequence[int | None]) -> AuditResult:
     """Compare what the machine said with what people say; no answer counts as wrong.
 
     The upper bound takes every item without an answer as wrong, the lower one as right: each holds whatever people would have said.
     """
     unanswered = sum(label is None for label in labels)
-    errors = sum(choice != label for choice, label in zip(choices, labels, strict=True))
+    errors = sum(said != label for said, label in zip(machine, labels, strict=True))
     different = errors - unanswered
     n, level = len(labels), round(1 - audit.confidence_level, 12)
     most = certificate.most_errors(errors, n_pool=audit.n_written, n_sample=n, level=level)
@@ -51,7 +51,7 @@ def cut(audit: Audit, frozen: Sequence[Frozen]) -> Certified:
     seen = outcome(
         audit.look,
         np.array([row.task_id for row in frozen], dtype=np.int64),
-        np.array([row.choice for row in frozen], dtype=np.int64),
+        np.array([row.label for row in frozen], dtype=np.int64),
         dict(zip(audit.ids, audit.labels, strict=True)),
         0,
     )

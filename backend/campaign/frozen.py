@@ -16,8 +16,8 @@ def frozen_rows(pool_ids: IntArray, logits: FloatArray, kind: str) -> list[Froze
     """The pool, surest first, with predicted classes and sureties of ``kind``."""
     ids, classes, sureties = freeze(pool_ids, logits, kind)
     return [
-        Frozen(rank, task, choice, surety)
-        for rank, (task, choice, surety) in enumerate(zip(ids.tolist(), classes.tolist(), sureties.tolist(), strict=True))
+        Frozen(rank, task, label, surety)
+        for rank, (task, label, surety) in enumerate(zip(ids.tolist(), classes.tolist(), sureties.tolist(), strict=True))
     ]
 
 
@@ -25,7 +25,7 @@ def digest(rows: Sequence[Frozen]) -> str:
     """SHA-256 over rank, task, class and surety (exact, as hexadecimal floats) of every row."""
     made = hashlib.sha256()
     for row in rows:
-        made.update(f"{row.rank},{row.task_id},{row.choice},{row.surety.hex()}\n".encode())
+        made.update(f"{row.rank},{row.task_id},{row.label},{row.surety.hex()}\n".encode())
     return made.hexdigest()
 
 
@@ -33,12 +33,12 @@ def planned_labels(state: State, rows: Sequence[Frozen], decision: LabelByMachin
     """S*: what was decided, without V and without what people have touched meanwhile: that is right now, whatever the machine said."""
     planned = []
     for row in rows[: decision.n_ranked]:
-        if decision.class_cuts and row.rank >= decision.class_cuts[row.choice]:
+        if decision.class_cuts and row.rank >= decision.class_cuts[row.label]:
             continue
         item = state.items.get(row.task_id)
         untouched = item is not None and not item.deleted and item.label is None and not item.skipped and item.unreadable is None
         if untouched and row.task_id not in state.roles:
-            planned.append(MachineLabel(row.task_id, look, row.choice, row.surety, "planned", None))
+            planned.append(MachineLabel(row.task_id, look, row.label, row.surety, "planned", None))
     return planned
 
 

@@ -33,7 +33,7 @@ def label_all(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
         commit.decision(HumanLabelAll(None, verdict), "admin")
         commit.machine_labels += [replace(row, state="removed") for row in state.machine_labels if row.state == "planned"]
         frozen = store.frozen(campaign_id, state.look) if state.look and state.settings.assisted_labelling == "on" else []
-        commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
+        commit.leave_rest_to_people({row.task_id: row.label for row in frozen})
         try:
             commit.store(store)
         except Conflict:

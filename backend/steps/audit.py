@@ -88,7 +88,7 @@ def _draw(state: State, audit: Audit, project: Project) -> Commit:
         reason, before = "no machine labels are left to audit", _before(state, project)
         commit.add(events.AuditCancelled(audit=audit.number, reason=reason, n_restored=0, project_before=before))
         return commit
-    frozen = [Frozen(rank, row.task_id, row.choice, row.surety) for rank, row in enumerate(rows)]
+    frozen = [Frozen(rank, row.task_id, row.label, row.surety) for rank, row in enumerate(rows)]
     ids = np.array([row.task_id for row in rows], dtype=np.int64)
     drawn = draw_random(state.settings, "audit", audit.number, ids, min(audit.size, len(rows))).tolist()
     commit.add(
@@ -131,15 +131,15 @@ def _decide(services: Services, state: State, audit: Audit) -> Commit:
     """What people said is final; what nobody answered counts as wrong, and is left to people for good."""
     frozen = {row.task_id: row for row in audited_rows(services.store, state, audit)}
     labels = tuple(None if (item := state.items[task]).deleted else item.label for task in audit.ids)
-    choices = tuple(frozen[task].choice for task in audit.ids)
+    machine = tuple(frozen[task].label for task in audit.ids)
     commit = Commit(state)
     commit.close_queue("the audit's sample is answered", trains=False)
     commit.add(
         events.AuditDecided(
             audit=audit.number,
-            result=judge(audit, choices, labels),
+            result=judge(audit, machine, labels),
             labels=labels,
-            choices=choices,
+            choices=machine,
             ranks=tuple(frozen[task].rank for task in audit.ids),
             sureties=tuple(frozen[task].surety for task in audit.ids),
         )
@@ -185,7 +185,7 @@ def _leave_rest(services: Services, commit: Commit) -> None:
     """Whatever has no label now is people's."""
     state = commit.state
     frozen = services.store.frozen(state.campaign_id, state.look) if state.settings.assisted_labelling == "on" else []
-    commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
+    commit.leave_rest_to_people({row.task_id: row.label for row in frozen})
 
 
 def _before(state: State, project: Project) -> ProjectBefore | None:

@@ -45,7 +45,7 @@ def commit_outcome(services: Services, state: State) -> Commit:
     seen = outcome(
         state.look,
         np.array([row.task_id for row in rows], dtype=np.int64),
-        np.array([row.choice for row in rows], dtype=np.int64),
+        np.array([row.label for row in rows], dtype=np.int64),
         answered,
         state.n_labels_paid,
         cuts=cuts_planned(state.settings, asked, state.observations[-1].n_items, len(rows)),
@@ -57,7 +57,7 @@ def commit_outcome(services: Services, state: State) -> Commit:
         events.SampleRead(
             outcome=seen,
             n_without_label=sum(label is None for label in answered.values()),
-            choices=tuple(rows[rank].choice for rank in seen.ranks.tolist()),
+            choices=tuple(rows[rank].label for rank in seen.ranks.tolist()),
         )
     )
     commit.decision(decision, "outcome")
@@ -68,5 +68,5 @@ def commit_outcome(services: Services, state: State) -> Commit:
     elif isinstance(decision, Acquire):
         commit.open(draws.nothing_asked(state))
     else:
-        commit.leave_rest_to_people({row.task_id: row.choice for row in rows})
+        commit.leave_rest_to_people({row.task_id: row.label for row in rows})
     return commit

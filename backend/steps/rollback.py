@@ -91,7 +91,7 @@ def remove_labels(services: Services, state: State, rows: list[MachineLabel]) ->
     unsure = [row.task_id for row in rows if row.annotation_id is None]
     found = _written_unrecorded(services, state, unsure)
     located = {row.task_id: found.get(row.task_id) if row.annotation_id is None else row.annotation_id for row in rows}
-    written = [WrittenLabel(row.task_id, place, choices[row.choice]) for row in rows if (place := located[row.task_id]) is not None]
+    written = [WrittenLabel(row.task_id, place, choices[row.label]) for row in rows if (place := located[row.task_id]) is not None]
     removal = write_back.remove(
         services.label_studio, state.project_id, written, control=state.control, service_user_id=state.created.service_user.id
     )

@@ -50,7 +50,7 @@ def commit_written(services: Services, state: State) -> Commit:
     commit = Commit(state)
     commit.add(events.WriteBackDone(n_written=written, n_left_to_people=len(state.unlabelled)))
     frozen = services.store.frozen(state.campaign_id, state.look) if state.settings.assisted_labelling == "on" else []
-    commit.leave_rest_to_people({row.task_id: row.choice for row in frozen})
+    commit.leave_rest_to_people({row.task_id: row.label for row in frozen})
     return commit
 
 
@@ -76,4 +76,4 @@ def provenance(state: State, row: MachineLabel) -> dict[str, Any]:
 
 
 def _label(state: State, row: MachineLabel) -> PlannedLabel:
-    return PlannedLabel(row.task_id, state.control.choices[row.choice], score(row.surety), provenance(state, row))
+    return PlannedLabel(row.task_id, state.control.choices[row.label], score(row.surety), provenance(state, row))

@@ -1,4 +1,4 @@
-"""The store's rows as plain frozen values. Datetimes are aware and in UTC; a choice is a position in ``control.choices``."""
+"""The store's rows as plain frozen values. Datetimes are aware and in UTC; a label is a position in ``control.choices``."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Duplicate:
     task_id: int
     annotation_id: int
     annotator: int
-    choice: int
+    label: int
     created_at: datetime
 
 
@@ -106,7 +106,7 @@ class Frozen:
 
     rank: int
     task_id: int
-    choice: int
+    label: int
     surety: float
 
 
@@ -119,7 +119,7 @@ class MachineLabel:
 
     task_id: int
     look: int
-    choice: int
+    label: int
     surety: float
     state: MachineLabelState
     annotation_id: int | None

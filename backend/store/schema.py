@@ -137,7 +137,7 @@ duplicates = Table(
     _key("annotation_id"),
     Column("task_id", BigInteger, nullable=False),
     Column("annotator", BigInteger, nullable=False),
-    Column("choice", Integer, nullable=False),
+    Column("label", Integer, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Index("ix_duplicates_campaign_id_task_id", "campaign_id", "task_id"),
 )
@@ -149,7 +149,7 @@ frozen = Table(
     _key("look"),
     _key("rank"),
     Column("task_id", BigInteger, nullable=False),
-    Column("choice", Integer, nullable=False),
+    Column("label", Integer, nullable=False),
     Column("surety", Double, nullable=False),
     UniqueConstraint("campaign_id", "look", "task_id"),
 )
@@ -160,7 +160,7 @@ machine_labels = Table(
     _campaign_key(),
     _key("task_id"),
     Column("look", Integer, nullable=False),
-    Column("choice", Integer, nullable=False),
+    Column("label", Integer, nullable=False),
     Column("surety", Double, nullable=False),
     Column("state", String(16), nullable=False),
     Column("annotation_id", BigInteger),

@@ -78,7 +78,7 @@ def classes(state: State, history: Sequence[Entry[Happening]]) -> list[ClassRow]
     if state.created is None:
         return []
     human = Counter(item.label for item in state.live if item.label is not None)
-    machine = Counter(row.choice for row in state.machine_labels if row.state in ("written", "planned"))
+    machine = Counter(row.label for row in state.machine_labels if row.state in ("written", "planned"))
     test = _TestByClass(state)
     items, errors = _sample_by_choice(state, history)
     bounded = bounds(state)

@@ -98,7 +98,7 @@ def judged_twice(state: State) -> list[Pair]:
             item, second = state.items.get(task), state.second_labels.get(task)
             if item is None or second is None or item.deleted or item.label is None or item.annotator is None:
                 continue
-            pairs.append(Pair(queue.kind != "certificate", (item.annotator, second.annotator), (item.label, second.choice)))
+            pairs.append(Pair(queue.kind != "certificate", (item.annotator, second.annotator), (item.label, second.label)))
     return pairs
 
 

@@ -30,10 +30,10 @@ def items_csv(state: State) -> Iterator[str]:
         if item.label is not None:
             again = state.second_labels.get(item.task_id)
             note = "labelled before the campaign" if item.preexisting else ""
-            note = note if again is None else f"a second person, {again.annotator}, said {choices[again.choice]}"
+            note = note if again is None else f"a second person, {again.annotator}, said {choices[again.label]}"
             row = [item.task_id, item.image, choices[item.label], "human", item.annotator, "", "", role, note]
         elif written is not None:
-            row = [item.task_id, item.image, choices[written.choice], "machine", "", f"{written.surety:.6g}", promise, role, ""]
+            row = [item.task_id, item.image, choices[written.label], "machine", "", f"{written.surety:.6g}", promise, role, ""]
         else:
             row = [item.task_id, item.image, "", "", "", "", "", role, why(item) if item.skipped or item.unreadable else ""]
         writer.writerow([_harmless(cell) for cell in row])

@@ -32,7 +32,7 @@ def predictions(
     wanted = set(task_ids)
     choices = state.created.control.choices
     return {
-        row.task_id: (choices[row.choice], score(row.surety), final_model_version(campaign.id, row.look))
+        row.task_id: (choices[row.label], score(row.surety), final_model_version(campaign.id, row.look))
         for row in store.machine_labels(campaign.id)
         if row.task_id in wanted and row.state == "written"
     }

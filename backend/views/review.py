@@ -37,7 +37,7 @@ def review(store: Store, state: State) -> Review:
     choices = state.created.control.choices if state.created is not None else ()
     least = sorted(rows, key=lambda row: (row.surety, row.task_id))[:LEAST_SURE]
     tiles = [
-        Tile(task=row.task_id, machine=choices[row.choice], human=_human(state, row.task_id), surety=row.surety, score=score(row.surety))
+        Tile(task=row.task_id, machine=choices[row.label], human=_human(state, row.task_id), surety=row.surety, score=score(row.surety))
         for row in least
     ]
     decided = bool(state.outcomes)
@@ -66,9 +66,9 @@ def _errors(store: Store, state: State) -> list[Tile]:
             continue
         item = state.items[row.task_id]
         label = None if item.deleted else item.label
-        if label != row.choice:
+        if label != row.label:
             human = None if label is None else choices[label]
-            wrong.append(Tile(task=row.task_id, machine=choices[row.choice], human=human, surety=row.surety, score=score(row.surety)))
+            wrong.append(Tile(task=row.task_id, machine=choices[row.label], human=human, surety=row.surety, score=score(row.surety)))
     return wrong
 
 

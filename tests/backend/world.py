@@ -222,7 +222,7 @@ class World:
             "phase": state.phase,
             "items": items,
             "roles": state.roles,
-            "machine": {row.task_id: (row.choice, row.state) for row in state.machine_labels},
+            "machine": {row.task_id: (row.label, row.state) for row in state.machine_labels},
             "decisions": [event.payload["decision"] for event in self.store.events(self.campaign.id, kinds=("decision",))],
             "queues": [(queue.kind, queue.ids, queue.n_asked) for queue in state.queues],
             "repeats": state.n_repeats_paid,

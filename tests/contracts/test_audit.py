@@ -146,7 +146,7 @@ def taken_back(audited: Audited) -> None:
     """The less sure half is wrong: it goes to people, and nothing tells them what the machine said."""
     sample = opened(audited, 30)
     rows = sorted(audited.state().machine_labels, key=lambda row: row.surety)
-    audited.answer(sample, {row.task_id: CHOICES[(row.choice + 1) % len(CHOICES)] for row in rows[: len(rows) // 2]})
+    audited.answer(sample, {row.task_id: CHOICES[(row.label + 1) % len(CHOICES)] for row in rows[: len(rows) // 2]})
     audited.advance()
     take_back(audited.store, audited.campaign, datetime.now(UTC), by="test")
     state = audited.advance()

@@ -48,7 +48,7 @@ def order(world: World, found: Audit) -> list[Frozen]:
 
 
 def machine_said(world: World) -> dict[int, str]:
-    return {row.task_id: CHOICES[row.choice] for row in world.state().machine_labels}
+    return {row.task_id: CHOICES[row.label] for row in world.state().machine_labels}
 
 
 def another(choice: str) -> str:

@@ -66,7 +66,7 @@ def test_the_rest_is_served_with_what_was_frozen_once_the_admin_gives_it_to_peop
     label_all(world.store, world.campaign.id, world.now(), by="ann")
     state = world.advance()
     assert state.queue is not None and state.queue.kind == "residual"
-    said = {row.task_id: CHOICES[row.choice] for row in world.store.frozen(world.campaign.id, 1) if row.task_id not in sample}
+    said = {row.task_id: CHOICES[row.label] for row in world.store.frozen(world.campaign.id, 1) if row.task_id not in sample}
     assert len(said) > 50
     served = world.label()
     assert set(said) | sample <= set(served)

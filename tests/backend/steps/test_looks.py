@@ -67,7 +67,7 @@ def test_the_fresh_sample_is_disjoint_and_is_judged_at_its_own_share_of_the_leve
     assert not set(final.sample) & set(world.first.sample)
     assert looks[0]["certified"] is False and looks[1]["certified"] is True
     assert isinstance(final.decision, LabelByMachine) and final.decision.look == 2
-    wrong = sum(row.choice != world.truth(row.task_id) for row in final.machine_labels if row.state == "written")
+    wrong = sum(row.label != world.truth(row.task_id) for row in final.machine_labels if row.state == "written")
     assert wrong <= 0.05 * N
 
 

@@ -161,5 +161,5 @@ def test_every_acquisition_takes_a_campaign_to_its_end(tmp_path: Path, acquisiti
     assert report["n_machine"] + report["human_items"] + report["n_set_aside"] == 200
     asked = [request.with_features for request in world.trainer.requests]
     assert asked == [acquisition in ("k_center", "diverse_margin")] * len(asked)
-    wrong = sum(row.choice != world.truth(row.task_id) for row in world.state().machine_labels if row.state == "written")
+    wrong = sum(row.label != world.truth(row.task_id) for row in world.state().machine_labels if row.state == "written")
     assert wrong <= 0.05 * 200

@@ -117,8 +117,8 @@ def test_frozen_predictions_that_were_tampered_with_are_not_used(tmp_path: Path)
 
     world = certified(tmp_path)
     with sqlite3.connect(world.path) as disk:
-        disk.execute("UPDATE frozen SET choice = 0 WHERE rank = 3")
-        disk.execute("UPDATE frozen SET choice = 1 WHERE rank = 4")
+        disk.execute("UPDATE frozen SET label = 0 WHERE rank = 3")
+        disk.execute("UPDATE frozen SET label = 1 WHERE rank = 4")
     disk.close()
     with pytest.raises(HistoryError, match="have been changed"):
         world.advance()

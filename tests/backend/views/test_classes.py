@@ -61,7 +61,7 @@ def test_once_decided_the_sample_s_errors_are_told_by_the_machine_s_choice(tmp_p
         if role == "certificate" and task in frozen and frozen[task].rank < state.decision.n_ranked
     ]
     for place, row in enumerate(rows):
-        mine = [each for each in inside if each.choice == place]
+        mine = [each for each in inside if each.label == place]
         assert row["sample"]["n"] == len(mine)
         assert row["sample"]["count"] == sum(state.items[each.task_id].label != place for each in mine)
     outcome = state.outcomes[-1]

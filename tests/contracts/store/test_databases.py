@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from backend.store import Campaign, Store, StoreUnavailable
+from backend.store import Campaign, Duplicate, Frozen, MachineLabel, Store, StoreUnavailable
 from backend.store.database import Database
+from backend.store.migrate import upgrade
+from backend.store.schema import UTCDateTime
 from mcal_engine.errors import InvalidValue
+from tests.contracts.store.rows import NOON
 from tests.databases import NEEDS_POSTGRESQL
 
 on_sqlite = pytest.mark.parametrize("url", ["sqlite"], indirect=True)
@@ -51,6 +54,26 @@ def test_a_migration_that_fails_half_way_leaves_the_file_as_it_was(url: str, dat
     assert sa.inspect(database.engine).get_table_names() == []
     store.migrate()
     assert store.campaigns() == []
+    store.close()
+
+
+def test_classes_are_found_under_their_name_of_today_where_the_first_tables_called_them_choices(url: str, database: Database) -> None:
+    database.make_directory()
+    store = Store(url)
+    with database.writing() as connection:
+        upgrade(connection, "0001")
+        at = sa.bindparam("at", NOON, type_=UTCDateTime())
+        columns = "id, project_id, label_studio_url, created_at, live"
+        connection.execute(sa.text(f"INSERT INTO campaigns ({columns}) VALUES (1, 7, 'http://ls', :at, true)").bindparams(at))
+        connection.execute(sa.text("INSERT INTO machine_labels VALUES (1, 3, 1, 2, 0.5, 'written', 9)"))
+        connection.execute(sa.text("INSERT INTO frozen VALUES (1, 1, 0, 3, 2, 0.5)"))
+        connection.execute(sa.text("INSERT INTO duplicates VALUES (1, 6, 3, 4, 1, :at)").bindparams(at))
+    assert store.migrate() == ("0001", "0002")
+    assert store.machine_labels(1) == [MachineLabel(3, 1, 2, 0.5, "written", 9)]
+    assert store.frozen(1, 1) == [Frozen(0, 3, 2, 0.5)]
+    assert [(row.task_id, row.annotation_id, row.annotator, row.label) for row in store.duplicates(1)] == [(3, 6, 4, 1)]
+    store.upsert_duplicates(1, [Duplicate(3, 6, 4, 0, NOON)])
+    assert store.duplicates(1) == [Duplicate(3, 6, 4, 0, NOON)]
     store.close()
 
 

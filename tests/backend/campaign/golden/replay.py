@@ -22,7 +22,8 @@ from tests.backend.campaign.golden.recording import HERE, KEYS
 
 ROWS: Mapping[str, type[Any]] = {"items": Item, "assignments": Assignment, "duplicates": Duplicate, "machine_labels": MachineLabel}
 TIMES = {"labelled_at", "created_at", "updated_at"}
-RENAMED: dict[str, dict[str, str]] = {}  # by table: what a column was called when the histories were written → its name today
+# By table: what a column was called when the histories were written, and its name today.
+RENAMED = {"duplicates": {"choice": "label"}, "machine_labels": {"choice": "label"}}
 NOT_COMPARED = ("versions", "wall_seconds")  # of a report: they tell of the machine and of the hour
 
 
