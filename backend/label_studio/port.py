@@ -68,7 +68,6 @@ class Annotation:
     updated_at: datetime
     lead_time: float | None  # seconds
     was_cancelled: bool  # skipped
-    parent_prediction: int | None
     provenance: dict[str, Any] | None  # what write-back put into the result's meta; may survive a person's edit
     no_choice: str = ""
     empty: bool = False
@@ -80,7 +79,7 @@ class Task:
     image: str  # the task data's value for the Image tag; "" where it is missing or names several
     created_at: datetime
     updated_at: datetime
-    is_labeled: bool
+    is_labeled: bool  # done: nobody is asked about it; what serving relies on, so that the contract tests look at it
     annotations: tuple[Annotation, ...]
     overlap: int = 1  # how many different people are asked
 

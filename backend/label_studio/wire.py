@@ -21,7 +21,6 @@ ANNOTATION_FIELDS = (
     "updated_at",
     "lead_time",
     "was_cancelled",
-    "parent_prediction",
 )
 PROJECT_FIELDS = (
     "id",
@@ -110,7 +109,6 @@ def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> 
         updated_at=moment(_field(data, "updated_at", "annotation")),
         lead_time=data.get("lead_time"),
         was_cancelled=bool(data.get("was_cancelled")),
-        parent_prediction=data.get("parent_prediction"),
         provenance=provenance_of(result),
         no_choice="" if len(chosen) == 1 else _no_choice(result, chosen, control),
         empty=not result,

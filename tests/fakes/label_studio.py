@@ -93,6 +93,7 @@ class FakeLabelStudio:
         self._failures: list[_Failure] = []
         self._projects: dict[int, Project] = {}
         self._tasks: dict[int, _StoredTask] = {}
+        self._made_of: dict[int, int] = {}  # annotation → the prediction that it was made of, as long as nobody edits it
         self._webhooks: dict[int, list[dict[str, Any]]] = {}
         self._users: dict[int, User] = {}
         self._next_id = 0
@@ -187,11 +188,11 @@ class FakeLabelStudio:
                 choice=choice,
                 updated_by=user.id,
                 updated_at=task.updated_at,
-                parent_prediction=None,
                 provenance=None,
                 no_choice="",
                 empty=False,
             )
+            self._made_of.pop(annotation_id, None)
 
     def remove_annotation(self, annotation_id: int) -> None:
         with self._guard:
@@ -294,11 +295,8 @@ class FakeLabelStudio:
 
     def delete_predictions(self, project_id: int, model_version: str) -> None:
         def work() -> None:
-            gone: set[int] = set()
             for task in self._of(project_id):
-                gone |= {each.id for each in task.predictions if each.model_version == model_version}
                 task.predictions = [each for each in task.predictions if each.model_version != model_version]
-                task.annotations = [replace(a, parent_prediction=None) if a.parent_prediction in gone else a for a in task.annotations]
             if self._project(project_id).model_version == model_version:
                 self.set_project(project_id, model_version="")
 
@@ -310,9 +308,7 @@ class FakeLabelStudio:
         def work() -> None:
             for task in self._of(project_id):
                 if task.id in wanted:
-                    gone = {each.id for each in task.predictions if each.model_version == model_version}
-                    task.predictions = [each for each in task.predictions if each.id not in gone]
-                    task.annotations = [replace(a, parent_prediction=None) if a.parent_prediction in gone else a for a in task.annotations]
+                    task.predictions = [each for each in task.predictions if each.model_version != model_version]
 
         self._call("delete_predictions_on", work)
 
@@ -321,7 +317,7 @@ class FakeLabelStudio:
 
         def work() -> None:
             for task in self._of(project_id):
-                used = {each.parent_prediction for each in task.annotations}
+                used = {self._made_of.get(each.id) for each in task.annotations}
                 for each in task.predictions:
                     if task.id in wanted and each.model_version == model_version and each.id not in used:
                         self._machine_annotation(task, each)
@@ -445,7 +441,9 @@ class FakeLabelStudio:
         now = self._tick()
         row = prediction.row
         me = self.service_user.id
-        task.annotations.append(Annotation(self._id(), task.id, row.choice, me, None, now, now, None, False, prediction.id, row.provenance))
+        made = Annotation(self._id(), task.id, row.choice, me, None, now, now, None, False, row.provenance)
+        self._made_of[made.id] = prediction.id
+        task.annotations.append(made)
         task.updated_at = now
 
     def _add_annotation(
@@ -454,7 +452,7 @@ class FakeLabelStudio:
         with self._guard:
             task = self._tasks[task_id]
             now = self._tick()
-            made = Annotation(self._id(), task_id, choice, user.id, user.id, now, now, lead_time, cancelled, None, None)
+            made = Annotation(self._id(), task_id, choice, user.id, user.id, now, now, lead_time, cancelled, None)
             if choice is None:
                 made = replace(made, no_choice=instead, empty=instead == "submitted without an answer")
             task.annotations.append(made)

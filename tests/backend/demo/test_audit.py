@@ -29,7 +29,6 @@ def annotation(number: int, task: int, choice: str | None, by: int, **changes: A
         "updated_at": NOW,
         "lead_time": 2.0,
         "was_cancelled": False,
-        "parent_prediction": None,
         "provenance": provenance,
     }
     return Annotation(**(values | changes))

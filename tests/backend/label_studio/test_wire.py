@@ -14,7 +14,7 @@ CONTROL = LabelControl("kind", "image", "image", ("cat", "dog"))
 
 def annotation(**fields: Any) -> dict[str, Any]:
     row = {"id": 5, "result": wire.result_of("dog", CONTROL), "completed_by": 2, "updated_by": 2, "lead_time": 1.5, "was_cancelled": False}
-    row |= {"created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z", "parent_prediction": None}
+    row |= {"created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z"}
     return row | fields
 
 
