@@ -153,8 +153,8 @@ class Pages:
 
     def events(self, campaign_id: int) -> Page:
         campaign = self.desk.campaign(campaign_id)
-        rows = [log_row(row) for row in self.desk.store.events(campaign_id)]
-        return self._page("events.html", campaign, rows=rows[::-1][:SHOWN_EVENTS], n=len(rows))
+        rows = self.desk.store.events(campaign_id)
+        return self._page("events.html", campaign, rows=[log_row(row) for row in rows[::-1][:SHOWN_EVENTS]], n=len(rows))
 
     def settings(self, campaign_id: int) -> Page:
         view = self.desk.snapshot(campaign_id).view
