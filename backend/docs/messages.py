@@ -270,6 +270,13 @@ MESSAGES: tuple[Message, ...] = (
     ),
     Message(
         "backend",
+        "event … has the kind …, which this version does not know",
+        r"event \d+ has the kind .*, which this version does not know",
+        "A newer version worked on this campaign, and something has happened to it that this version cannot read.",
+        "Take the newer version, or [go back](upgrade.md#going-back) with a backup.",
+    ),
+    Message(
+        "backend",
         "this server does not go by that host name",
         r"does not go by that host name",
         "The page was called by a name that the server was not told of.",
