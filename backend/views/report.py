@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from datetime import datetime
+from functools import cache
 from importlib import metadata
 from typing import Any, NotRequired, TypedDict, TypeGuard
 
@@ -284,6 +285,13 @@ def versions(state: State) -> dict[str, str]:
     found = {"mcal": mcal_engine.__version__, "python": platform.python_version()}
     if state.created is not None and state.created.label_studio_version:
         found["label_studio"] = state.created.label_studio_version
+    return found | _installed()
+
+
+@cache
+def _installed() -> dict[str, str]:
+    """Read once: looking a version up takes milliseconds, and every page has a report."""
+    found: dict[str, str] = {}
     for name in ("torch", "label-studio-sdk"):
         try:
             found[name] = metadata.version(name)
