@@ -10,6 +10,7 @@ from typing import Any
 from backend.campaign.state import Phase, State
 from backend.notify.channels import ChannelFailed
 from backend.notify.notifier import Notifier
+from backend.steering.ask_again import ask_again
 from backend.steering.audits import cancel_audit, open_audit, take_back
 from backend.steering.control import approve, change_settings, pause, request_stop, resume
 from backend.steering.label_all import label_all
@@ -302,4 +303,35 @@ def cancelled(directory: Path) -> Recorder:
     """Requested, and called off before the first look."""
     world, recorder = begun(directory, n=200)
     rollback(world.services, world.campaign.id, by="ann")
+    return recorder
+
+
+@scenario
+def asked_again(directory: Path) -> Recorder:
+    """People skip some items and answer others without a label; after the end they are asked again, and most of it gets one."""
+    world, recorder = begun(directory, n=200, hopeless=True, max_rounds=4)
+    world.advance()
+    studio, (ann, bob) = world.label_studio, world.people
+    for place, task in enumerate(world.tasks[3:200:19]):
+        if place % 3 == 0:
+            studio.skip(task, ann)
+            studio.skip(task, bob)
+        else:
+            instead = "submitted without an answer" if place % 3 == 1 else "2 choices at once: 'ant', 'bee'"
+            studio.annotate(task, ann, None, instead=instead)
+    world.run()
+    ask_again(world.store, world.campaign.id, world.now(), by="ann")
+    world.run()
+    return recorder
+
+
+@scenario
+def gone(directory: Path) -> Recorder:
+    """The project is deleted while people label the test items."""
+    world, recorder = begun(directory, n=200)
+    world.advance()
+    world.label(20)
+    world.advance()
+    world.label_studio.delete_project(world.project)
+    world.advance()
     return recorder
