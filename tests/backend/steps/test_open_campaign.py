@@ -28,7 +28,7 @@ WITH_NOTE = CONFIG.replace("</View>", '<TextArea name="note" toName="image" requ
         ({"label_config": "<View><Text name='t' value='$t'/></View>"}, "single-choice Choices on an Image"),
         ({"label_config": CONFIG.replace("<Choices ", '<Choices choice="multiple" ')}, 'got choice="multiple"'),
         ({"label_config": TWO}, "name one by the setting label_control"),
-        ({"label_config": WITH_NOTE}, "also requires an answer to 'note' \\(TextArea\\), and machine labels.*in a project of its own"),
+        ({"label_config": WITH_NOTE}, "also requires an answer to 'note' .TextArea., and machine labels.*in a project of its own"),
     ],
 )
 def test_an_unfit_project_is_refused_with_the_rule_it_breaks(tmp_path: Path, fields: dict[str, object], said: str) -> None:
