@@ -1,7 +1,7 @@
 """One candidate's training in a process of its own: memory is freed at its end, and it can be killed without harm.
 
 ``run_training`` starts ``python -m backend.training FOLDER``: a fresh interpreter, as torch must not be forked, and one that does not run
-the parent's main module again. The two share a temporary folder (job in, logits out); progress comes up through the child's standard
+the parent's main module again. The two share a temporary folder (request in, logits out); progress comes up through the child's standard
 output, one JSON object a line. The child holds the other end of a pipe that only its parent keeps open: when that closes, the parent is
 gone, however it died, and the child ends itself. Where there are several GPUs and the candidate can use them, the child becomes torchrun,
 which starts one process for each; the first of them speaks for all.
@@ -22,19 +22,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from mcal_engine.acquisition import Features
 from mcal_engine.classifiers import make, parse
-from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, TooFewClasses, check_labels
+from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClasses, check_labels
 from mcal_engine.classifiers.candidates import FAMILIES
 from mcal_engine.classifiers.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue, MCALError
-from mcal_engine.types import FloatArray, IntArray
+from mcal_engine.training import Scored, TrainingRequest
+from mcal_engine.types import FloatArray
 
 HEARTBEAT_SECONDS = 5.0
 PARENT_LOOK_SECONDS = 1.0
@@ -55,80 +55,55 @@ class TrainingFailed(MCALError):
 
 
 FEATURES = "features.npy"
+ARRAYS = ("train_ids", "train_labels", "test_ids", "pool_ids")  # of a request; the rest of it is plain
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingJob:
-    """What to train and score. The same job gives the same logits on the same machine.
+class Place:
+    """Where a training runs, and what it may take.
 
     Attributes:
-        image_directory, image_size: the campaign's :class:`ImageCache`; all items below must be in it.
-        cache_directory: where embeddings are kept between jobs.
-        train_ids, train_labels: shape (n,), item ids and class indices.
-        score_ids: shape (m,), items to score, in the order of the result's rows.
-        time_limit_seconds: of the whole job, start of the interpreter included.
+        image_directory, image_size: the campaign's :class:`ImageCache`; all items of the request must be in it.
+        cache_directory: where embeddings are kept between trainings.
+        time_limit_seconds: of the whole training, start of the interpreter included.
         threads: of the CPU; None: all cores, or what OMP_NUM_THREADS says.
         processes: that train together; None: one for each GPU, where the work is large enough for more than one.
-        with_features: also bring what the last layer sees of the scored and of the training items.
     """
 
     image_directory: Path
     image_size: int
     cache_directory: Path
-    classifier: str
-    n_classes: int
-    train_ids: IntArray
-    train_labels: IntArray
-    score_ids: IntArray
-    seed: int
     device: str = "auto"
     time_limit_seconds: float = 6 * 3600.0
     threads: int | None = None
     processes: int | None = None
-    with_features: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """What came back.
-
-    Attributes:
-        logits: shape (len(score_ids), n_classes), float64.
-        seconds: by part: start (interpreter and libraries), embed, fit, score. All of them are paid.
-        one_off_seconds: the part of them that later jobs on the same images do not pay again (embed).
-        features: shape (len(score_ids) + len(train_ids), d), float32, in this order, where they were asked for.
-    """
-
-    logits: FloatArray
-    seconds: Mapping[str, float]
-    one_off_seconds: float
-    device: str
-    report: FitReport
-    features: Features | None = None
 
 
 def run_training(
-    job: TrainingJob,
+    request: TrainingRequest,
+    place: Place,
     *,
     progress: ProgressCallback | None = None,
     heartbeat: Callable[[], None] | None = None,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
-) -> TrainingResult:
-    """Train and score in a child process and wait for it.
+) -> Scored:
+    """Train and score in a child process and wait for it. Its seconds are start (interpreter and libraries), embed, fit and score.
 
     Args:
+        request: what to train and score.
+        place: where, and what it may take.
         progress: told where the child stands, in the caller's thread.
         heartbeat: called every ``heartbeat_seconds`` while waiting; what it or ``progress`` raises ends the child and is passed on.
 
     Raises:
         TrainingFailed: the time limit passed, the child was killed, or it failed; with its last lines.
-        InvalidValue, TooFewClasses: the job itself breaks a rule.
+        InvalidValue, TooFewClasses: the request itself breaks a rule.
     """
-    check_labels(job.train_ids, job.train_labels, job.n_classes)  # here already, as a child takes seconds to start
-    parse(job.classifier)
+    check_labels(request.train_ids, request.train_labels, request.n_classes)  # here already, as a child takes seconds to start
+    parse(request.classifier)
     with tempfile.TemporaryDirectory(prefix="mcal-training-") as name:
         folder = Path(name)
-        _write_job(job, folder)
+        _write_job(request, place, folder)
         began = time.monotonic()
         with (folder / "errors").open("wb") as errors:
             child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -136,11 +111,11 @@ def run_training(
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                env=_environment(job),
+                env=_environment(place.threads),
                 process_group=0,  # Ctrl-C in the terminal is for the parent, which ends the child
             )
         try:
-            _wait(child, began + job.time_limit_seconds, job, progress, heartbeat, heartbeat_seconds)
+            _wait(child, began, request.classifier, place.time_limit_seconds, progress, heartbeat, heartbeat_seconds)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=GOODBYE_SECONDS)
         finally:
@@ -150,27 +125,29 @@ def run_training(
             refusal = json.loads((folder / "refused.json").read_text())
             raise _REFUSALS[refusal["kind"]](refusal["text"])
         if not (folder / "result.json").exists():  # written last and whole, so it says more than the exit code
-            raise TrainingFailed(_why(job, child.returncode, folder / "errors"))
-        return _read_result(folder, took)
+            raise TrainingFailed(_why(request.classifier, child.returncode, folder / "errors"))
+        return _read_result(request, folder, took)
 
 
 def _wait(
     child: subprocess.Popen[bytes],
-    deadline: float,
-    job: TrainingJob,
+    began: float,
+    classifier: str,
+    limit: float,
     progress: ProgressCallback | None,
     heartbeat: Callable[[], None] | None,
     heartbeat_seconds: float,
 ) -> None:
     """Until the child closes its output."""
     assert child.stdout is not None
+    deadline = began + limit
     lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_pump, args=(child.stdout, lines), daemon=True, name="training-progress").start()
     next_beat = time.monotonic() + heartbeat_seconds
     while True:
         now = time.monotonic()
         if now >= deadline:
-            raise TrainingFailed(f"training of {job.classifier!r} took longer than its limit of {job.time_limit_seconds:g} s and was ended")
+            raise TrainingFailed(f"training of {classifier!r} took longer than its limit of {limit:g} s and was ended")
         if heartbeat is not None and now >= next_beat:
             heartbeat()
             next_beat = time.monotonic() + heartbeat_seconds
@@ -199,15 +176,15 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     child.stdin.close()
 
 
-def _why(job: TrainingJob, code: int | None, errors: Path) -> str:
+def _why(classifier: str, code: int | None, errors: Path) -> str:
     last = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()][-LAST_LINES:]
     said = "; it last said:\n" + "\n".join(last) if last else ""
     if code == -signal.SIGKILL:
-        return f"training of {job.classifier!r} was killed, most likely because memory ran out{said}"
-    return f"training of {job.classifier!r} failed (exit code {code}){said}"
+        return f"training of {classifier!r} was killed, most likely because memory ran out{said}"
+    return f"training of {classifier!r} failed (exit code {code}){said}"
 
 
-def _environment(job: TrainingJob) -> dict[str, str]:
+def _environment(threads: int | None) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not any(word in name.upper() for word in _PRIVATE)}
     home = str(Path(__file__).resolve().parent.parent)
     env["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [env.get("PYTHONPATH")])])
@@ -215,57 +192,57 @@ def _environment(job: TrainingJob) -> dict[str, str]:
     env.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     env["OPENBLAS_NUM_THREADS"] = "1"
     env["PYTHONSAFEPATH"] = "1"  # what lies in the working folder is not ours
-    if job.threads is not None:
-        env["OMP_NUM_THREADS"] = str(job.threads)
+    if threads is not None:
+        env["OMP_NUM_THREADS"] = str(threads)
     return env
 
 
-def _write_job(job: TrainingJob, folder: Path) -> None:
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(job).items()}
-    train_ids, labels, score_ids = (np.asarray(plain.pop(name), dtype=np.int64) for name in ("train_ids", "train_labels", "score_ids"))
-    np.savez(folder / "job.npz", train_ids=train_ids, train_labels=labels, score_ids=score_ids)
-    (folder / "job.json").write_text(json.dumps(plain))
+def _write_job(request: TrainingRequest, place: Place, folder: Path) -> None:
+    for name in ARRAYS:
+        np.save(folder / f"{name}.npy", np.asarray(getattr(request, name), dtype=np.int64))
+    asked = {each.name: getattr(request, each.name) for each in fields(request) if each.name not in ARRAYS}
+    where = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(place).items()}
+    (folder / "job.json").write_text(json.dumps({"request": asked, "place": where}))
 
 
-def _read_job(folder: Path) -> TrainingJob:
+def _read_job(folder: Path) -> tuple[TrainingRequest, Place]:
     plain = json.loads((folder / "job.json").read_text())
     for name in ("image_directory", "cache_directory"):
-        plain[name] = Path(plain[name])
-    with np.load(folder / "job.npz") as arrays:
-        return TrainingJob(**plain, **dict(arrays))
+        plain["place"][name] = Path(plain["place"][name])
+    arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
+    return TrainingRequest(**plain["request"], **arrays), Place(**plain["place"])
 
 
-def _read_result(folder: Path, took: float) -> TrainingResult:
+def _read_result(request: TrainingRequest, folder: Path, took: float) -> Scored:
     plain = json.loads((folder / "result.json").read_text())
     logits: FloatArray = np.load(folder / "logits.npy")
     seconds = plain["seconds"]
     seconds["start"] = max(took - sum(seconds.values()), 0.0)
-    report = FitReport(**plain["report"] | {"notes": tuple(plain["report"]["notes"])})
     features = np.load(folder / FEATURES) if (folder / FEATURES).exists() else None
-    return TrainingResult(logits, seconds, seconds["embed"], report.device, report, features)
+    return Scored.of(request, logits, seconds, one_off_seconds=seconds["embed"], device=plain["device"], features=features)
 
 
 # --- in the child -----------------------------------------------------------------------------------------------------------------------
 
 
 def train(
-    job: TrainingJob, progress: ProgressCallback | None = None, folder: Path | None = None
-) -> tuple[FloatArray, dict[str, float], FitReport]:
-    """The job itself, in this process: logits, seconds by part, report of the fit. Features, if any, go to a file in ``folder``."""
-    images = ImageCache(job.image_directory, job.image_size)
-    train_rows, score_rows = images.rows(job.train_ids), images.rows(job.score_ids)
-    classifier = make(job.classifier, images, cache_dir=job.cache_directory, device=job.device)
+    request: TrainingRequest, place: Place, progress: ProgressCallback | None = None, folder: Path | None = None
+) -> tuple[FloatArray, dict[str, float], str]:
+    """The training itself, in this process: logits, seconds by part, device. Features, if any, go to a file in ``folder``."""
+    images = ImageCache(place.image_directory, place.image_size)
+    train_rows, score_rows = images.rows(request.train_ids), images.rows(request.score_ids)
+    classifier = make(request.classifier, images, cache_dir=place.cache_directory, device=place.device)
     seconds = {"embed": classifier.prepare(np.union1d(train_rows, score_rows), progress=progress)}
-    report = classifier.fit(train_rows, job.train_labels, job.n_classes, seed=job.seed, progress=progress)
+    report = classifier.fit(train_rows, request.train_labels, request.n_classes, seed=request.seed, progress=progress)
     seconds["fit"] = report.seconds
     began = time.perf_counter()
     logits = classifier.logits(score_rows, progress=progress)
-    if job.with_features and folder is not None:
+    if request.with_features and folder is not None:
         rows = np.concatenate([score_rows, train_rows])
         pieces = [classifier.features(rows[start : start + 2048]).astype(np.float32) for start in range(0, len(rows), 2048)]
         np.save(folder / FEATURES, np.concatenate(pieces))
     seconds["score"] = time.perf_counter() - began
-    return logits, seconds, report
+    return logits, seconds, report.device
 
 
 def main(folder: Path) -> None:
@@ -274,33 +251,35 @@ def main(folder: Path) -> None:
     up = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what libraries print must not be taken for progress
     threading.Thread(target=_die_with_parent, args=(os.getppid(), folder), daemon=True, name="parent-watch").start()
-    job = _read_job(folder)
+    request, place = _read_job(folder)
     from mcal_engine.classifiers import devices, parallel  # brings torch
 
     devices.keep_memory()
-    processes = 1 if parallel.launched() else _processes(job)
+    processes = 1 if parallel.launched() else _processes(request, place)
     if processes > 1:
         os.dup2(up.fileno(), 1)
         together = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "backend.training", str(folder)]
         os.execv(sys.executable, [sys.executable, "-m", *together])  # noqa: S606 - our own interpreter and module
-    with parallel.joined(job.device) as device:
+    with parallel.joined(place.device) as device:
         first = parallel.rank_and_size()[0] == 0
         try:
-            logits, seconds, report = train(replace(job, device=device), _Speaker(up) if first else None, folder if first else None)
+            logits, seconds, trained_on = train(
+                request, replace(place, device=device), _Speaker(up) if first else None, folder if first else None
+            )
         except tuple(_REFUSALS.values()) as error:
             if first:
                 _write(folder / "refused.json", {"kind": type(error).__name__, "text": str(error)})
             return
     if first:
         np.save(folder / "logits.npy", logits)
-        _write(folder / "result.json", {"seconds": seconds, "report": asdict(report)})
+        _write(folder / "result.json", {"seconds": seconds, "device": trained_on})
 
 
-def _processes(job: TrainingJob) -> int:
+def _processes(request: TrainingRequest, place: Place) -> int:
     """How many shall train together."""
-    if job.processes is not None or not FAMILIES[parse(job.classifier).family].parallel or job.device not in ("auto", "cuda"):
-        return job.processes or 1
-    if len(job.train_ids) + len(job.score_ids) < PARALLEL_FROM:
+    if place.processes is not None or not FAMILIES[parse(request.classifier).family].parallel or place.device not in ("auto", "cuda"):
+        return place.processes or 1
+    if len(request.train_ids) + len(request.score_ids) < PARALLEL_FROM:
         return 1
     from mcal_engine.classifiers import devices
 

@@ -9,19 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcal_engine import class_certificate, streams
-from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features, Picks, acquisition_scores, by_numpy, diverse_margin, k_center
+from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Picks, acquisition_scores, by_numpy, diverse_margin, k_center
 from mcal_engine.bill import Labels
 from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.streams import Purpose
 from mcal_engine.surety import surety
+from mcal_engine.training import Scored
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, LabelByMachine, Measurement, Observation
 
 __all__ = [
+    "LabelledTest",
     "Ranking",
-    "Scored",
     "Skim",
+    "Standing",
     "acquisition_scores",
     "draw_random",
     "draw_twice",
@@ -38,19 +40,33 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """One classifier's logits of the test items and the pool, shapes (n_test, n_classes) and (n_pool, n_classes).
+class Standing:
+    """Where a campaign stands when a round is measured; see :class:`mcal_engine.types.Observation`."""
 
-    ``features`` are what its last layer sees, of shapes (n_test, d), (n_pool, d) and (n_train, d); only acquisitions in
-    ``NEEDS_FEATURES`` ask for them.
+    round: int
+    n_items: int
+    n_classes: int
+    n_train: int
+    n_pool: int
+    n_labels_paid: int
+    n_set_aside: int = 0
+    n_preexisting: int = 0
+    n_without_label: int = 0
+    labels: Labels | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledTest:
+    """The test items that people have labelled, in any order; all of shape (n_test,).
+
+    Attributes:
+        ids, labels: items and their class indices.
+        survivors: of :func:`surviving`.
     """
 
-    classifier: str
-    test_logits: FloatArray
-    pool_logits: FloatArray
-    training_seconds: float
-    one_off_seconds: float = 0.0
-    features: tuple[Features, Features, Features] | None = None
+    ids: IntArray
+    labels: IntArray
+    survivors: BoolArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,56 +206,44 @@ def surviving(test_ids: IntArray, skims: Sequence[Skim], not_in_pool: Collection
     return alive
 
 
-def measure(
-    spec: CampaignSpec,
-    *,
-    round: int,
-    n_items: int,
-    n_classes: int,
-    n_train: int,
-    n_set_aside: int,
-    n_preexisting: int,
-    n_labels_paid: int,
-    test_ids: IntArray,
-    test_labels: IntArray,
-    survivors: BoolArray,
-    pool_ids: IntArray,
-    scored: Sequence[Scored],
-    labels: Labels | None = None,
-    n_without_label: int = 0,
-) -> Observation:
-    """Turn the candidates' scores into the observation a decision is made from."""
-    order = np.argsort(np.asarray(test_ids, dtype=np.int64), kind="stable")
+def measure(spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: Sequence[Scored]) -> Observation:
+    """Judge each candidate by the test items, at every share θ of the items it could label (the step MEASURE of Algorithm 1).
+
+    Args:
+        spec: the settings in force.
+        standing: how many items there are of each kind.
+        test: what people say of the test items.
+        scored: what the candidates say of them, rows in the order of ``test.ids``, and of the pool.
+    """
+    order = np.argsort(test.ids, kind="stable")
     grid = theta_grid(spec.theta_step)
     measurements = []
     for one in scored:
-        pool_surety = np.sort(surety(one.pool_logits, spec.surety))[::-1] if len(pool_ids) else np.zeros(0)
-        sizes = np.floor(grid * n_items + 1e-9).astype(np.int64)
+        pool_surety = np.sort(surety(one.pool_logits, spec.surety))[::-1] if standing.n_pool else np.zeros(0)
+        sizes = np.floor(grid * standing.n_items + 1e-9).astype(np.int64)
         # S_θ reaches down to its last item's surety; a θ beyond the pool is the whole pool, which is the level behind the grid.
         reachable = (sizes >= 1) & (sizes < len(pool_surety))
         thresholds = pool_surety[sizes[reachable] - 1]
         level_of = np.append(np.flatnonzero(reachable), len(grid))
         test_surety = surety(one.test_logits, spec.surety)[order]
-        level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")]
+        level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")].astype(np.int64)
         predicted = np.asarray(one.test_logits).argmax(axis=1)[order].astype(np.int64)
-        correct = predicted == np.asarray(test_labels)[order]
-        measurements.append(
-            Measurement(one.classifier, level.astype(np.int64), correct, one.training_seconds, one.one_off_seconds, predicted)
-        )
+        correct = predicted == test.labels[order]
+        measurements.append(Measurement(one.classifier, level, correct, one.training_seconds, one.one_off_seconds, predicted))
     return Observation(
-        round=round,
-        n_items=n_items,
-        n_classes=n_classes,
-        n_train=n_train,
-        n_pool=len(pool_ids),
-        n_set_aside=n_set_aside,
-        n_preexisting=n_preexisting,
-        n_labels_paid=n_labels_paid,
-        test_ids=np.asarray(test_ids, dtype=np.int64)[order],
-        survivors=np.asarray(survivors, dtype=np.bool_)[order],
+        round=standing.round,
+        n_items=standing.n_items,
+        n_classes=standing.n_classes,
+        n_train=standing.n_train,
+        n_pool=standing.n_pool,
+        n_set_aside=standing.n_set_aside,
+        n_preexisting=standing.n_preexisting,
+        n_labels_paid=standing.n_labels_paid,
+        test_ids=test.ids[order],
+        survivors=test.survivors[order],
         measurements=tuple(measurements),
-        labels=labels,
-        n_without_label=n_without_label,
+        labels=standing.labels,
+        n_without_label=standing.n_without_label,
     )
 
 

@@ -8,55 +8,53 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from backend.training import TrainingJob, TrainingResult
+from backend.training import Place
 from mcal_engine.classifiers.answers import Answers, trained_on
-from mcal_engine.classifiers.base import FitReport
+from mcal_engine.training import Scored, TrainingRequest
 
 FILES = 8  # at most, the newest: a few campaigns at once, each with a race
 LARGEST = 128 * 2**20  # bytes of logits; more are scored again
 
 
-def find(directory: Path, job: TrainingJob) -> TrainingResult | None:
+def find(directory: Path, request: TrainingRequest, place: Place) -> Scored | None:
     """What such a training said of these items; None where that is not known any more.
 
-    Its seconds are those that it took where the whole job is the same one: then its round was lost before it was paid for. For a later
+    Its seconds are those that it took where the whole request is the same one: then its round was lost before it was paid for. For a later
     round they are 0.
     """
-    if job.with_features:  # only logits are kept
+    if request.with_features:  # only logits are kept
         return None
-    training = _training(job)
+    training = _training(request, place)
     try:
         with (directory / f"{training}.npz").open("rb") as file, np.load(file) as kept:
             answers = Answers(training, kept["ids"], kept["logits"])
-            same = np.array_equal(kept["asked"], job.score_ids)
+            same = np.array_equal(kept["asked"], request.score_ids)
             told = json.loads(str(kept["told"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # not there, or cut short by a full disk
+            seconds, once, device = told["seconds"], told["one_off_seconds"], told["device"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # not there, cut short by a full disk, or an older version's
         return None
-    logits = answers.to(training, job.score_ids)
+    logits = answers.to(training, request.score_ids)
     if logits is None:
         return None
-    report = FitReport(**told["report"] | {"notes": tuple(told["report"]["notes"])})
-    seconds = told["seconds"] if same else dict.fromkeys(told["seconds"], 0.0)
-    return TrainingResult(logits, seconds, told["one_off_seconds"] if same else 0.0, report.device, report)
+    paid = seconds if same else dict.fromkeys(seconds, 0.0)
+    return Scored.of(request, logits, paid, one_off_seconds=once if same else 0.0, device=device)
 
 
-def keep(directory: Path, job: TrainingJob, result: TrainingResult) -> None:
-    """Remember ``result``, whole or not at all; the oldest others are forgotten."""
-    if result.logits.nbytes > LARGEST:
+def keep(directory: Path, request: TrainingRequest, place: Place, found: Scored) -> None:
+    """Remember what was found, whole or not at all; the oldest others are forgotten."""
+    if found.test_logits.nbytes + found.pool_logits.nbytes > LARGEST:
         return
     directory.mkdir(parents=True, exist_ok=True)
-    training = _training(job)
-    answers = Answers.of(training, job.score_ids, result.logits)
-    told: dict[str, Any] = {"seconds": dict(result.seconds), "one_off_seconds": result.one_off_seconds, "report": asdict(result.report)}
+    training = _training(request, place)
+    answers = Answers.of(training, request.score_ids, np.concatenate([found.test_logits, found.pool_logits]))
+    told = {"seconds": dict(found.seconds), "one_off_seconds": found.one_off_seconds, "device": found.device}
     fresh = directory / f"{training}.new"
     with fresh.open("wb") as file:
-        np.savez(file, ids=answers.ids, logits=answers.logits, asked=job.score_ids, told=np.array(json.dumps(told)))
+        np.savez(file, ids=answers.ids, logits=answers.logits, asked=request.score_ids, told=np.array(json.dumps(told)))
     fresh.replace(directory / f"{training}.npz")
     for old in sorted(directory.glob("*.npz"), key=_age)[:-FILES]:
         old.unlink(missing_ok=True)
@@ -69,7 +67,7 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _training(job: TrainingJob) -> str:
+def _training(request: TrainingRequest, place: Place) -> str:
     """All that decides about the net: an item of a campaign never changes its image."""
-    parts = (str(job.image_directory), job.image_size, job.classifier, job.n_classes, job.seed, job.device)
-    return trained_on(job.train_ids, job.train_labels, *parts)
+    parts = (str(place.image_directory), place.image_size, request.classifier, request.n_classes, request.seed, place.device)
+    return trained_on(request.train_ids, request.train_labels, *parts)

@@ -221,7 +221,7 @@ class _Loop:
         self._decide(trained, project)
         return True
 
-    def _decide(self, trained: rounds.Trained, project: Project) -> None:
+    def _decide(self, trained: rounds.TrainedRound, project: Project) -> None:
         """Commit the round. Others' events (a pause, new settings, a label) do not cost the training that was just done."""
         full = False
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from backend.label_studio.port import LabelStudioPort
 from backend.steps.webhook import Webhook
 from backend.store import Store
-from mcal_engine.acquisition import Distances, Features, by_numpy
+from mcal_engine.acquisition import Distances, by_numpy
 from mcal_engine.classifiers.decoding import ImageForm
-from mcal_engine.types import FloatArray
+from mcal_engine.training import Scored, TrainingRequest
 
 if TYPE_CHECKING:
     from backend.campaign.state import State
@@ -20,42 +20,9 @@ if TYPE_CHECKING:
 Heartbeat = Callable[[], None]  # raises when the work must end: lease lost, or the process is asked to stop
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingRequest:
-    """One candidate's training of one round. The same request gives the same logits."""
-
-    campaign_id: int
-    round: int
-    classifier: str
-    n_classes: int
-    train_ids: tuple[int, ...]
-    train_labels: tuple[int, ...]
-    score_ids: tuple[int, ...]
-    seed: int
-    with_features: bool = False  # also bring what the last layer sees, for acquisitions that measure distances
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What came back: ``logits`` of shape (len(score_ids), n_classes), and what it took.
-
-    Attributes:
-        seconds: by part, such as embed, fit, score; all of them are paid.
-        one_off_seconds: the part of them that later rounds do not pay again (filling the embedding cache).
-        device: what it was trained on, in words.
-        features: shape (len(score_ids) + len(train_ids), d), in this order, where they were asked for.
-    """
-
-    logits: FloatArray
-    seconds: Mapping[str, float]
-    one_off_seconds: float = 0.0
-    device: str = ""
-    features: Features | None = None
-
-
 class Trainer(Protocol):
-    def __call__(self, request: TrainingRequest, heartbeat: Heartbeat) -> Trained:
-        """Train and score; ``heartbeat`` is called every few seconds and its exception ends the training."""
+    def __call__(self, campaign_id: int, request: TrainingRequest, heartbeat: Heartbeat) -> Scored:
+        """Train and score on the campaign's images; ``heartbeat`` is called every few seconds and its exception ends the training."""
 
 
 class ImageShelf(Protocol):

@@ -15,11 +15,12 @@ from backend.campaign.commit import Commit
 from backend.campaign.draws import ids_of
 from backend.campaign.frozen import digest, final_model_version, frozen_rows, planned_labels
 from backend.campaign.state import State
-from backend.steps.ports import Heartbeat, Services, TrainingRequest
+from backend.steps.ports import Heartbeat, Services
 from backend.store import Item
 from mcal_engine import engine
-from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Features
-from mcal_engine.round import Scored, measure, rank_for_people, surviving
+from mcal_engine.acquisition import NEEDS_FEATURES, Distances
+from mcal_engine.round import LabelledTest, Standing, measure, rank_for_people, surviving
+from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import (
     Acquire,
     Certify,
@@ -38,31 +39,26 @@ ESTIMATE_LOOK = 0  # the freeze of guarantee = "estimate": no sample is drawn fr
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRound:
     """What the candidates said, trained and scored on the ledger as ``state`` had it.
 
     Attributes:
         test_ids: every readable test item, labelled or not: the skims are judged by all of them.
-        test_logits, pool_logits: by classifier, shapes (n_test, n_classes) and (n_pool, n_classes).
-        features: by classifier, shape (n_test + n_pool + n_train, d), where the acquisition measures distances.
-        distances: how it measures them.
+        scored: by classifier; rows in the order of ``test_ids`` and ``pool_ids``.
+        distances: how the acquisition measures them, where it does.
     """
 
     state: State
     observation: Observation
     test_ids: IntArray
     pool_ids: IntArray
-    test_logits: dict[str, FloatArray]
-    pool_logits: dict[str, FloatArray]
-    seconds: dict[str, dict[str, float]]
-    devices: dict[str, str]
-    features: dict[str, Features]
+    scored: dict[str, Scored]
     distances: Distances
 
 
 def cannot_train(state: State) -> Decision | str | None:
     """Why no classifier can be trained or measured yet: the decision that follows, or a sentence if more labels may help."""
-    labels = set(_labels(state.train))
+    labels = set(_labels(state.train).tolist())
     if state.pool and not any(item.label is not None for item in state.test):
         sentence = "No test item has a usable label: machine labels could not be judged."
         return HumanLabelAll(None, Verdict(StopReason.MACHINE_CANNOT_PAY, sentence))
@@ -74,42 +70,35 @@ def cannot_train(state: State) -> Decision | str | None:
     return f"Of the labels so far {found}: another random batch is asked for."
 
 
-def train(services: Services, state: State, heartbeat: Heartbeat) -> Trained:
+def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRound:
     """Train and score every candidate that is still in the race. Runs for minutes; nothing is stored."""
     assert isinstance(state.decision, Acquire)  # training follows an Acquire
     test_ids, pool_ids = ids_of(state.test), ids_of(state.pool)
-    test_logits: dict[str, FloatArray] = {}
-    pool_logits: dict[str, FloatArray] = {}
-    seconds: dict[str, dict[str, float]] = {}
-    devices: dict[str, str] = {}
-    features: dict[str, Features] = {}
-    scored: list[Scored] = []
-    labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
     racing = [name for name in state.decision.candidates if name in state.settings.classifiers] or state.settings.classifiers
-    for name in racing if len(pool_ids) else ():
-        request = TrainingRequest(
-            campaign_id=state.campaign_id,
-            round=len(state.observations),
-            classifier=name,
-            n_classes=len(state.control.choices),
-            train_ids=tuple(item.task_id for item in state.train),
-            train_labels=_labels(state.train),
-            score_ids=(*test_ids.tolist(), *pool_ids.tolist()),
-            seed=state.settings.seed,
-            with_features=state.settings.acquisition in NEEDS_FEATURES,
+    scored = {
+        name: services.trainer(
+            state.campaign_id,
+            TrainingRequest(
+                round=len(state.observations),
+                classifier=name,
+                n_classes=len(state.control.choices),
+                train_ids=ids_of(state.train),
+                train_labels=_labels(state.train),
+                test_ids=test_ids,
+                pool_ids=pool_ids,
+                seed=state.settings.seed,
+                with_features=state.settings.acquisition in NEEDS_FEATURES,
+            ),
+            heartbeat,
         )
-        found = services.trainer(request, heartbeat)
-        test_logits[name], pool_logits[name] = found.logits[: len(test_ids)], found.logits[len(test_ids) :]
-        seconds[name], devices[name] = dict(found.seconds), found.device
-        if found.features is not None:
-            features[name] = found.features
-        paid = sum(found.seconds.values())
-        scored.append(Scored(name, test_logits[name][labelled], pool_logits[name], paid, min(found.one_off_seconds, paid)))
-    observation = _measure(state, [item for item in state.test if item.label is not None], pool_ids, scored)
-    return Trained(state, observation, test_ids, pool_ids, test_logits, pool_logits, seconds, devices, features, services.distances)
+        for name in (racing if len(pool_ids) else ())
+    }
+    labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
+    observation = _measure(state, len(pool_ids), [one.part(test=labelled) for one in scored.values()])
+    return TrainedRound(state, observation, test_ids, pool_ids, scored, services.distances)
 
 
-def decide(trained: Trained, state: State) -> Decision:
+def decide(trained: TrainedRound, state: State) -> Decision:
     """What the engine says to this observation, under the settings and wishes of now."""
     measured = tuple(measurement.classifier for measurement in trained.observation.measurements)
     spec = state.settings
@@ -118,7 +107,7 @@ def decide(trained: Trained, state: State) -> Decision:
     return engine.decide(spec, [*state.history, trained.observation], stop_requested=state.stop_requested_by is not None)
 
 
-def commit_decision(trained: Trained, decision: Decision, state: State) -> Commit:
+def commit_decision(trained: TrainedRound, decision: Decision, state: State) -> Commit:
     """The transaction that ends the round. ``state`` is the ledger of now: what was labelled during the training is left out."""
     commit = Commit(state)
     commit.close_queue("enough labels are in")
@@ -127,8 +116,8 @@ def commit_decision(trained: Trained, decision: Decision, state: State) -> Commi
             observation=trained.observation,
             train_digest=train_digest(trained.state.train),
             n_train=len(trained.state.train),
-            seconds=trained.seconds,
-            devices=trained.devices,
+            seconds={name: dict(one.seconds) for name, one in trained.scored.items()},
+            devices={name: one.device for name, one in trained.scored.items()},
         )
     )
     commit.decision(decision, "observation")
@@ -158,34 +147,30 @@ def train_digest(train: Sequence[Item]) -> str:
     return made.hexdigest()
 
 
-def _follow(commit: Commit, trained: Trained, decision: Decision, state: State) -> None:
+def _follow(commit: Commit, trained: TrainedRound, decision: Decision, state: State) -> None:
     if isinstance(decision, HumanLabelAll):
-        name = decision.plan.classifier if decision.plan is not None else next(iter(trained.pool_logits), None)
-        logits = None if name is None else trained.pool_logits.get(name)
-        commit.leave_rest_to_people({} if logits is None else predicted(trained.pool_ids, logits))
+        name = decision.plan.classifier if decision.plan is not None else next(iter(trained.scored), None)
+        one = None if name is None else trained.scored.get(name)
+        commit.leave_rest_to_people({} if one is None else predicted(trained.pool_ids, one.pool_logits))
         return
     assert decision.classifier is not None  # after an observation there is one to rank or freeze with
     # What people labelled while the training ran is no longer in the pool.
     still = np.isin(trained.pool_ids, ids_of(state.pool))
-    pool_ids, pool_logits = trained.pool_ids[still], trained.pool_logits[decision.classifier][still]
+    pool_ids, scored = trained.pool_ids[still], trained.scored[decision.classifier].part(pool=still)
     if isinstance(decision, Acquire):
         round = trained.observation.round + 1
         more_test = draws.more_test(state, decision, pool_ids, round)
         left = ~np.isin(pool_ids, more_test)
-        scored = Scored(decision.classifier, trained.test_logits[decision.classifier], pool_logits[left], 0.0)
-        parts = trained.features.get(decision.classifier)
-        if parts is not None:
-            test, pool, labelled = np.split(parts, np.cumsum([len(trained.test_ids), len(trained.pool_ids)]))
-            scored = replace(scored, features=(test, pool[still][left], labelled))
         spec = state.settings
-        if spec.acquisition in NEEDS_FEATURES and parts is None:  # changed while the round trained: distances come with the next one
+        if spec.acquisition in NEEDS_FEATURES and scored.features is None:  # changed while the round trained: distances come with the next
             spec = spec.model_copy(update={"acquisition": "margin"})
         wanted = draws.served(decision, state)
-        ranking = rank_for_people(spec, scored, pool_ids[left], trained.test_ids, wanted, round=round, distances=trained.distances)
-        said = predicted(pool_ids, pool_logits)
+        rest = scored.part(pool=left)
+        ranking = rank_for_people(spec, rest, pool_ids[left], trained.test_ids, wanted, round=round, distances=trained.distances)
+        said = predicted(pool_ids, scored.pool_logits)
         commit.open(draws.train_queue(state, decision, ranking, round, more_test, said), draws.as_test(more_test, round))
         return
-    rows = frozen_rows(pool_ids, pool_logits, state.settings.surety)
+    rows = frozen_rows(pool_ids, scored.pool_logits, state.settings.surety)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
     commit.add(events.PoolFrozen(look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows)))
     commit.frozen = (look, rows)
@@ -202,31 +187,27 @@ def predicted(ids: IntArray, logits: FloatArray) -> dict[int, int]:
     return dict(zip(ids.tolist(), logits.argmax(axis=1).tolist(), strict=True)) if len(ids) else {}
 
 
-def _measure(state: State, test: Sequence[Item], pool_ids: IntArray, scored: Sequence[Scored]) -> Observation:
-    test_ids, train = ids_of(test), state.train
+def _measure(state: State, n_pool: int, scored: Sequence[Scored]) -> Observation:
+    test, train, n_items = [item for item in state.test if item.label is not None], state.train, len(state.live)
+    test_ids = ids_of(test)
     settled = [replace(queue, n_taken=state.n_taken(queue)) for queue in state.queues]
     skims = [skim for skim in (queue.skim() for queue in settled) if skim is not None]
     before = [item.task_id for item in test if item.preexisting]
-    n_items = len(state.live)
-    return measure(
-        state.settings,
+    standing = Standing(
         round=len(state.observations),
         n_items=n_items,
         n_classes=len(state.control.choices),
         n_train=len(train),
-        # Whatever is neither T, B nor U is people's at the end: skipped, unreadable, unanswered, the sentinel.
-        n_set_aside=n_items - len(test) - len(train) - len(pool_ids),
-        n_preexisting=sum(item.preexisting for item in state.live),
+        n_pool=n_pool,
         n_labels_paid=state.n_labels_paid,
-        test_ids=test_ids,
-        test_labels=np.array(_labels(test), dtype=np.int64),
-        survivors=surviving(test_ids, skims, before),
-        pool_ids=pool_ids,
-        scored=scored,
+        # Whatever is neither T, B nor U is people's at the end: skipped, unreadable, unanswered, the sentinel.
+        n_set_aside=n_items - len(test) - len(train) - n_pool,
+        n_preexisting=sum(item.preexisting for item in state.live),
         labels=labels_of(state),
         n_without_label=n_items - state.n_labels,
     )
+    return measure(state.settings, standing, LabelledTest(test_ids, _labels(test), surviving(test_ids, skims, before)), scored)
 
 
-def _labels(items: Sequence[Item]) -> tuple[int, ...]:
-    return tuple(item.label for item in items if item.label is not None)
+def _labels(items: Sequence[Item]) -> IntArray:
+    return np.array([item.label for item in items if item.label is not None], dtype=np.int64)

@@ -11,15 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-import numpy as np
-
 from backend.shared_cache import SharedCache
 from backend.steps import kept_answers
 from backend.steps.images import CampaignImages
-from backend.steps.ports import Heartbeat, Trained, TrainingRequest
-from backend.training import TrainingJob, TrainingResult, run_training
+from backend.steps.ports import Heartbeat
+from backend.training import Place, run_training
 from mcal_engine.classifiers.base import Progress
 from mcal_engine.errors import InvalidValue
+from mcal_engine.training import Scored, TrainingRequest
 
 logger = logging.getLogger(__name__)
 
@@ -49,40 +48,26 @@ class ChildTrainer:
         self._images, self._cache_dir, self._device, self._time_limit_hours = images, cache_dir, device, time_limit_hours
         self._shared = shared
 
-    def __call__(self, request: TrainingRequest, heartbeat: Heartbeat) -> Trained:
-        size = self._images.size(request.campaign_id)
+    def __call__(self, campaign_id: int, request: TrainingRequest, heartbeat: Heartbeat) -> Scored:
+        size = self._images.size(campaign_id)
         if size is None:
-            raise InvalidValue(f"campaign {request.campaign_id} has no images to train on")
-        job = TrainingJob(
-            image_directory=self._images.folder(request.campaign_id),
-            image_size=size,
-            cache_directory=self._cache_dir,
-            classifier=request.classifier,
-            n_classes=request.n_classes,
-            train_ids=np.array(request.train_ids, dtype=np.int64),
-            train_labels=np.array(request.train_labels, dtype=np.int64),
-            score_ids=np.array(request.score_ids, dtype=np.int64),
-            seed=request.seed,
-            device=self._device,
-            time_limit_seconds=self._time_limit_hours * 3600,
-            with_features=request.with_features,
-        )
-        known = kept_answers.find(self._cache_dir / ANSWERS, job)
+            raise InvalidValue(f"campaign {campaign_id} has no images to train on")
+        place = Place(self._images.folder(campaign_id), size, self._cache_dir, self._device, self._time_limit_hours * 3600)
+        known = kept_answers.find(self._cache_dir / ANSWERS, request, place)
         if known is not None:
             logger.info(
-                "campaign %d: round %d: %s has been trained on these labels already", request.campaign_id, request.round, job.classifier
+                "campaign %d: round %d: %s has been trained on these labels already", campaign_id, request.round, request.classifier
             )
-            return _said(known)
-        self._pull(request, heartbeat)
-        with self._turn(request.campaign_id, heartbeat):
-            found = run_training(job, progress=_Teller(request), heartbeat=self._sharing(heartbeat), heartbeat_seconds=BEAT_SECONDS)
-        kept_answers.keep(self._cache_dir / ANSWERS, job, found)
+            return known
+        self._pull(campaign_id, request, heartbeat)
+        with self._turn(campaign_id, heartbeat):
+            told = _Teller(campaign_id, request)
+            found = run_training(request, place, progress=told, heartbeat=self._sharing(heartbeat), heartbeat_seconds=BEAT_SECONDS)
+        kept_answers.keep(self._cache_dir / ANSWERS, request, place, found)
         self._push(heartbeat)
         took = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in found.seconds.items())
-        logger.info(
-            "campaign %d: round %d: %s trained on %s: %s", request.campaign_id, request.round, request.classifier, found.device, took
-        )
-        return _said(found)
+        logger.info("campaign %d: round %d: %s trained on %s: %s", campaign_id, request.round, request.classifier, found.device, took)
+        return found
 
     @contextmanager
     def _turn(self, campaign_id: int, heartbeat: Heartbeat) -> Iterator[None]:
@@ -98,11 +83,11 @@ class ChildTrainer:
                 time.sleep(TURN_SECONDS)
             yield
 
-    def _pull(self, request: TrainingRequest, heartbeat: Heartbeat) -> None:
+    def _pull(self, campaign_id: int, request: TrainingRequest, heartbeat: Heartbeat) -> None:
         """Take the embeddings of these images that another machine has computed."""
         if self._shared is None:
             return
-        wanted = self._images.digests(request.campaign_id, (*request.train_ids, *request.score_ids))
+        wanted = self._images.digests(campaign_id, [*request.train_ids.tolist(), *request.score_ids.tolist()])
         for name in self._shared.places(PLACE):
             self._shared.pull(f"{PLACE}/{name}", self._cache_dir / name, heartbeat, wanted=wanted)
         self._shared.pull_files(CHECKPOINTS, self._cache_dir, CHECKPOINT_FILES, heartbeat)
@@ -130,10 +115,6 @@ class ChildTrainer:
             self._shared.push_files(CHECKPOINTS, self._cache_dir, CHECKPOINT_FILES)
 
 
-def _said(found: TrainingResult) -> Trained:
-    return Trained(found.logits, dict(found.seconds), found.one_off_seconds, found.device, found.features)
-
-
 def _locked(file: IO[str]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,18 +126,18 @@ def _locked(file: IO[str]) -> bool:
 class _Teller:
     """Logs where a training stands, now and then."""
 
-    def __init__(self, request: TrainingRequest) -> None:
-        self._request = request
+    def __init__(self, campaign_id: int, request: TrainingRequest) -> None:
+        self._campaign_id, self._request = campaign_id, request
         self._told_at = time.monotonic()
 
     def __call__(self, progress: Progress) -> None:
         request = self._request
         if progress.note is not None:
-            logger.warning("campaign %d: round %d: %s: %s", request.campaign_id, request.round, request.classifier, progress.note)
+            logger.warning("campaign %d: round %d: %s: %s", self._campaign_id, request.round, request.classifier, progress.note)
         if time.monotonic() - self._told_at < TELL_SECONDS:
             return
         self._told_at = time.monotonic()
         what = f"{request.classifier}: {progress.phase}: {progress.done} of {progress.total}"
         what += "" if progress.loss is None else f", loss {progress.loss:.3f}"
         what += "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
-        logger.info("campaign %d: round %d: %s", request.campaign_id, request.round, what)
+        logger.info("campaign %d: round %d: %s", self._campaign_id, request.round, what)

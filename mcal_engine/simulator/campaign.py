@@ -21,6 +21,7 @@ from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import (
     Acquire,
     CertificateOutcome,
@@ -42,7 +43,7 @@ class RoundView:
     decision: Decision
     train_ids: IntArray
     pool_ids: IntArray
-    scored: tuple[rounds.Scored, ...]
+    scored: tuple[Scored, ...]
     n_labels_paid: int
 
 
@@ -152,7 +153,7 @@ class _Play:
     train: IntArray = field(default_factory=_none)
     train_labels: IntArray = field(default_factory=_none)
     pool: IntArray = field(default_factory=_none)
-    scored: tuple[rounds.Scored, ...] = ()
+    scored: tuple[Scored, ...] = ()
     sample: IntArray = field(default_factory=_none)
     sample_labels: IntArray = field(default_factory=_none)
     frozen: dict[int, Frozen] = field(default_factory=dict)
@@ -243,35 +244,28 @@ class _Play:
         seed = seed_of(self.spec.seed, number)
         self.scored = tuple(
             machine.fit_and_score(
-                self.train,
-                self.train_labels,
-                self.test,
-                self.pool,
-                self.n_classes,
-                seed,
+                TrainingRequest(
+                    number,
+                    machine.name,
+                    self.n_classes,
+                    self.train,
+                    self.train_labels,
+                    self.test,
+                    self.pool,
+                    seed,
+                    with_features=self.spec.acquisition in NEEDS_FEATURES,
+                ),
                 once=machine.prepare(self.ids) if number == 0 else 0.0,
-                with_features=self.spec.acquisition in NEEDS_FEATURES,
             )
             for machine in self.machines
             if machine.name in candidates
         )
 
     def _observe(self, number: int) -> Observation:
-        return rounds.measure(
-            self.spec,
-            round=number,
-            n_items=len(self.ids),
-            n_classes=self.n_classes,
-            n_train=len(self.train),
-            n_set_aside=0,
-            n_preexisting=0,
-            n_labels_paid=self.people.n_labels_paid,
-            test_ids=self.test,
-            test_labels=self.test_labels,
-            survivors=rounds.surviving(self.test, self.skims, ()),
-            pool_ids=self.pool,
-            scored=self.scored,
-        )
+        paid = self.people.n_labels_paid
+        standing = rounds.Standing(number, len(self.ids), self.n_classes, len(self.train), len(self.pool), paid)
+        test = rounds.LabelledTest(self.test, self.test_labels, rounds.surviving(self.test, self.skims, ()))
+        return rounds.measure(self.spec, standing, test, self.scored)
 
     def _decide(self, engine: Engine, row: Observation | CertificateOutcome) -> Decision:
         began = time.perf_counter()

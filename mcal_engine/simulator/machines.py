@@ -15,7 +15,7 @@ import numpy as np
 from mcal_engine import streams
 from mcal_engine.acquisition import Distances, Features, by_numpy
 from mcal_engine.classifiers.answers import Answers, trained_on
-from mcal_engine.round import Scored
+from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -77,47 +77,30 @@ class Machine:
 
         return len(ids) * self.stopwatch.time(f"{self.name} prepare per item", work)
 
-    def fit_and_score(
-        self,
-        train_ids: IntArray,
-        train_labels: IntArray,
-        test_ids: IntArray,
-        pool_ids: IntArray,
-        n_classes: int,
-        seed: int,
-        *,
-        once: float,
-        with_features: bool,
-    ) -> Scored:
+    def fit_and_score(self, request: TrainingRequest, *, once: float = 0.0) -> Scored:
         """Train on B and score T and the pool; ``once`` is charged to this round on top.
 
         The same B as last time, where T was topped up or V has joined it, keeps its net: its items were all scored then.
         """
-        key = _digest(train_ids, train_labels, test_ids, pool_ids)
+        key = _digest(request.train_ids, request.train_labels, request.test_ids, request.pool_ids)
         features: list[Features] = []
         logits: list[FloatArray] = []
-        asked, training = np.concatenate([test_ids, pool_ids]), trained_on(train_ids, train_labels, n_classes)
-        known = self._answers.to(training, asked) if self._answers is not None and not with_features else None
+        asked, training = request.score_ids, trained_on(request.train_ids, request.train_labels, request.n_classes)
+        known = self._answers.to(training, asked) if self._answers is not None and not request.with_features else None
 
         def work() -> None:
             if known is not None:
                 logits.append(known)
                 return
-            self.classifier.fit(train_ids, train_labels, n_classes, seed=seed, progress=self.on_progress)
+            self.classifier.fit(request.train_ids, request.train_labels, request.n_classes, seed=request.seed, progress=self.on_progress)
             logits.append(self.classifier.logits(asked, progress=self.on_progress))
-            if with_features:
-                features.extend(self._features(ids) for ids in (test_ids, pool_ids, train_ids))
+            if request.with_features:
+                features.append(self._features(np.concatenate([asked, request.train_ids])))
 
-        seconds = self.stopwatch.time(f"{self.name} round {seed} {key}", work)
+        seconds = self.stopwatch.time(f"{self.name} round {request.seed} {key}", work)
         self._answers = Answers.of(training, asked, logits[0])
-        return Scored(
-            self.name,
-            logits[0][: len(test_ids)],
-            logits[0][len(test_ids) :],
-            seconds + once,
-            once,
-            (features[0], features[1], features[2]) if with_features else None,
-        )
+        parts = {"train": seconds, "embed": once}
+        return Scored.of(request, logits[0], parts, one_off_seconds=once, features=features[0] if features else None)
 
     def _features(self, ids: IntArray) -> Features:
         """In single precision and piece by piece: a large pool's features are most of what a campaign holds in memory."""

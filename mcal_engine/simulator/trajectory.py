@@ -14,6 +14,7 @@ from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.truth import true_error_curve, true_largest_machine_set, true_wrong
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import TrainingRequest
 from mcal_engine.types import FloatArray, IntArray
 
 Step = dict[str, Any]
@@ -43,16 +44,18 @@ def true_steps(
         pool = np.setdiff1d(ids, train, assume_unique=True)
         if len(pool) == 0:
             return steps
-        scored = machine.fit_and_score(
+        request = TrainingRequest(
+            len(steps),
+            machine.name,
+            data.n_classes,
             train,
             data.labels[train],
             none,
             pool,
-            data.n_classes,
             seed_of(spec.seed, len(steps)),
-            once=machine.prepare(ids) if not steps else 0.0,
             with_features=spec.acquisition in NEEDS_FEATURES,
         )
+        scored = machine.fit_and_score(request, once=machine.prepare(ids) if not steps else 0.0)
         wrong = true_wrong(data.labels, pool, scored.pool_logits)
         steps.append(
             {

@@ -10,28 +10,45 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from backend import training
-from backend.training import TrainingFailed, TrainingJob, run_training
+from backend.training import Place, TrainingFailed, run_training
 from mcal_engine.classifiers import make
 from mcal_engine.classifiers.base import Progress, TooFewClasses
 from mcal_engine.classifiers.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue
+from mcal_engine.training import Scored, TrainingRequest
 from tests.engine.classifiers.pictures import shapes
 
 pytestmark = pytest.mark.slow
 
+NOTHING = np.zeros(0, dtype=np.int64)
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class Job(NamedTuple):
+    request: TrainingRequest
+    place: Place
+
+    def but(self, **changes: Any) -> Job:
+        of_place = {name: value for name, value in changes.items() if name in {each.name for each in fields(Place)}}
+        asked = {name: value for name, value in changes.items() if name not in of_place}
+        return Job(replace(self.request, **asked), replace(self.place, **of_place))
+
+
+def run(job: Job, **options: Any) -> Scored:
+    return run_training(*job, **options)
+
+
 @pytest.fixture(scope="module")
-def job(tmp_path_factory) -> TrainingJob:
+def job(tmp_path_factory) -> Job:
     """36 labelled and 24 other images under item ids that are not their rows."""
     folder = tmp_path_factory.mktemp("campaign")
     images, labels = shapes(60)
@@ -41,58 +58,67 @@ def job(tmp_path_factory) -> TrainingJob:
         Image.fromarray(image).save(stream, "PNG")
         cache.add(1000 - 7 * item, stream.getvalue())
     ids = 1000 - 7 * np.arange(60)
-    return TrainingJob(folder / "images", 32, folder / "embeddings", "frozen", 4, ids[:36], labels[:36], ids[36:], seed=3, device="cpu")
+    request = TrainingRequest(0, "frozen", 4, ids[:36], labels[:36], ids[36:40], ids[40:], seed=3)
+    return Job(request, Place(folder / "images", 32, folder / "embeddings", device="cpu"))
 
 
-def truth(job: TrainingJob) -> np.ndarray:
-    return ((1000 - job.score_ids) // 7) % 3
+def said(scored: Scored) -> np.ndarray:
+    return np.concatenate([scored.test_logits, scored.pool_logits])
+
+
+def truth(job: Job) -> np.ndarray:
+    return ((1000 - job.request.score_ids) // 7) % 3
 
 
 def test_the_child_learns_scores_and_says_what_it_took_and_this_process_does_the_same(job):
     told: list[Progress] = []
     beats: list[float] = []
-    result = run_training(job, progress=told.append, heartbeat=lambda: beats.append(time.monotonic()), heartbeat_seconds=0.2)
-    assert result.logits.shape == (24, 4)
-    assert (result.logits.argmax(axis=1) == truth(job)).mean() > 0.9
+    result = run(job, progress=told.append, heartbeat=lambda: beats.append(time.monotonic()), heartbeat_seconds=0.2)
+    assert said(result).shape == (24, 4)
+    assert (said(result).argmax(axis=1) == truth(job)).mean() > 0.9
     assert set(result.seconds) == {"start", "embed", "fit", "score"}
     assert all(seconds >= 0 for seconds in result.seconds.values())
     assert result.one_off_seconds == result.seconds["embed"]
     assert result.device.startswith("cpu")
     assert {progress.phase for progress in told} >= {"fit", "score"}
     assert len(beats) > 3
-    here, seconds, _ = training.train(replace(job, score_ids=job.score_ids[::-1].copy()))  # rows follow the scored items
+    here, seconds, _ = training.train(
+        *job.but(test_ids=job.request.score_ids[::-1].copy(), pool_ids=NOTHING)
+    )  # rows follow the scored items
     assert seconds["embed"] == 0  # kept on disk by the child
-    assert np.allclose(here[::-1], result.logits, rtol=0, atol=1e-3)  # other numbers of BLAS threads round differently
+    assert np.allclose(here[::-1], said(result), rtol=0, atol=1e-3)  # other numbers of BLAS threads round differently
 
 
 @pytest.mark.parametrize("classifier", ["frozen", "cnn"])
 def test_two_children_give_the_same_logits_bit_for_bit_and_embed_nothing_twice(job, classifier):
-    first, second = (run_training(replace(job, classifier=classifier)) for _ in range(2))
-    assert np.array_equal(first.logits, second.logits)
+    first, second = (run(job.but(classifier=classifier)) for _ in range(2))
+    assert np.array_equal(said(first), said(second))
     assert second.one_off_seconds == 0
 
 
 def test_the_child_brings_the_features_where_they_are_asked_for_and_only_there(job):
-    result = run_training(replace(job, with_features=True))
-    plain = run_training(job)
+    result = run(job.but(with_features=True))
+    plain = run(job)
     assert plain.features is None
-    assert np.array_equal(result.logits, plain.logits)
-    images = ImageCache(job.image_directory, job.image_size)
-    classifier = make("frozen", images, cache_dir=job.cache_directory, device="cpu")
-    rows = np.concatenate([images.rows(job.score_ids), images.rows(job.train_ids)])
-    assert result.features is not None and result.features.dtype == np.float32
-    assert np.allclose(result.features, classifier.features(rows), rtol=0, atol=1e-3)
+    assert np.array_equal(said(result), said(plain))
+    images = ImageCache(job.place.image_directory, job.place.image_size)
+    classifier = make("frozen", images, cache_dir=job.place.cache_directory, device="cpu")
+    rows = np.concatenate([images.rows(job.request.score_ids), images.rows(job.request.train_ids)])
+    assert result.features is not None
+    found = np.concatenate(result.features)
+    assert found.dtype == np.float32
+    assert np.allclose(found, classifier.features(rows), rtol=0, atol=1e-3)
 
 
 def test_what_breaks_a_rule_is_refused_as_in_this_process(job):
     with pytest.raises(TooFewClasses, match="at least 2 classes"):
-        run_training(replace(job, train_labels=np.zeros_like(job.train_labels)))
+        run(job.but(train_labels=np.zeros_like(job.request.train_labels)))
     with pytest.raises(InvalidValue, match="unknown classifier 'vgg'"):
-        run_training(replace(job, classifier="vgg"))
+        run(job.but(classifier="vgg"))
     with pytest.raises(InvalidValue, match="epochs must be a whole number"):
-        run_training(replace(job, classifier="cnn:epochs=few"))
+        run(job.but(classifier="cnn:epochs=few"))
     with pytest.raises(InvalidValue, match="1 of 1 items have no image"):
-        run_training(replace(job, score_ids=np.array([5])))
+        run(job.but(pool_ids=np.array([5]), test_ids=NOTHING))
 
 
 def test_progress_carries_the_time_that_is_left_and_notes_are_never_held_back(monkeypatch):
@@ -120,9 +146,9 @@ def test_progress_carries_the_time_that_is_left_and_notes_are_never_held_back(mo
 def test_two_processes_train_together_and_one_speaks(job):
     """As one for each GPU would; here over gloo on the CPU."""
     told: list[Progress] = []
-    together = replace(job, classifier="cnn:epochs=8:flip=no", processes=2, threads=1)
-    result = run_training(together, progress=told.append)
-    assert result.logits.shape == (24, 4)
+    together = job.but(classifier="cnn:epochs=8:flip=no", processes=2, threads=1)
+    result = run(together, progress=told.append)
+    assert said(result).shape == (24, 4)
     epochs = [progress.done for progress in told if progress.phase == "fit"]
     assert epochs == sorted(set(epochs))  # each is told once
     assert epochs[-1] == 8
@@ -140,7 +166,7 @@ def test_processes_that_train_together_all_end_with_the_job(job):
         raise Stop
 
     with pytest.raises(Stop):
-        run_training(replace(job, classifier="cnn:epochs=1000", processes=2, threads=1), progress=stop)
+        run(job.but(classifier="cnn:epochs=1000", processes=2, threads=1), progress=stop)
     assert len(started) >= 2
     deadline = time.monotonic() + 30
     while any(is_running(pid) for pid in started) and time.monotonic() < deadline:
@@ -160,14 +186,14 @@ def is_training(path: Path) -> bool:
 def test_a_child_that_fails_is_reported_with_its_last_lines(job, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(TrainingFailed, match=r"exit code 1.*\n(.*\n)*.*(NotADirectoryError|FileExistsError)") as raised:
-        run_training(replace(job, image_directory=tmp_path / "file"))
+        run(job.but(image_directory=tmp_path / "file"))
     assert raised.value.reason == str(raised.value)
 
 
 def test_a_training_that_takes_too_long_is_ended(job):
     began = time.monotonic()
     with pytest.raises(TrainingFailed, match=r"longer than its limit of 0\.5 s"):
-        run_training(replace(job, time_limit_seconds=0.5))
+        run(job.but(time_limit_seconds=0.5))
     assert time.monotonic() - began < 5
 
 
@@ -189,7 +215,7 @@ def test_what_the_heartbeat_raises_ends_the_child(job, monkeypatch):
         raise LeaseLost
 
     with pytest.raises(LeaseLost):
-        run_training(job, heartbeat=lost, heartbeat_seconds=0.3)
+        run(job, heartbeat=lost, heartbeat_seconds=0.3)
     assert started[0].returncode == -signal.SIGKILL
 
 
@@ -203,14 +229,14 @@ def test_a_killed_child_is_reported_as_such(job, monkeypatch):
 
     monkeypatch.setattr(subprocess, "Popen", noting)
     with pytest.raises(TrainingFailed, match="was killed, most likely because memory ran out"):
-        run_training(job, heartbeat=lambda: os.kill(started[0].pid, signal.SIGKILL), heartbeat_seconds=0.3)
+        run(job, heartbeat=lambda: os.kill(started[0].pid, signal.SIGKILL), heartbeat_seconds=0.3)
 
 
 def test_the_child_is_told_no_secrets(job, monkeypatch):
     for name in ("MCAL_LABEL_STUDIO_TOKEN", "MCAL_BASIC_AUTH_PASSWORD", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "hush")
     monkeypatch.setenv("MCAL_LOG_LEVEL", "info")
-    env = training._environment(replace(job, threads=1))
+    env = training._environment(1)
     assert "hush" not in env.values()
     assert env["MCAL_LOG_LEVEL"] == "info"
     assert env["OMP_NUM_THREADS"] == "1"
@@ -233,11 +259,12 @@ PARENT = textwrap.dedent(
     folder, classifier = Path(sys.argv[1]), sys.argv[2]
     ids = 1000 - 7 * np.arange(60)
     labels = np.arange(36) % 3
-    job = training.TrainingJob(folder / "images", 32, folder / "other", classifier, 3, ids[:36], labels, ids, seed=0, device="cpu")
+    request = TrainingRequest(0, classifier, 3, ids[:36], labels, ids[:0], ids, seed=0)
+    place = training.Place(folder / "images", 32, folder / "other", device="cpu")
     def busy(progress):
         print(progress.phase, flush=True)
     while True:  # so that the child is surely at work when the parent dies
-        training.run_training(job, progress=busy)
+        training.run_training(request, place, progress=busy)
     """
 )
 
@@ -253,7 +280,7 @@ def is_running(pid: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="NOT RUN: needs /proc to see whether a process is there")
 @pytest.mark.parametrize("busy", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["starting", "fitting"])
 def test_a_child_dies_with_its_parent_even_if_that_is_killed(job, busy):
-    folder = job.image_directory.parent
+    folder = job.place.image_directory.parent
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder), "cnn"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert parent.stdout is not None
@@ -275,7 +302,7 @@ def test_a_child_dies_with_its_parent_even_if_that_is_killed(job, busy):
 
 def test_ctrl_c_ends_parent_and_child_and_the_child_says_nothing(job):
     """As a terminal does it: the signal goes to the whole foreground group."""
-    folder = job.image_directory.parent
+    folder = job.place.image_directory.parent
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(folder), "cnn"],
         cwd=ROOT,

@@ -15,9 +15,10 @@ from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.label_studio.port import LabelStudioError
 from backend.steps.loop import advance
 from backend.steps.open import request_campaign
-from backend.steps.ports import Heartbeat, Memory, Services, Trained, TrainingRequest
+from backend.steps.ports import Heartbeat, Memory, Services
 from backend.store import Campaign, Store
 from mcal_engine.classifiers.decoding import ImageForm
+from mcal_engine.training import Scored, TrainingRequest
 from tests.fakes.label_studio import FakeLabelStudio
 
 CHOICES = ("ant", "bee", "cat")
@@ -44,20 +45,22 @@ class NoisyTruth:
     during: Callable[[], None] | None = None
     skill: Callable[[TrainingRequest], float] = lambda request: 1.3 + 0.45 * float(np.log(1 + len(request.train_ids) / 12))
 
-    def __call__(self, request: TrainingRequest, heartbeat: Heartbeat) -> Trained:
+    def __call__(self, campaign_id: int, request: TrainingRequest, heartbeat: Heartbeat) -> Scored:
         self.requests.append(request)
         heartbeat()
         if self.during is not None:
             self.during()
         if self.fail is not None:
             raise self.fail
-        assert len(request.train_ids) == len(set(request.train_ids)) == len(request.train_labels)
+        assert len(request.train_ids) == len(set(request.train_ids.tolist())) == len(request.train_labels)
         skill = 0.0 if self.hopeless else self.skill(request)
-        logits = np.array([self._logits(task, skill, request.n_classes) for task in request.score_ids]).reshape(-1, request.n_classes)
+        logits = np.array([self._logits(task, skill, request.n_classes) for task in request.score_ids.tolist()]).reshape(
+            -1, request.n_classes
+        )
         seconds = {"embed": 1.0, "fit": 0.5 + 0.01 * len(request.train_ids)}
         once = 1.0 if request.round == 0 else 0.0
-        features = self._features((*request.score_ids, *request.train_ids)) if request.with_features else None
-        return Trained(logits, seconds, once, "cpu (2 threads)", features)
+        features = self._features([*request.score_ids.tolist(), *request.train_ids.tolist()]) if request.with_features else None
+        return Scored.of(request, logits, seconds, one_off_seconds=once, device="cpu (2 threads)", features=features)
 
     def _features(self, tasks: Sequence[int]) -> np.ndarray:
         """Near the truth's corner, each task at its own place."""

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from backend.campaign.state import Phase
-from backend.steps.ports import Heartbeat, Trained, TrainingRequest
+from backend.steps.ports import Heartbeat
+from mcal_engine.training import Scored, TrainingRequest
 from tests.browser.digits import SlowLearner
 from tests.browser.looking import axe, numbers, until
 
@@ -203,11 +204,12 @@ def test_charts_survive_a_change_of_the_colour_scheme(house: House, open_page: H
 class TwoLearners(SlowLearner):
     """Of two candidates ``cnn`` gets every third item wrong."""
 
-    def __call__(self, request: TrainingRequest, heartbeat: Heartbeat) -> Trained:
-        trained = super().__call__(request, heartbeat)
+    def __call__(self, campaign_id: int, request: TrainingRequest, heartbeat: Heartbeat) -> Scored:
+        scored = super().__call__(campaign_id, request, heartbeat)
         if request.classifier == "cnn":
-            trained.logits[::3] = np.roll(trained.logits[::3], 1, axis=1)
-        return trained
+            for logits in (scored.test_logits, scored.pool_logits):
+                logits[::3] = np.roll(logits[::3], 1, axis=1)
+        return scored
 
 
 def test_a_race_of_two_classifiers_is_drawn_as_the_api_has_it(house: House, open_page: House) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from backend.campaign.state import Phase
 from backend.jobs import JobQueue
-from backend.steps.ports import Trained
 from backend.store import Store
 from backend.worker import Worker
+from mcal_engine.training import Scored
 from tests.backend.test_jobs import until
 from tests.backend.world import Killed, World
 from tests.databases import needs_postgresql, needs_redis
@@ -66,7 +66,7 @@ def test_a_worker_that_dies_in_mid_training_is_followed_by_the_other_with_the_sa
     world.label()
     training, died = threading.Event(), threading.Event()
 
-    def dying(_request: object, _heartbeat: object) -> Trained:
+    def dying(_campaign_id: int, _request: object, _heartbeat: object) -> Scored:
         training.set()
         assert died.wait(20)
         raise Killed

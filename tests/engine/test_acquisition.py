@@ -11,6 +11,7 @@ from mcal_engine import round as rounds
 from mcal_engine.acquisition import BAND, NEEDS_FEATURES, acquisition_scores, diverse_margin, k_center
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import Acquisition, CampaignSpec
+from mcal_engine.training import Scored
 from mcal_engine.types import FloatArray, IntArray
 
 ALL = get_args(Acquisition)
@@ -28,8 +29,8 @@ def world(n: int, seed: int, n_classes: int = 4) -> tuple[FloatArray, FloatArray
     return features, -((features[:, None] - corners[None]) ** 2).sum(axis=2)
 
 
-def scored(features: FloatArray, logits: FloatArray, test: IntArray, pool: IntArray, train: IntArray) -> rounds.Scored:
-    return rounds.Scored("frozen", logits[test], logits[pool], 1.0, 0.0, (features[test], features[pool], features[train]))
+def scored(features: FloatArray, logits: FloatArray, test: IntArray, pool: IntArray, train: IntArray) -> Scored:
+    return Scored("frozen", logits[test], logits[pool], {"fit": 1.0}, features=(features[test], features[pool], features[train]))
 
 
 @pytest.mark.parametrize("acquisition", ALL)
@@ -107,7 +108,7 @@ class TestEveryAcquisition:
 
     def test_only_some_need_features_and_say_so(self, acquisition: str) -> None:
         _, logits = world(50, 0)
-        bare = rounds.Scored("frozen", logits[:10], logits[10:], 1.0)
+        bare = Scored("frozen", logits[:10], logits[10:], {"fit": 1.0})
         if acquisition in NEEDS_FEATURES:
             with pytest.raises(InvalidValue, match=f"acquisition '{acquisition}' needs the classifier's features"):
                 rounds.rank_for_people(spec(acquisition), bare, np.arange(10, 50), np.arange(10), 5)

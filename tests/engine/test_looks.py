@@ -15,6 +15,7 @@ from mcal_engine.engine import Engine, decide
 from mcal_engine.errors import HistoryError
 from mcal_engine.situation import Situation
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import Scored
 from mcal_engine.types import (
     Acquire,
     CertificateOutcome,
@@ -201,21 +202,9 @@ def test_the_sample_counts_like_test_items_at_its_ranks() -> None:
     test, pool = np.arange(n_pool, n_items - 27), np.arange(n_pool)
 
     def measured(test_ids: IntArray) -> Observation:
-        return rounds.measure(
-            SPEC,
-            round=0,
-            n_items=n_items,
-            n_classes=4,
-            n_train=27,
-            n_set_aside=0,
-            n_preexisting=0,
-            n_labels_paid=127,
-            test_ids=test_ids,
-            test_labels=labels[test_ids],
-            survivors=np.ones(len(test_ids), dtype=bool),
-            pool_ids=pool,
-            scored=[rounds.Scored("frozen", logits[test_ids], logits[pool], 1.0)],
-        )
+        labelled = rounds.LabelledTest(test_ids, labels[test_ids], np.ones(len(test_ids), dtype=bool))
+        scored = Scored("frozen", logits[test_ids], logits[pool], {"fit": 1.0})
+        return rounds.measure(SPEC, rounds.Standing(0, n_items, 4, 27, len(pool), 127), labelled, [scored])
 
     frozen, classes, _ = rounds.freeze(pool, logits[pool])
     sample = np.sort(generator.permutation(pool)[:n_sample])

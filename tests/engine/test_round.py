@@ -11,6 +11,7 @@ from mcal_engine import error_curve
 from mcal_engine import round as rounds
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import Scored
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04, theta_step=0.1)
 
@@ -112,13 +113,11 @@ def test_survivors_stand_for_the_pool_without_bias_when_acquisition_skims_the_ha
 def test_counted_errors_per_theta_equal_a_loop_over_thresholds() -> None:
     test_ids, pool_ids = np.arange(500, 560), np.arange(400)
     test_labels = np.random.default_rng(4).integers(0, 4, 60)
-    scored = rounds.Scored("frozen", random_logits(60, seed=1), random_logits(400, seed=2), 1.0)
+    scored = Scored("frozen", random_logits(60, seed=1), random_logits(400, seed=2), {"fit": 1.0})
     survivors = np.random.default_rng(5).random(60) < 0.8
-    observation = rounds.measure(
-        SPEC, round=0, n_items=480, n_classes=4, n_train=20, n_set_aside=0, n_preexisting=0, n_labels_paid=80, test_ids=test_ids[::-1],
-        test_labels=test_labels[::-1], survivors=survivors[::-1], pool_ids=pool_ids,
-        scored=[rounds.Scored("frozen", scored.test_logits[::-1], scored.pool_logits, 1.0)],
-    )  # fmt: skip
+    labelled = rounds.LabelledTest(test_ids[::-1], test_labels[::-1], survivors[::-1])
+    backwards = scored.part(test=np.arange(60)[::-1])
+    observation = rounds.measure(SPEC, rounds.Standing(0, 480, 4, 20, len(pool_ids), 80), labelled, [backwards])
     grid = error_curve.theta_grid(0.1)
     counts = error_curve.count(observation, observation.measurements[0], len(grid))
     wrong = scored.test_logits.argmax(1) != test_labels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from mcal_engine import round as rounds
 from mcal_engine.class_certificate import cuts_planned
 from mcal_engine.engine import Engine
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import Scored
 from mcal_engine.types import Acquire, Certify, Decision, LabelByMachine
 
 
@@ -50,14 +51,11 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
     sample = np.zeros(0, dtype=np.int64)
     for number in range(max_rounds):
         pool = np.setdiff1d(ids, np.concatenate([test, train]))
-        scored = [
-            rounds.Scored(name, world.logits(len(train), test), world.logits(len(train), pool), world.seconds) for name in spec.classifiers
-        ]
-        observation = rounds.measure(
-            spec, round=number, n_items=world.n, n_classes=world.n_classes, n_train=len(train), n_set_aside=0, n_preexisting=0,
-            n_labels_paid=len(test) + len(train), test_ids=test, test_labels=world.labels[test],
-            survivors=rounds.surviving(test, skims, ()), pool_ids=pool, scored=scored,
-        )  # fmt: skip
+        seconds = {"fit": world.seconds}
+        scored = [Scored(name, world.logits(len(train), test), world.logits(len(train), pool), seconds) for name in spec.classifiers]
+        standing = rounds.Standing(number, world.n, world.n_classes, len(train), len(pool), len(test) + len(train))
+        labelled = rounds.LabelledTest(test, world.labels[test], rounds.surviving(test, skims, ()))
+        observation = rounds.measure(spec, standing, labelled, scored)
         decision = engine.tell(observation).ask()
         frozen, classes, _ = rounds.freeze(pool, world.logits(len(train), pool), spec.surety)
         sample = sample[:0]
@@ -72,9 +70,7 @@ def run(world: World, spec: CampaignSpec, max_rounds: int = 80) -> tuple[Engine,
         late = rounds.draw_random(spec, "test", number + 1, np.setdiff1d(pool, sample), decision.n_test)
         if decision.classifier is not None:
             left = ~np.isin(pool, late)
-            ranking = rounds.rank_for_people(
-                spec, replace(scored[0], pool_logits=scored[0].pool_logits[left]), pool[left], test, decision.n_train, round=number + 1
-            )
+            ranking = rounds.rank_for_people(spec, scored[0].part(pool=left), pool[left], test, decision.n_train, round=number + 1)
             skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
             train = np.concatenate([train, ranking.ids])
         test = np.concatenate([test, late, sample])

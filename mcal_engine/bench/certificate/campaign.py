@@ -22,6 +22,7 @@ from mcal_engine.classifiers.base import Classifier
 from mcal_engine.freeze_rule import Foretold
 from mcal_engine.peel import Peel, Sample
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import Scored
 from mcal_engine.types import BoolArray, FloatArray, IntArray
 
 LEVEL = 0.05
@@ -125,7 +126,7 @@ class _Buying:
         """The next batch, by the acquisition of the spec; first items that it would have taken no longer stand for the pool."""
         number = self.n_batches + 1
         n = min(freeze_rule.batch_size(len(self.ids)), len(pool))
-        scored = rounds.Scored("ridge", self._held_out, logits, 0.0)
+        scored = Scored("ridge", self._held_out, logits, {})
         ranking = rounds.rank_for_people(self.spec, scored, pool, self.first, n, round=number)
         skim = rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores)
         self.survives &= rounds.surviving(self.first, [skim], ())

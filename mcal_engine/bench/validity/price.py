@@ -15,6 +15,7 @@ from mcal_engine.simulator.machines import seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.truth import true_certified_machine_set, true_largest_machine_set, true_machine_errors, true_wrong
 from mcal_engine.spec import CampaignSpec, preset_values
+from mcal_engine.training import TrainingRequest
 from mcal_engine.types import IntArray
 
 ORACLE_STEP = 0.02  # of X: the oracle's batch
@@ -86,8 +87,9 @@ def true_oracle_labels(world: World, ids: IntArray, task: Task) -> tuple[list[in
     number = 0
     while len(train) < max(proven):
         pool = np.setdiff1d(ids, train, assume_unique=True)
+        seed = seed_of(spec.seed, number)
         scored = world.machine.fit_and_score(
-            train, world.labels[train], ids[:0], pool, world.n_classes, seed_of(spec.seed, number), once=0.0, with_features=False
+            TrainingRequest(number, world.machine.name, world.n_classes, train, world.labels[train], ids[:0], pool, seed)
         )
         wrong = true_wrong(world.labels, pool, scored.pool_logits)
         plain = [min(least, len(ids) - true_largest_machine_set(wrong, errors)) for least, errors in zip(plain, allowed, strict=True)]

@@ -24,6 +24,7 @@ from mcal_engine.engine import default_batch_size
 from mcal_engine.simulator.machines import Machine, Stopwatch, seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import TrainingRequest
 from mcal_engine.types import IntArray, Observation
 
 SCHEMA_VERSION = 3
@@ -124,9 +125,8 @@ def fixed_trajectory(world: World, people: Annotators, task: Task) -> Trajectory
     number = 0
     while True:
         pool = np.setdiff1d(pool, train, assume_unique=True)
-        scored = machine.fit_and_score(
-            train, train_labels, test, pool, world.n_classes, seed_of(spec.seed, number), once=0.0, with_features=False
-        )
+        seed = seed_of(spec.seed, number)
+        scored = machine.fit_and_score(TrainingRequest(number, machine.name, world.n_classes, train, train_labels, test, pool, seed))
         if len(train) >= wanted:
             break
         number += 1
@@ -134,20 +134,8 @@ def fixed_trajectory(world: World, people: Annotators, task: Task) -> Trajectory
         skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
         train = np.concatenate([train, ranking.ids])
         train_labels = np.concatenate([train_labels, people.ask(ranking.ids)])
-    observation = rounds.measure(
-        spec,
-        round=number,
-        n_items=len(ids),
-        n_classes=world.n_classes,
-        n_train=len(train),
-        n_set_aside=0,
-        n_preexisting=0,
-        n_labels_paid=people.n_labels_paid,
-        test_ids=test,
-        test_labels=test_labels,
-        survivors=rounds.surviving(test, skims, ()),
-        pool_ids=pool,
-        scored=[scored],
-    )
+    standing = rounds.Standing(number, len(ids), world.n_classes, len(train), len(pool), people.n_labels_paid)
+    labelled = rounds.LabelledTest(test, test_labels, rounds.surviving(test, skims, ()))
+    observation = rounds.measure(spec, standing, labelled, [scored])
     frozen, classes, sureties = rounds.freeze(pool, scored.pool_logits)
     return Trajectory(ids, train, observation, frozen, classes, places_in(sureties, scored.test_logits[np.argsort(test)]))

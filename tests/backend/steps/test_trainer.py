@@ -14,16 +14,23 @@ import pytest
 from backend.shared_cache import SharedCache
 from backend.steps import kept_answers, trainer
 from backend.steps.images import CampaignImages
-from backend.steps.ports import Trained, TrainingRequest
 from backend.steps.trainer import ChildTrainer
-from backend.training import TrainingJob, TrainingResult
-from mcal_engine.classifiers.base import FitReport
+from backend.training import Place
 from mcal_engine.classifiers.decoding import ImageForm
 from mcal_engine.classifiers.row_store import RowStore
+from mcal_engine.training import Scored, TrainingRequest
 from tests.backend.steps.test_image_shelf import beat, filled, shelf
 
-REQUEST = TrainingRequest(1, 0, "frozen", 2, (1, 2), (0, 1), (3, 4), 0)
-Run = Callable[..., TrainingResult]
+REQUEST = TrainingRequest(0, "frozen", 2, np.array([1, 2]), np.array([0, 1]), np.array([3]), np.array([4]), 0)
+Run = Callable[..., Scored]
+
+
+def ids(*items: int) -> np.ndarray:
+    return np.array(items, dtype=np.int64)
+
+
+def said(scored: Scored) -> np.ndarray:
+    return np.concatenate([scored.test_logits, scored.pool_logits])
 
 
 def images(directory: Path, shared: SharedCache | None = None) -> CampaignImages:
@@ -37,8 +44,8 @@ def child_trainer(kept: CampaignImages, directory: Path, shared: SharedCache | N
     return ChildTrainer(kept, cache_dir=directory / "encoders", device="cpu", time_limit_hours=1, shared=shared)
 
 
-def result(job: TrainingJob) -> TrainingResult:
-    return TrainingResult(np.zeros((len(job.score_ids), 2)), {"fit": 1.0}, 0.0, "cpu", FitReport(1.0, 2, 1, "cpu", 0.0))
+def result(request: TrainingRequest) -> Scored:
+    return Scored.of(request, np.zeros((len(request.score_ids), 2)), {"fit": 1.0}, device="cpu")
 
 
 @pytest.fixture
@@ -51,18 +58,18 @@ def test_two_trainings_on_one_machine_take_turns(tmp_path: Path, running: Callab
     kept = images(tmp_path)
     busy, entered, leave, waited = threading.Lock(), threading.Event(), threading.Event(), threading.Event()
 
-    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+    def run(request: TrainingRequest, place: Place, **_: Any) -> Scored:
         assert busy.acquire(blocking=False), "two trainings at once"
         entered.set()
         assert leave.wait(10)
         busy.release()
-        return result(job)
+        return result(request)
 
     running(run)
-    done: list[Trained] = []
+    done: list[Scored] = []
     # Two trainers, as of two processes: what they share is the folder.
-    first = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(REQUEST, beat)))
-    second = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(REQUEST, waited.set)))
+    first = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(1, REQUEST, beat)))
+    second = threading.Thread(target=lambda: done.append(child_trainer(kept, tmp_path)(1, REQUEST, waited.set)))
     first.start()
     assert entered.wait(10)
     second.start()
@@ -83,66 +90,66 @@ def test_a_stop_ends_the_wait_for_the_device(tmp_path: Path, running: Callable[[
 
     kept = images(tmp_path)
 
-    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+    def run(request: TrainingRequest, place: Place, **_: Any) -> Scored:
         with pytest.raises(Stop):
-            child_trainer(kept, tmp_path)(REQUEST, stop)  # while this one is on
-        return result(job)
+            child_trainer(kept, tmp_path)(1, REQUEST, stop)  # while this one is on
+        return result(request)
 
     running(run)
-    child_trainer(kept, tmp_path)(REQUEST, beat)
+    child_trainer(kept, tmp_path)(1, REQUEST, beat)
 
 
 def test_embeddings_of_one_machine_are_there_on_another(tmp_path: Path, running: Callable[[Run], None]) -> None:
     computed: list[int] = []
 
-    def run(job: TrainingJob, **_: Any) -> TrainingResult:
+    def run(request: TrainingRequest, place: Place, **_: Any) -> Scored:
         """A child that embeds what is missing, as the frozen encoder does."""
-        store = RowStore(job.cache_directory / "encoder-v1", (4,), np.float16)
-        keys = kept.digests(1, [*job.train_ids.tolist(), *job.score_ids.tolist()])
+        store = RowStore(place.cache_directory / "encoder-v1", (4,), np.float16)
+        keys = kept.digests(1, [*request.train_ids.tolist(), *request.score_ids.tolist()])
         missing = keys[store.find(keys) < 0]
         computed.append(len(missing))
         store.append(missing, np.ones((len(missing), 4), dtype=np.float16))
-        return result(job)
+        return result(request)
 
     running(run)
     for machine in ("one", "two"):
         shared = SharedCache(f"file://{tmp_path / 'shared'}")
         kept = images(tmp_path / machine, shared)
-        child_trainer(kept, tmp_path / machine, shared)(REQUEST, beat)
+        child_trainer(kept, tmp_path / machine, shared)(1, REQUEST, beat)
     assert computed == [4, 0]
 
 
-def said_of(job: TrainingJob) -> TrainingResult:
+def said_of(request: TrainingRequest) -> Scored:
     """Logits that tell which item they are of."""
-    logits = np.stack([job.score_ids, -job.score_ids], axis=1) / 7.0
-    return TrainingResult(logits, {"start": 1.0, "fit": 5.0}, 0.5, "cpu", FitReport(5.0, 2, 3, "cpu", 0.1, ("a note",)))
+    logits = np.stack([request.score_ids, -request.score_ids], axis=1) / 7.0
+    return Scored.of(request, logits, {"start": 1.0, "fit": 5.0}, one_off_seconds=0.5, device="cpu")
 
 
 def test_the_same_b_is_not_trained_on_twice_and_is_paid_for_once(tmp_path: Path, running: Callable[[Run], None]) -> None:
     kept, trained = images(tmp_path), []
 
-    def run(job: TrainingJob, **_: Any) -> TrainingResult:
-        trained.append(job.train_ids.tolist())
-        return said_of(job)
+    def run(request: TrainingRequest, place: Place, **_: Any) -> Scored:
+        trained.append(request.train_ids.tolist())
+        return said_of(request)
 
     running(run)
     train = child_trainer(kept, tmp_path)
-    first = train(REQUEST, beat)
-    lost = child_trainer(kept, tmp_path)(REQUEST, beat)  # the worker died before it could decide; another one goes on
+    first = train(1, REQUEST, beat)
+    lost = child_trainer(kept, tmp_path)(1, REQUEST, beat)  # the worker died before it could decide; another one goes on
     assert (dict(lost.seconds), lost.one_off_seconds, lost.device) == (dict(first.seconds), 0.5, "cpu")
-    assert np.array_equal(lost.logits, first.logits)
-    topped_up = train(replace(REQUEST, round=1, score_ids=(4, 3), train_ids=(2, 1), train_labels=(1, 0)), beat)
+    assert np.array_equal(said(lost), said(first))
+    topped_up = train(1, replace(REQUEST, round=1, test_ids=ids(4, 3), pool_ids=ids(), train_ids=ids(2, 1), train_labels=ids(1, 0)), beat)
     assert sum(topped_up.seconds.values()) == topped_up.one_off_seconds == 0.0
-    assert np.array_equal(topped_up.logits, first.logits[::-1])
+    assert np.array_equal(said(topped_up), said(first)[::-1])
     assert trained == [[1, 2]]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"train_labels": (1, 0)},  # a label was corrected
-        {"train_ids": (1, 4), "score_ids": (3, 2)},
-        {"score_ids": (3, 4, 2)},  # an item that was not scored
+        {"train_labels": ids(1, 0)},  # a label was corrected
+        {"train_ids": ids(1, 4), "pool_ids": ids(2)},
+        {"pool_ids": ids(4, 2)},  # an item that was not scored
         {"seed": 1},
         {"classifier": "cnn"},
         {"n_classes": 3},
@@ -155,13 +162,14 @@ def test_anything_else_is_trained_on_anew(change: dict[str, Any], tmp_path: Path
     kept, trained = images(tmp_path), []
     kept.fetch(2, filled(4)[1], ImageForm(32), beat)
 
-    def run(job: TrainingJob, **_: Any) -> TrainingResult:
-        trained.append(job)
-        return said_of(job)
+    def run(request: TrainingRequest, place: Place, **_: Any) -> Scored:
+        trained.append(request)
+        return said_of(request)
 
     running(run)
-    for request in (REQUEST, replace(REQUEST, **change)):
-        child_trainer(kept, tmp_path)(request, beat)
+    other = replace(REQUEST, **{name: value for name, value in change.items() if name != "campaign_id"})
+    for campaign_id, request in ((1, REQUEST), (change.get("campaign_id", 1), other)):
+        child_trainer(kept, tmp_path)(campaign_id, request, beat)
     assert len(trained) == 2
 
 
@@ -170,28 +178,28 @@ def test_answers_that_were_cut_short_are_not_used_and_few_are_kept(
 ) -> None:
     kept, trained = images(tmp_path), []
 
-    def run(job: TrainingJob, **_: Any) -> TrainingResult:
-        trained.append(job)
-        return said_of(job)
+    def run(request: TrainingRequest, place: Place, **_: Any) -> Scored:
+        trained.append(request)
+        return said_of(request)
 
     running(run)
     train = child_trainer(kept, tmp_path)
-    train(REQUEST, beat)
+    train(1, REQUEST, beat)
     (file,) = (tmp_path / "encoders" / trainer.ANSWERS).iterdir()
     file.write_bytes(file.read_bytes()[:200])
-    train(REQUEST, beat)
+    train(1, REQUEST, beat)
     assert len(trained) == 2
     monkeypatch.setattr(kept_answers, "FILES", 2)
     for seed in range(4):
-        train(replace(REQUEST, seed=seed), beat)
+        train(1, replace(REQUEST, seed=seed), beat)
     assert len(list((tmp_path / "encoders" / trainer.ANSWERS).iterdir())) == 2
     monkeypatch.setattr(kept_answers, "LARGEST", 0)
-    train(replace(REQUEST, seed=9), beat)
-    train(replace(REQUEST, seed=9), beat)
+    train(1, replace(REQUEST, seed=9), beat)
+    train(1, replace(REQUEST, seed=9), beat)
     assert len(trained) == 2 + 3 + 2  # seed 0 was known
 
 
 def test_without_images_there_is_no_training(tmp_path: Path) -> None:
     fake, _ = filled(1)
     with pytest.raises(Exception, match="campaign 1 has no images to train on"):
-        child_trainer(shelf(fake, tmp_path), tmp_path)(REQUEST, beat)
+        child_trainer(shelf(fake, tmp_path), tmp_path)(1, REQUEST, beat)

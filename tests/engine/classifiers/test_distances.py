@@ -15,6 +15,7 @@ from mcal_engine.acquisition import Closest, by_numpy, diverse_margin, k_center
 from mcal_engine.classifiers import devices, distances, distances_on
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.training import Scored
 from mcal_engine.types import FloatArray
 
 by_torch_on_cpu = partial(distances.by_torch, device=torch.device("cpu"))
@@ -90,7 +91,7 @@ def test_ranking_for_people_measures_by_what_it_is_given() -> None:
 
     spec = CampaignSpec.parse({"target_error": 0.05, "price_per_label": 0.04, "acquisition": "k_center"})
     test, pool = np.arange(50), np.arange(50, 500)
-    scored = rounds.Scored("frozen", logits[test], logits[pool], 1.0, 0.0, (features[test], features[pool], features[500:]))
+    scored = Scored("frozen", logits[test], logits[pool], {"fit": 1.0}, features=(features[test], features[pool], features[500:]))
     given = rounds.rank_for_people(spec, scored, pool, test, 30, distances=counted)
     plain = rounds.rank_for_people(spec, scored, pool, test, 30)
     assert calls == [500]

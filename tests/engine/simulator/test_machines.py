@@ -7,6 +7,7 @@ import pytest
 
 from mcal_engine.classifiers.image_cache import ArrayImages
 from mcal_engine.simulator.machines import Machine, Stopwatch
+from mcal_engine.training import TrainingRequest
 from tests.engine.simulator.toy import RidgeClassifier, toy_data
 
 DATA = toy_data(300)
@@ -20,7 +21,7 @@ def machine() -> tuple[Machine, RidgeClassifier]:
 
 def scored(one: Machine, train=TRAIN, test=TEST, pool=POOL, *, labels=None, seed=0, with_features=False):
     classes = DATA.labels[train] if labels is None else labels
-    return one.fit_and_score(train, classes, test, pool, DATA.n_classes, seed, once=0.0, with_features=with_features)
+    return one.fit_and_score(TrainingRequest(0, "ridge", DATA.n_classes, train, classes, test, pool, seed, with_features))
 
 
 def test_the_same_b_keeps_its_net_when_t_is_topped_up():
