@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 from pydantic import Field, field_validator
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.rules import about, shown
+from mcal_engine.rules import about, shown, told
 from mcal_engine.spec import AUTO, LARGEST_PRICE, MONEY, SEARCH, CampaignSpec, Fraction
 
 ENV_PREFIX = "MCAL_"
@@ -103,6 +103,12 @@ class CampaignSettings(CampaignSpec):
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             return names
         return tuple(dict.fromkeys(name for name in names if name not in ("", NOTHING)))
+
+
+OPERATIONAL = tuple(
+    name for name, field in CampaignSettings.model_fields.items() if told(field, "group") == PEOPLE and name != "label_control"
+)
+"""Settings that no decision rests on: they may change while a certificate sample is being labelled."""
 
 
 def campaign_defaults(environment: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -35,7 +35,7 @@ class Interval(NamedTuple):
     high_open: bool = False
 
     def __contains__(self, number: object) -> bool:
-        if not isinstance(number, int | float) or not math.isfinite(number):
+        if not isinstance(number, int | float) or (isinstance(number, float) and not math.isfinite(number)):
             return False
         above = self.low is None or number > self.low or (number == self.low and not self.low_open)
         return above and (self.high is None or number < self.high or (number == self.high and not self.high_open))

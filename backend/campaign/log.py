@@ -11,23 +11,12 @@ from backend.campaign.audits import Audits
 from backend.campaign.events import Happening
 from backend.campaign.history import Entry
 from backend.campaign.queues import Queue
-from backend.campaign_settings import CampaignSettings, parse_campaign_settings
+from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.decoding import ImageForm
 from mcal_engine.errors import HistoryError
 from mcal_engine.types import Acquire, Certify, Decision, Row
-
-# May change while V is being labelled.
-OPERATIONAL = (
-    "quorum",
-    "patience_minutes",
-    "blind_timeout_hours",
-    "work_ahead",
-    "assisted_labelling",
-    "approve_write_back",
-    "notify_about",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import click
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.rules import Interval, shown, with_bounds
+from mcal_engine.rules import Interval, broken, shown, with_bounds
+
+LARGEST = 1_000_000_000_000  # where an option has no bound of its own
 
 
 class _OwnWords:
@@ -21,9 +22,10 @@ class _OwnWords:
             number = super().convert(value, param, ctx)  # type: ignore[misc]
         except click.BadParameter:
             number = None
-        if number is None or not math.isfinite(number):
-            rule = with_bounds(self.kind, str(Interval(self.min, self.max, self.min_open, self.max_open)))  # type: ignore[attr-defined]
-            raise InvalidValue(f"{_called(param)} must be {rule}, got {shown(value)}")
+        interval = Interval(self.min, self.max, self.min_open, self.max_open)  # type: ignore[attr-defined]
+        if number is None or number not in (interval if interval.high is not None else interval._replace(high=LARGEST)):
+            bounds = broken(interval._replace(high=LARGEST), number) if number is not None and number > LARGEST else str(interval)
+            raise InvalidValue(f"{_called(param)} must be {with_bounds(self.kind, bounds)}, got {shown(value)}")
         return number
 
 

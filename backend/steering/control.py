@@ -7,9 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from backend.campaign import events, history
-from backend.campaign.log import OPERATIONAL
 from backend.campaign.state import Phase, State, state_of
-from backend.campaign_settings import CampaignSettings, parse_campaign_settings
+from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings
 from backend.store import Conflict, Store
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from backend.cli.numbers import Number, Whole
+from backend.cli.numbers import Whole
+from backend.cli.setting_options import setting_option
 from backend.cli.simulate_options import cache_folder
 from mcal_engine.errors import InvalidValue
 
@@ -23,9 +24,9 @@ from mcal_engine.errors import InvalidValue
     multiple=True,
     help="A candidate of the race; may be repeated [default: by images and device].",
 )
-@click.option("--price", "prices", multiple=True, type=Number(min=0, min_open=True), help="USD per label; may be repeated.")
-@click.option("--target-error", type=Number(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="ε.")
-@click.option("--machine-price-per-hour", type=Number(min=0), default=0.20, show_default=True, help="USD per hour of training.")
+@setting_option("price_per_label", "prices", multiple=True, note="[default: the prices that the paper has for these data]")
+@setting_option("target_error", default=0.05)
+@setting_option("machine_price_per_hour", default=0.20)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="Another setting of the campaigns; may be repeated.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("bench"), show_default=True, help="Folder of the results."

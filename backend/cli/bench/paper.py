@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from backend.cli.numbers import Number
+from backend.cli.setting_options import setting_option
 from backend.cli.simulate_options import cache_folder, data_options
 from mcal_engine.errors import InvalidValue
 
@@ -21,7 +21,7 @@ MACHINE_PRICE = 0.20  # USD per hour, the default of every campaign; the paper's
 @click.option("--classifier", default="frozen", show_default=True, help="The classifier of every run.")
 @click.option("--seeds", default="0,1,2", show_default=True, help="Seeds, separated by commas.")
 @click.option("--only", help="Only runs whose description contains this text, e.g. 'active learning' or 'paper settings'.")
-@click.option("--machine-price-per-hour", type=Number(min=0), default=MACHINE_PRICE, show_default=True, help="USD per hour of training.")
+@setting_option("machine_price_per_hour", default=MACHINE_PRICE)
 @click.option(
     "--quick", is_flag=True, help="A least-squares head on the frozen encoder's features instead of a classifier: a hundredth of the time."
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.cli.numbers import Number, Whole
+from backend.cli.setting_options import setting_option
 from backend.cli.simulate_options import FILE, cache_folder
 from mcal_engine.errors import InvalidValue
 
@@ -30,12 +31,7 @@ RED = 1  # exit code of a benchmark that found a broken promise
     help="Campaigns of each size on the engine's schedule, to their end and at one ε: what the promise costs.",
 )
 @click.option("--items", type=Whole(min=200), help="Items of each campaign [default: 1,500 and 10,000, and 20 campaigns of all].")
-@click.option(
-    "--target-error",
-    type=Number(0, 1, min_open=True, max_open=True),
-    multiple=True,
-    help="ε; may be repeated [default: 2, 5 and 10 %].",
-)
+@setting_option("target_error", multiple=True, note="[default: 2, 5 and 10 %]")
 @click.option(
     "--train-share",
     type=Number(0, 0.9, min_open=True),
