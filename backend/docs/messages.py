@@ -271,7 +271,7 @@ MESSAGES: tuple[Message, ...] = (
     Message(
         "backend",
         "event … has the kind …, which this version does not know",
-        r"event \d+ has the kind .*, which this version does not know",
+        r"event \S+ has the kind .*, which this version does not know",
         "A newer version worked on this campaign, and something has happened to it that this version cannot read.",
         "Take the newer version, or [go back](upgrade.md#going-back) with a backup.",
     ),
