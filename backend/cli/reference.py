@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from backend.campaign_settings import CampaignSettings
 from backend.cli.app import mcal
@@ -19,7 +19,7 @@ from backend.docs import files
 from backend.docs.messages import MESSAGES, Message, Where
 from backend.settings import ServerSettings
 from backend.settings_reference import describe_settings
-from backend.web.actions import CONFIRMED
+from backend.steering.actions import ACTIONS
 from backend.web.api import Api
 from backend.web.metrics import GAUGES
 from backend.web.openapi import template
@@ -143,7 +143,7 @@ def _operations() -> list[Operation]:
 
 def _operation(operation: Operation) -> Iterator[str]:
     yield f"## {operation.method} {template(operation.path)}"
-    yield operation.summary
+    yield f"{operation.summary} {operation.details}".strip()
     if operation.query:
         rows = [f"| `{name}` | {schema.get('type', '')} | {_cell(text)} |" for name, (schema, text) in operation.query.items()]
         yield "\n".join(["| query | type | meaning |", "|---|---|---|", *rows])
@@ -154,13 +154,14 @@ def _operation(operation: Operation) -> Iterator[str]:
         yield f"Answers {operation.status}{f' with {media[0]}' if media else ''}."
 
 
-def _body(schema: dict[str, Any]) -> str:
+def _body(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema()
+    if issubclass(model, RootModel):
+        return f"Body: {' '.join(schema['description'].split())} They stand under [settings](settings.md)."
     rows = [
         f"| `{name}` | {_schema(each)} | {'required' if name in schema.get('required', ()) else _cell(str(each.get('description', '')))} |"
-        for name, each in schema.get("properties", {}).items()
+        for name, each in schema["properties"].items()
     ]
-    if not rows:
-        return f"Body: {schema.get('description') or _schema(schema)}"
     return "\n".join(["| body | type | |", "|---|---|---|", *rows])
 
 
@@ -174,13 +175,10 @@ def _schema(schema: dict[str, Any]) -> str:
 
 
 def _actions() -> Iterator[str]:
-    summaries = {operation.name: operation.summary for operation in _operations()}
-    for name, action in CONFIRMED.items():
-        final = " It cannot be taken back." if action.grave else ""
-        command = {"cancel-audit": "audit --cancel", "take-back": "audit --take-back"}.get(name, name)
+    for name, action in ACTIONS.items():
         yield f"## {action.title}"
-        yield f"{summaries[name.replace('-', '_')]}{final}"
-        yield f"`mcal campaign {command}`, `POST {PREFIX}/campaigns/<id>/{name}`"
+        yield " ".join(text for text in (action.summary, action.details, "It cannot be taken back." if action.grave else "") if text)
+        yield f"`mcal campaign {name}`, `POST {PREFIX}/campaigns/<id>/{name}`"
 
 
 def _metrics() -> Iterator[str]:

@@ -62,6 +62,12 @@ def setting_option(name: str, into: str | None = None, *, default: Any = None, m
     )
 
 
+def model_options(model: type[BaseModel]) -> Decorator:
+    """One option per field of the inputs of an action."""
+    described = describe_settings(model)
+    return lambda command: _options(described, {}, command)
+
+
 def given(values: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
     """Take the model's settings that were given out of a command's keyword arguments; the pieces of a list become one text."""
     found = {name: values.pop(name, None) for name in model.model_fields}

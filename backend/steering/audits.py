@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from datetime import datetime
+from collections.abc import Mapping
+
+from pydantic import Field
 
 from backend.campaign import events
 from backend.campaign.audit_result import audited_rows, cut, written
+from backend.campaign.audits import Audit
 from backend.campaign.commit import Commit
-from backend.campaign.state import Phase, State, state_of
-from backend.steering.control import ATTEMPTS
-from backend.store import Conflict, Store
+from backend.campaign.state import Phase, State
+from backend.steering.call import Call, Hint, Nothing, Refusal, last_task, words
+from backend.steering.inputs import Inputs
 from backend.views.audits import percent
 from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
@@ -20,97 +23,171 @@ SIZE = 300  # where nothing says what would be enough
 AUDITABLE = (Phase.RESIDUAL, Phase.FINISHED)
 
 
-def open_audit(
-    store: Store, campaign_id: int, now: datetime, *, by: str, size: int | None = None, confidence_level: float | None = None
-) -> list[str]:
-    """Ask for a fresh random sample of the written machine labels to be labelled again, blind. Returns sentences.
+class AuditInputs(Inputs):
+    """How large the sample is and how sure the bound."""
 
-    Args:
-        size: of the sample; without it, what shows the target with a chance of 80 % if the machine is as good as the campaign says.
-        confidence_level: of the bound; the campaign's without it.
+    size: int | None = Field(
+        None, ge=1, title="Sample size", description="Machine labels to draw; without it, as many as the target needs."
+    )
+    confidence: float | None = Field(
+        None,
+        ge=0.5,
+        lt=1,
+        title="Confidence",
+        description="Confidence of the bound; without it, the campaign's.",
+        json_schema_extra={"unit": "fraction"},
+    )
+
+
+# --- audit
+
+
+def refuses_audit(state: State) -> Refusal | None:
+    name = f"campaign {state.campaign_id}"
+    if not state.ended and state.audit is not None:
+        seen = state.progress
+        how = f", {seen.labelled:,} of {seen.asked:,} labels are in" if seen is not None and state.audit.model_version else ""
+        return Refusal(f"{name} has an open audit{how}; wait until it is answered, or call it off")
+    if state.stage not in AUDITABLE:
+        return Refusal(f"{name} cannot be audited: it is {words(state.stage)}; its machine labels must all be written first")
+    if not any(row.state == "written" for row in state.machine_labels):
+        return Refusal(f"{name} has no machine labels to audit: people labelled everything")
+    return None
+
+
+def says_audit(state: State) -> list[str]:
+    return [
+        f"A fresh random sample of the {len(written(state)):,} machine labels is taken out of Label Studio and labelled again by people, "
+        "who cannot see what the machine said.",
+        "When the last one is in, an exact bound says how many machine labels were wrong at most. What nobody answers counts as wrong.",
+        "What people say about the sample is final. Each audit is a statement of its own, beside the certificate.",
+        f"One label costs {state.settings.price_per_label:g} {state.settings.currency}. "
+        "Until it is answered the audit can be called off: then the machine labels are written again.",
+    ]
+
+
+def hints_audit(state: State) -> Mapping[str, Hint]:
+    level = state.settings.confidence_level
+    size = default_size(state, level)
+    price = f"{state.settings.price_per_label * size:,.2f} {state.settings.currency}"
+    return {"size": Hint(f"empty: {size:,}, about {price}", len(written(state))), "confidence": Hint(f"empty: {level:g}")}
+
+
+def audit(call: Call[AuditInputs]) -> list[str]:
+    """Ask for a fresh random sample of the written machine labels to be labelled again, blind.
+
+    Without a size it is what shows the target with a chance of 80 % if the machine is as good as the campaign says.
 
     Raises:
-        InvalidValue: nothing is written back, an audit is open, a bad size or level, or another campaign is live on the project.
-        Conflict: the history is changing too fast.
+        InvalidValue: the sample is larger than what is written, or another campaign is live on the project.
     """
-    level = confidence_level
-    if level is not None and not 0.5 <= level < 1:
-        raise InvalidValue(f"confidence must be in [0.5, 1), got {level:g}{' (did you mean 0.95?)' if level > 1 else ''}")
-    for _ in range(ATTEMPTS):
-        state = _state(store, campaign_id, now)
-        _check_open(state)
-        n_written = len(written(state))
-        if size is not None and not 1 <= size <= n_written:
-            raise InvalidValue(f"size must be from 1 to the {n_written:,} machine labels that are written, got {size:,}")
-        at = state.settings.confidence_level if level is None else level
-        drawn = size or default_size(state, at)
-        commit = Commit(state, reopens=True)
-        number = len(state.audits) + 1
-        commit.add(events.AuditRequested(audit=number, size=drawn, confidence_level=at, by=by, last_task=_last_task(state)))
-        if _stored(commit, store):
-            return [
-                f"campaign {campaign_id}: audit {number}: {drawn:,} of its {n_written:,} machine labels are drawn at random and labelled "
-                "again by people, who cannot see what the machine said",
-                _tolerance(state, n_written, drawn, at),
-            ]
-    raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
+    state, size = call.state, call.asked.size
+    n_written = len(written(state))
+    if size is not None and size > n_written:
+        raise InvalidValue(f"size must be from 1 to the {n_written:,} machine labels that are written, got {size:,}")
+    level = state.settings.confidence_level if call.asked.confidence is None else call.asked.confidence
+    drawn = size or default_size(state, level)
+    number = len(state.audits) + 1
+    commit = Commit(state, reopens=True)
+    commit.add(events.AuditRequested(audit=number, size=drawn, confidence_level=level, by=call.by, last_task=last_task(state)))
+    call.store(commit)
+    return [
+        f"{call.name}: audit {number}: {drawn:,} of its {n_written:,} machine labels are drawn at random and labelled "
+        "again by people, who cannot see what the machine said",
+        _tolerance(state, n_written, drawn, level),
+    ]
 
 
-def cancel_audit(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
-    """Call the open audit off: what nobody has answered gets its machine label back, what people said stays. Returns a sentence."""
-    for _ in range(ATTEMPTS):
-        state = _state(store, campaign_id, now)
-        audit = None if state.ended else state.audit
-        if audit is None:
-            raise InvalidValue(f"campaign {campaign_id} has no open audit")
-        if audit.cancelled_by is not None:
-            return f"campaign {campaign_id}: audit {audit.number} is being called off already"
-        commit = Commit(state)
-        commit.add(events.AuditCancelRequested(audit=audit.number, by=by))
-        if _stored(commit, store):
-            return f"campaign {campaign_id}: audit {audit.number} is called off; what people have not answered gets its machine label back"
-    raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
+# --- cancel-audit
 
 
-def take_back(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
-    """Give the least sure machine labels that the last decided audit could not vouch for to people. Returns a sentence.
+def refuses_cancel(state: State) -> Refusal | None:
+    found = None if state.ended else state.audit
+    if found is None:
+        return Refusal(f"campaign {state.campaign_id} has no open audit")
+    if found.cancelled_by is not None:
+        return Refusal(f"campaign {state.campaign_id}: audit {found.number} is being called off already", already=True)
+    return None
 
-    Raises:
-        InvalidValue: there is no decided audit, or it was followed already.
-    """
-    for _ in range(ATTEMPTS):
-        state = _state(store, campaign_id, now)
-        if state.stage not in AUDITABLE:
-            raise InvalidValue(f"campaign {campaign_id} is {_named(state)}: nothing can be taken back now")
-        decided = [audit for audit in state.audits if audit.ended == "decided"]
-        if not decided:
-            raise InvalidValue(f"campaign {campaign_id} has no decided audit that could say what to take back")
-        audit = decided[-1]
-        if audit.take_back is not None:
-            raise InvalidValue(f"audit {audit.number} of campaign {campaign_id} was followed already: audit again to see what is left")
-        rows = audited_rows(store, state, audit)
-        found = cut(audit, rows)
-        behind = {row.task_id for row in rows[found.n_ranked :]}
-        n = sum(row.task_id in behind for row in written(state))
-        if not n:
-            return f"campaign {campaign_id}: audit {audit.number} vouches for every machine label that is left: nothing is taken back"
-        commit = Commit(state, reopens=True)
-        commit.add(
-            events.TakeBackStarted(
-                audit=audit.number,
-                by=by,
-                last_task=_last_task(state),
-                n_ranked=found.n_ranked,
-                n=n,
-                tolerated=found.tolerated,
-                max_errors=found.max_errors,
-                level=round(1 - audit.confidence_level, 12),
-            )
+
+def says_cancel(_: State) -> list[str]:
+    return [
+        "The audit says nothing then.",
+        "What people have labelled stays theirs; everything else in the sample gets its machine label back.",
+    ]
+
+
+def cancel_audit(call: Call[Nothing]) -> list[str]:
+    found = call.state.audit
+    assert found is not None  # else it was refused
+    commit = Commit(call.state)
+    commit.add(events.AuditCancelRequested(audit=found.number, by=call.by))
+    call.store(commit)
+    return [f"{call.name}: audit {found.number} is called off; what people have not answered gets its machine label back"]
+
+
+# --- take-back
+
+
+def refuses_take_back(state: State) -> Refusal | None:
+    name, found = f"campaign {state.campaign_id}", _decided(state)
+    if state.stage not in AUDITABLE:
+        return Refusal(f"{name} is {words(state.stage)}: nothing can be taken back now")
+    if found is None or found.result is None:
+        return Refusal(f"{name} has no decided audit that could say what to take back")
+    if found.take_back is not None:
+        return Refusal(f"audit {found.number} of {name} was followed already: audit again to see what is left")
+    if found.result.max_errors_left <= found.allowed:
+        return _nothing_to_take(state, found)
+    return None
+
+
+def says_take_back(_: State) -> list[str]:
+    return [
+        "The longest set of surest machine labels that the last audit vouches for stays; the less sure ones behind it are removed.",
+        "People label those. What a person has edited is kept.",
+        "What stays is a statement of its own, with the audit's confidence.",
+    ]
+
+
+def take_back(call: Call[Nothing]) -> list[str]:
+    """Give the least sure machine labels that the last decided audit could not vouch for to people."""
+    state, found = call.state, _decided(call.state)
+    assert found is not None  # else it was refused
+    vouched = cut(found, rows := audited_rows(call.means.store, state, found))
+    behind = {row.task_id for row in rows[vouched.n_ranked :]}
+    n_written = len(written(state))
+    n = sum(row.task_id in behind for row in written(state))
+    if not n:
+        return [_nothing_to_take(state, found).text]
+    commit = Commit(state, reopens=True)
+    commit.add(
+        events.TakeBackStarted(
+            audit=found.number,
+            by=call.by,
+            last_task=last_task(state),
+            n_ranked=vouched.n_ranked,
+            n=n,
+            tolerated=vouched.tolerated,
+            max_errors=vouched.max_errors,
+            level=round(1 - found.confidence_level, 12),
         )
-        if _stored(commit, store):
-            left = len(written(state)) - n
-            return f"campaign {campaign_id}: the {n:,} least sure machine labels are taken back and left to people; {left:,} stay"
-    raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
+    )
+    call.store(commit)
+    return [f"{call.name}: the {n:,} least sure machine labels are taken back and left to people; {n_written - n:,} stay"]
+
+
+def _decided(state: State) -> Audit | None:
+    """The last audit that was answered."""
+    return next((row for row in reversed(state.audits) if row.ended == "decided"), None)
+
+
+def _nothing_to_take(state: State, found: Audit) -> Refusal:
+    text = f"campaign {state.campaign_id}: audit {found.number} vouches for every machine label that is left: nothing is taken back"
+    return Refusal(text, already=True)
+
+
+# --- how large, how sure
 
 
 def default_size(state: State, confidence_level: float) -> int:
@@ -137,37 +214,3 @@ def _tolerance(state: State, n_written: int, size: int, confidence_level: float)
         return f"it is too small to show that at most {allowed:,} are wrong, but it gives a bound"
     are = "is" if most == 1 else "are"
     return f"if at most {most:,} of them {are} wrong or not answered, the target is shown at {percent(confidence_level)}"
-
-
-def _check_open(state: State) -> None:
-    campaign_id = state.campaign_id
-    if not state.ended and state.audit is not None:
-        seen = state.progress
-        how = f", {seen.labelled:,} of {seen.asked:,} labels are in" if seen is not None and state.audit.model_version else ""
-        raise InvalidValue(f"campaign {campaign_id} has an open audit{how}; wait until it is answered, or call it off")
-    if state.stage not in AUDITABLE:
-        raise InvalidValue(f"campaign {campaign_id} cannot be audited: it is {_named(state)}; its machine labels must all be written first")
-    if not any(row.state == "written" for row in state.machine_labels):
-        raise InvalidValue(f"campaign {campaign_id} has no machine labels to audit: people labelled everything")
-
-
-def _last_task(state: State) -> int | None:
-    """Nobody looked at a finished campaign's project any more: what was added meanwhile is not in the ledger, and not the campaign's."""
-    return max(state.items) if state.ended and state.last_task is None else state.last_task
-
-
-def _named(state: State) -> str:
-    return state.stage.value.replace("_", " ")
-
-
-def _state(store: Store, campaign_id: int, now: datetime) -> State:
-    return state_of(store, campaign_id, now)
-
-
-def _stored(commit: Commit, store: Store) -> bool:
-    """Whether nobody else was faster."""
-    try:
-        commit.store(store)
-    except Conflict:
-        return False
-    return True

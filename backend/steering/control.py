@@ -1,4 +1,4 @@
-"""What an admin can do to a campaign: pause, resume, stop the search, change settings. Each is one event; the worker does the rest."""
+"""Pause, resume, stop the search, say yes to the machine labels, change settings. Each is one event; the worker does the rest."""
 
 from __future__ import annotations
 
@@ -6,65 +6,126 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from backend.campaign import events, history
+from backend.campaign import events
+from backend.campaign.commit import Commit
+from backend.campaign.events import Happening
 from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings
-from backend.store import Conflict, Store
+from backend.steering.call import Call, Nothing, Refusal, ended, words
+from backend.store import Store, retried
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
+from mcal_engine.looks import confidence_kept
 from mcal_engine.spec import AUTO
+from mcal_engine.types import LabelByMachine
 
-ATTEMPTS = 5  # at appending, while the worker appends too
 FIXED = ("seed", "label_control")  # every draw and every class rests on them
 SEARCHING = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE)
 JUDGING = (Phase.CERTIFYING, Phase.CERTIFICATE_DUE)
 
 
-def pause(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
-    """Stop deciding, training and writing; people may go on with what they were asked for. Returns a sentence."""
-    state = _live(store, campaign_id, now)
+# --- pause
+
+
+def refuses_pause(state: State) -> Refusal | None:
     if state.phase == Phase.PAUSED:
-        return f"campaign {campaign_id} is paused already"
-    store.append(campaign_id, [history.new(events.Paused(by=by))])
-    return f"campaign {campaign_id} is paused; people may go on with the open queue"
+        return Refusal(f"campaign {state.campaign_id} is paused already", already=True)
+    if state.phase == Phase.HALTED:
+        return Refusal(f"campaign {state.campaign_id} is halted, so that it stands still already", already=True)
+    return ended(state)
 
 
-def resume(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
-    """End a pause or a halt; a halt comes back if its reason is still there. Returns a sentence."""
-    state = _live(store, campaign_id, now)
-    if state.phase not in (Phase.PAUSED, Phase.HALTED):
-        return f"campaign {campaign_id} is not paused"
-    store.append(campaign_id, [history.new(events.Resumed(by=by))])
-    return f"campaign {campaign_id} goes on: {state.stage.value}"
+def says_pause(_: State) -> list[str]:
+    return [
+        "Deciding, training and writing stop.",
+        "People may go on with the tasks that they are served now; nothing new is served after them.",
+    ]
 
 
-def request_stop(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
-    """End the search for training labels with what is in hand; the certificate and the rest follow. Returns a sentence."""
-    state = _live(store, campaign_id, now)
+def pause(call: Call[Nothing]) -> list[str]:
+    _one_event(call, events.Paused(by=call.by))
+    return [f"{call.name} is paused; people may go on with the open queue"]
+
+
+# --- resume
+
+
+def refuses_resume(state: State) -> Refusal | None:
+    if state.phase in (Phase.PAUSED, Phase.HALTED):
+        return None
+    return ended(state) or Refusal(f"campaign {state.campaign_id} is not paused", already=True)
+
+
+def says_resume(state: State) -> list[str]:
+    if state.halt is not None:
+        return [f"It stood still because: {state.halt.reason}.", "If that is still so, it stops again at once."]
+    return ["The campaign goes on where it stood."]
+
+
+def resume(call: Call[Nothing]) -> list[str]:
+    _one_event(call, events.Resumed(by=call.by))
+    return [f"{call.name} goes on: {words(call.state.stage)}"]
+
+
+# --- stop
+
+
+def refuses_stop(state: State) -> Refusal | None:
+    name = f"campaign {state.campaign_id}"
+    if state.ended:
+        return ended(state)
     if state.stage not in SEARCHING:
-        return f"campaign {campaign_id} is not searching any more: it is {state.stage.value}"
-    if state.stop_requested_by is None:
-        store.append(campaign_id, [history.new(events.StopRequested(by=by))])
-    return f"campaign {campaign_id} stops its search at the next decision; test labels that were asked for are still needed"
+        return Refusal(f"{name} is not searching any more: it is {words(state.stage)}", already=True)
+    if state.stop_requested_by is not None:
+        return Refusal(f"{name} stops its search at the next decision already", already=True)
+    return None
 
 
-def approve(store: Store, campaign_id: int, now: datetime, *, by: str) -> str:
-    """Say yes to the machine labels that wait to be written. Returns a sentence.
+def says_stop(state: State) -> list[str]:
+    said = ["No further training batch is asked for; what is in hand is trained on once more and decided with."]
+    if state.progress is not None and state.progress.blind_missing:
+        said.append(f"{len(state.progress.blind_missing):,} test labels that were asked for are still needed first.")
+    if state.settings.budget is not None:
+        said.append("Then the machine labels what the rest of the budget does not pay for; its error is counted on the test items.")
+    elif state.settings.certifies:
+        said.append("Then a blind certificate sample is drawn and labelled by people, and the machine labels what it vouches for.")
+    return [*said, "This cannot be taken back."]
 
-    Raises:
-        InvalidValue: none wait.
-        Conflict: the history is changing too fast.
-    """
-    for _ in range(ATTEMPTS):
-        state = _live(store, campaign_id, now)
-        if state.stage != Phase.AWAITING_APPROVAL:
-            raise InvalidValue(f"campaign {campaign_id} has no machine labels that wait for a yes: it is {state.stage.value}")
-        try:
-            store.append(campaign_id, [history.new(events.WriteBackApproved(by=by))], expected_seq=state.last_seq)
-        except Conflict:
-            continue
-        return f"campaign {campaign_id}: {len(state.planned):,} machine labels are written now"
-    raise Conflict(f"campaign {campaign_id} is changing too fast; try again")
+
+def stop(call: Call[Nothing]) -> list[str]:
+    _one_event(call, events.StopRequested(by=call.by))
+    return [f"{call.name} stops its search at the next decision; test labels that were asked for are still needed"]
+
+
+# --- approve
+
+
+def refuses_approval(state: State) -> Refusal | None:
+    if state.ended or state.stage == Phase.AWAITING_APPROVAL:
+        return ended(state)
+    return Refusal(f"campaign {state.campaign_id} has no machine labels that wait for a yes: it is {words(state.stage)}")
+
+
+def says_approval(state: State) -> list[str]:
+    said = [f"{len(state.planned):,} machine labels are written to Label Studio; no label that a person gave is touched."]
+    if isinstance(state.decision, LabelByMachine) and state.decision.error_upper_bound is not None:
+        bound = state.decision.error_upper_bound
+        said.append(f"With {confidence_kept(state.settings, state.history):.0%} confidence at most {bound:.2%} of all labels are wrong.")
+    return [*said, "People label the rest. Rolling back takes the machine labels out again."]
+
+
+def approve(call: Call[Nothing]) -> list[str]:
+    _one_event(call, events.WriteBackApproved(by=call.by))
+    return [f"{call.name}: {len(call.state.planned):,} machine labels are written now"]
+
+
+def _one_event(call: Call[Nothing], event: Happening) -> None:
+    commit = Commit(call.state)
+    commit.add(event)
+    call.store(commit)
+
+
+# --- settings
 
 
 def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], now: datetime, *, by: str) -> list[str]:
@@ -77,21 +138,23 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
         InvalidValue: an unknown or bad setting, one that cannot change, or an ended campaign.
         Conflict: the history is changing too fast.
     """
-    for _ in range(ATTEMPTS):
-        state = _live(store, campaign_id, now)
+
+    def change() -> list[str]:
+        state = state_of(store, campaign_id, now)
+        if (refusal := ended(state)) is not None:
+            raise InvalidValue(refusal.text)
         before = state.wanted.model_dump(mode="json")
         after = parse_campaign_settings(changes, defaults=before)
         changed = [name for name, value in after.model_dump(mode="json").items() if before[name] != value]
         if not changed:
             return ["nothing changes: these are the settings in force"]
         _check(state, after, changed)
-        event = events.SettingsChanged(settings=after.model_dump(mode="json"), changed=tuple(changed), by=by)
-        try:
-            store.append(campaign_id, [history.new(event)], expected_seq=state.last_seq)
-        except Conflict:
-            continue
+        commit = Commit(state)
+        commit.add(events.SettingsChanged(settings=after.model_dump(mode="json"), changed=tuple(changed), by=by))
+        commit.store(store)
         return _notes(state, after, changed)
-    raise Conflict(f"campaign {campaign_id} is changing too fast to change its settings; try again")
+
+    return retried(f"campaign {campaign_id}", change)
 
 
 def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
@@ -116,10 +179,3 @@ def _notes(state: State, after: CampaignSettings, changed: list[str]) -> list[st
     if late and state.stage in (Phase.AWAITING_APPROVAL, Phase.WRITING_BACK, Phase.AUDITING, Phase.TAKING_BACK, Phase.RESIDUAL):
         notes.append(f"the decision has been made: {', '.join(late)} changes nothing in this campaign any more")
     return notes
-
-
-def _live(store: Store, campaign_id: int, now: datetime) -> State:
-    state = state_of(store, campaign_id, now)
-    if state.ended:
-        raise InvalidValue(f"campaign {campaign_id} has ended: it is {state.phase.value.replace('_', ' ')}")
-    return state

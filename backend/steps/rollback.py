@@ -50,10 +50,21 @@ def rollback(services: Services, campaign_id: int, *, by: str, wait_seconds: flo
         time.sleep(0.5)
 
 
+def nothing_to_undo(state: State) -> str | None:
+    """Why the campaign cannot be rolled back, or ``None``."""
+    if state.phase == Phase.PROJECT_GONE:
+        return _gone(state)
+    return f"campaign {state.campaign_id} has been rolled back already" if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED) else None
+
+
+def _gone(state: State) -> str:
+    return f"project {state.project_id} is gone from Label Studio: there is nothing to roll back"
+
+
 def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbeat) -> RolledBack:
     state = state_of(services.store, campaign_id, services.now())
-    if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED):
-        raise InvalidValue(f"campaign {campaign_id} has been rolled back already")
+    if (why := nothing_to_undo(state)) is not None:
+        raise InvalidValue(why)
     try:
         services.label_studio.project(state.project_id)
     except LabelStudioError as error:
@@ -61,7 +72,7 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
             raise
         if not state.ended:
             gone.end(services, state)
-        raise InvalidValue(f"project {state.project_id} is gone from Label Studio: there is nothing to roll back") from None
+        raise InvalidValue(_gone(state)) from None
     if state.created is None:
         services.store.append(campaign_id, [history.new(events.Cancelled(reason=f"rolled back by {by}"))], ends=True)
         return RolledBack(0, 0)

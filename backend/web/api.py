@@ -9,8 +9,10 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from backend.campaign_settings import CampaignSettings, parse_campaign_settings
+from backend.campaign_settings import CampaignSettings
 from backend.settings_reference import describe_settings
+from backend.steering.actions import ACTIONS
+from backend.steering.call import Action
 from backend.steps.names import title_of
 from backend.store import Campaign
 from backend.views.certificate import certificate
@@ -20,38 +22,16 @@ from backend.views.review import visible_tasks
 from backend.views.status import sentence, standing
 from backend.views.what_if import CHANGEABLE, what_if
 from backend.web.answers import Answer, error_response, json_view, read_object
-from backend.web.desk import ACTIONS, Desk
+from backend.web.bodies import SettingsChange, StartBody
+from backend.web.desk import Desk
 from backend.web.openapi import describe
 from backend.web.operation import PREFIX, Operation
 from backend.web.session import Sessions
 from backend.web.thumbnails import Thumbnails
 from mcal_engine.errors import MCALError
 
-SETTINGS_SCHEMA = {"$ref": "#/components/schemas/CampaignSettings"}
-CHANGES_SCHEMA = {"type": "object", "description": "Settings by name; those that are left out stay.", "additionalProperties": True}
-WHAT_IT_DOES = {
-    "pause": "Stop deciding, training and writing; people may go on with the open queue.",
-    "resume": "End a pause or a halt.",
-    "stop": "End the search for training labels with what is in hand; certificate and machine labels follow.",
-    "approve": "Say yes to the machine labels that wait to be written (approve_write_back).",
-    "label-all": "Leave everything that is left to people.",
-    "cancel-audit": "Call the open audit off: what nobody has answered gets its machine label back.",
-    "take-back": "Give the least sure machine labels that the last audit could not vouch for to people.",
-    "rollback": "Remove the campaign's own machine labels and end it; what people labelled or edited stays.",
-}
-AUDIT_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "size": {"type": "integer", "minimum": 1, "description": "Machine labels to draw; without it, as many as the target needs."},
-        "confidence": {
-            "type": "number",
-            "minimum": 0.5,
-            "exclusiveMaximum": 1,
-            "description": "Of the bound; without it, the campaign's.",
-        },
-    },
-    "additionalProperties": False,
-}
+SETTINGS = CampaignSettings.model_json_schema()["properties"]
+ONE = "/campaigns/<int:campaign_id>"
 EVENTS_AT_ONCE = 200
 
 
@@ -61,75 +41,69 @@ class Api:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.thumbnails = Thumbnails()
-        one = "/campaigns/<int:campaign_id>"
-        tried = {
-            name: ({"type": CampaignSettings.model_json_schema()["properties"][name].get("type", "string")}, f"{name} to try.")
-            for name in CHANGEABLE
-        }
-        integer = {"type": "integer"}
-        start_body = {
-            "type": "object",
-            "required": ["project", "settings"],
-            "properties": {"project": integer, "settings": SETTINGS_SCHEMA},
-        }
-        self.operations = [
+        self.operations = [*self._on_all(), *self._on_one(), *map(self._action, ACTIONS.values())]
+
+    def _on_all(self) -> list[Operation]:
+        return [
             Operation("GET", "/openapi.json", "openapi", "This description.", self.openapi),
             Operation("GET", "/settings", "describe_settings", "Every setting: type, default, unit, meaning.", self.settings_table),
             Operation("GET", "/projects", "list_projects", "The projects that the token sees, with their campaigns.", self.projects),
             Operation(
-                "POST", "/estimate", "estimate", "What a campaign would ask for first; nothing is started.", self.estimate, body=start_body
+                "POST", "/estimate", "estimate", "What a campaign would ask for first; nothing is started.", self.estimate, body=StartBody
             ),
             Operation("GET", "/campaigns", "list_campaigns", "All campaigns, the newest first, each in a sentence.", self.campaigns),
-            Operation("POST", "/campaigns", "create_campaign", "Start a campaign on a project.", self.create, body=start_body, status=201),
-            Operation("GET", one, "show_campaign", "One campaign: every number of its page.", self.show),
-            Operation("GET", f"{one}/series", "series", "The charts: forecasts by round, error curves with fits, the race.", self.series),
-            Operation("GET", f"{one}/report", "report", "What was labelled by whom, what it cost, what is promised.", self.report),
-            Operation("GET", f"{one}/certificate", "certificate", "The certificate in plain words.", self.certificate),
+            Operation("POST", "/campaigns", "create_campaign", "Start a campaign on a project.", self.create, body=StartBody, status=201),
+        ]
+
+    def _on_one(self) -> list[Operation]:
+        tried = {name: ({"type": SETTINGS[name].get("type", "string")}, f"{name} to try.") for name in CHANGEABLE}
+        after = {"after": ({"type": "integer"}, "Sequence number of the last event that is known.")}
+        table, picture = {"text/csv": {"type": "string"}}, {"image/webp": {"type": "string", "format": "binary"}}
+        return [
+            Operation("GET", ONE, "show_campaign", "One campaign: every number of its page.", self.show),
+            Operation("GET", f"{ONE}/series", "series", "The charts: forecasts by round, error curves with fits, the race.", self.series),
+            Operation("GET", f"{ONE}/report", "report", "What was labelled by whom, what it cost, what is promised.", self.report),
+            Operation("GET", f"{ONE}/certificate", "certificate", "The certificate in plain words.", self.certificate),
+            Operation(
+                "GET", f"{ONE}/items.csv", "items_csv", "Every item: label, by whom, margin, certificate.", self.items_csv, answers=table
+            ),
+            Operation("GET", f"{ONE}/settings", "show_settings", "The settings as the admin wants them.", self.show_settings),
+            Operation(
+                "PATCH", f"{ONE}/settings", "set_settings", "Change settings from the next decision on.", self.change, body=SettingsChange
+            ),
             Operation(
                 "GET",
-                f"{one}/items.csv",
-                "items_csv",
-                "Every item: label, by whom, margin, certificate.",
-                self.items_csv,
-                answers={"text/csv": {"type": "string"}},
-            ),
-            Operation("GET", f"{one}/settings", "show_settings", "The settings as the admin wants them.", self.show_settings),
-            Operation(
-                "PATCH", f"{one}/settings", "set_settings", "Change settings from the next decision on.", self.change, body=CHANGES_SCHEMA
-            ),
-            Operation(
-                "GET",
-                f"{one}/events",
+                f"{ONE}/events",
                 "events",
                 f"The history in sentences, oldest first, {EVENTS_AT_ONCE} at a time.",
                 self.events,
-                query={"after": (integer, "Sequence number of the last event that is known.")},
+                query=after,
             ),
             Operation(
-                "GET", f"{one}/what-if", "what_if", "What the engine would decide now with other settings.", self.what_if, query=tried
+                "GET", f"{ONE}/what-if", "what_if", "What the engine would decide now with other settings.", self.what_if, query=tried
             ),
-            Operation("GET", f"{one}/review", "review", "The machine's least sure labels; V's errors once it is decided.", self.review),
+            Operation("GET", f"{ONE}/review", "review", "The machine's least sure labels; V's errors once it is decided.", self.review),
             Operation(
                 "GET",
-                f"{one}/images/<int:task_id>",
+                f"{ONE}/images/<int:task_id>",
                 "image",
                 "A small picture of a task that the review or the list of set-aside items shows.",
                 self.image,
-                answers={"image/webp": {"type": "string", "format": "binary"}},
-            ),
-            Operation(
-                "POST",
-                f"{one}/audit",
-                "audit",
-                "Let people label a fresh random sample of the written machine labels again, blind, for an exact bound.",
-                self.audit,
-                body=AUDIT_SCHEMA,
-            ),
-            *(
-                Operation("POST", f"{one}/{action}", action.replace("-", "_"), WHAT_IT_DOES[action], self._action(action))
-                for action in ACTIONS
+                answers=picture,
             ),
         ]
+
+    def _action(self, action: Action[Any]) -> Operation:
+        """A row of the table of actions, as a route; one that asks nothing needs no body."""
+        body = action.asks if action.asks.model_fields else None
+
+        def act(campaign_id: int) -> Answer:
+            asked = action.read(read_object() if body else {}, typed=True)
+            notes = self.desk.act(campaign_id, action, asked)
+            return {"campaign": campaign_id, "notes": notes, "phase": self.desk.snapshot(campaign_id).view["phase"]}, 200
+
+        name = action.name.replace("-", "_")
+        return Operation("POST", f"{ONE}/{action.name}", name, action.summary, act, details=action.details, body=body)
 
     def openapi(self) -> Answer:
         return describe(self.operations), 200
@@ -141,16 +115,16 @@ class Api:
         return {"projects": self.desk.projects()}, 200
 
     def estimate(self) -> Answer:
-        project, settings = _start_request()
-        return dict(self.desk.estimate(project, settings)), 200
+        asked = StartBody.read(read_object(), typed=True)
+        return dict(self.desk.estimate(asked.project, asked.settings)), 200
 
     def campaigns(self) -> Answer:
         rows = sorted(self.desk.store.campaigns(), key=lambda each: -each.id)
         return {"campaigns": [campaign_row(self.desk, campaign) for campaign in rows]}, 200
 
     def create(self) -> Answer:
-        project, settings = _start_request()
-        return campaign_row(self.desk, self.desk.start(project, settings)), 201
+        asked = StartBody.read(read_object(), typed=True)
+        return campaign_row(self.desk, self.desk.start(asked.project, asked.settings)), 201
 
     def show(self, campaign_id: int) -> Answer:
         return dict(self.desk.snapshot(campaign_id).view), 200
@@ -203,18 +177,6 @@ class Api:
         content = self.thumbnails.get(self.desk.tools(), campaign_id, item, gray=None if form is None else form.gray)
         return Response(content, mimetype="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
-    def audit(self, campaign_id: int) -> Answer:
-        size, level = _audit_request()
-        said = self.desk.audit(campaign_id, size, level)
-        return {"campaign": campaign_id, "notes": said, "phase": self.desk.snapshot(campaign_id).view["phase"]}, 200
-
-    def _action(self, action: str) -> Callable[..., Answer]:
-        def act(campaign_id: int) -> Answer:
-            said = self.desk.act(campaign_id, action)
-            return {"campaign": campaign_id, "notes": [said], "phase": self.desk.snapshot(campaign_id).view["phase"]}, 200
-
-        return act
-
 
 def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
     """Every operation behind the login."""
@@ -254,23 +216,3 @@ def _guarded(view: Callable[..., Answer | Response], sessions: Sessions) -> Call
         return found if isinstance(found, Response) else json_view(lambda: found)()
 
     return answer
-
-
-def _audit_request() -> tuple[int | None, float | None]:
-    body = read_object()
-    if unknown := sorted(set(body) - {"size", "confidence"}):
-        raise BadRequest(f"an audit has a size and a confidence, got {unknown[0]!r}")
-    size, level = body.get("size"), body.get("confidence")
-    if size is not None and (not isinstance(size, int) or isinstance(size, bool)):
-        raise BadRequest(f"size must be a whole number, got {size!r}")
-    if level is not None and (not isinstance(level, int | float) or isinstance(level, bool)):
-        raise BadRequest(f"confidence must be a number, got {level!r}")
-    return size, None if level is None else float(level)
-
-
-def _start_request() -> tuple[int, CampaignSettings]:
-    body = read_object()
-    project = body.get("project")
-    if not isinstance(project, int) or isinstance(project, bool) or project < 1:
-        raise BadRequest(f"project must be Label Studio's id of a project, got {project!r}")
-    return project, parse_campaign_settings(body.get("settings"))

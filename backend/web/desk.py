@@ -13,22 +13,21 @@ from werkzeug.exceptions import NotFound
 
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import Project
-from backend.steering import audits as audit_control
-from backend.steering import control
-from backend.steering.label_all import label_all
+from backend.steering.call import Action, Means
+from backend.steering.control import change_settings
+from backend.steering.inputs import Inputs
 from backend.steps.open import request_campaign
 from backend.steps.ports import Services
-from backend.steps.rollback import rollback
 from backend.store import Campaign, Store
 from backend.views.estimate import Estimate
 from backend.views.projects import project_estimate, project_rows
 from backend.views.snapshots import Snapshot, Snapshots
 from backend.web.admin import Admin
-from mcal_engine.errors import InvalidValue, MCALError
+from mcal_engine.errors import MCALError
 
 logger = logging.getLogger(__name__)
 
-ROLLBACK_WAITS_SECONDS = 5.0  # for a worker that is just looking; a browser should not wait for longer
+PATIENCE_SECONDS = 5.0  # for a worker that is just looking; a browser should not wait for longer
 
 
 @dataclass(frozen=True)
@@ -89,28 +88,18 @@ class Desk:
 
     def change(self, campaign_id: int, changes: dict[str, Any]) -> list[str]:
         self.campaign(campaign_id)
-        said = control.change_settings(self.store, campaign_id, changes, self.now(), by=g.by)
+        said = change_settings(self.store, campaign_id, changes, self.now(), by=g.by)
         self._changed(campaign_id, "settings")
         return said
 
-    def act(self, campaign_id: int, action: str) -> str:
-        """Do one of :data:`ACTIONS`; returns a sentence."""
-        return " ".join(self._act(campaign_id, action, lambda: [ACTIONS[action](self, campaign_id)]))
-
-    def audit(self, campaign_id: int, size: int | None, confidence_level: float | None) -> list[str]:
-        """Open an audit; returns sentences."""
-        return self._act(
-            campaign_id,
-            "audit",
-            lambda: audit_control.open_audit(self.store, campaign_id, self.now(), by=g.by, size=size, confidence_level=confidence_level),
-        )
-
-    def _act(self, campaign_id: int, action: str, work: Callable[[], list[str]]) -> list[str]:
+    def act(self, campaign_id: int, action: Action[Any], asked: Inputs) -> list[str]:
+        """Do it; returns sentences."""
         self.campaign(campaign_id)
+        means = Means(self.store, self.now, self.tools, PATIENCE_SECONDS)
         try:
-            return work()
+            return action.perform(means, campaign_id, asked, by=g.by)
         finally:
-            self._changed(campaign_id, action)
+            self._changed(campaign_id, action.name)
 
     def _changed(self, campaign_id: int, reason: str) -> None:
         self.snapshots.forget(campaign_id)
@@ -118,29 +107,3 @@ class Desk:
             self.wake(campaign_id, reason)
         except MCALError as error:  # the worker's timer finds it
             logger.warning("campaign %d: %s; the worker will notice by its timer", campaign_id, error)
-
-    def roll_back(self, campaign_id: int) -> str:
-        done = rollback(self.tools(), campaign_id, by=g.by, wait_seconds=ROLLBACK_WAITS_SECONDS)
-        kept = f"; {done.n_kept:,} were kept, since a person has edited them" if done.n_kept else ""
-        return f"campaign {campaign_id} is rolled back: {done.n_removed:,} machine labels removed{kept}"
-
-
-ACTIONS: dict[str, Callable[[Desk, int], str]] = {
-    "pause": lambda desk, campaign_id: control.pause(desk.store, campaign_id, desk.now(), by=g.by),
-    "resume": lambda desk, campaign_id: control.resume(desk.store, campaign_id, desk.now(), by=g.by),
-    "stop": lambda desk, campaign_id: control.request_stop(desk.store, campaign_id, desk.now(), by=g.by),
-    "approve": lambda desk, campaign_id: control.approve(desk.store, campaign_id, desk.now(), by=g.by),
-    "label-all": lambda desk, campaign_id: label_all(desk.store, campaign_id, desk.now(), by=g.by),
-    "cancel-audit": lambda desk, campaign_id: audit_control.cancel_audit(desk.store, campaign_id, desk.now(), by=g.by),
-    "take-back": lambda desk, campaign_id: audit_control.take_back(desk.store, campaign_id, desk.now(), by=g.by),
-    "rollback": Desk.roll_back,
-}
-
-
-def no_tools(reason: str) -> Callable[[], Services]:
-    """For a server without Label Studio's token: everything that needs it says why it cannot be done."""
-
-    def refuse() -> Services:
-        raise InvalidValue(reason)
-
-    return refuse

@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
 from backend.campaign_settings import CampaignSettings
 from backend.web.operation import PREFIX, Operation
 from mcal_engine import __version__
 
+SCHEMAS = "#/components/schemas/"
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 ERRORS = {
     "400": "What was sent breaks a rule; `error` names it.",
@@ -24,6 +28,9 @@ ERRORS = {
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """An OpenAPI 3.1 document."""
+    models: set[type[BaseModel]] = {CampaignSettings, *(each.body for each in operations if each.body is not None)}
+    in_order = sorted(models, key=lambda model: model.__name__)
+    _, found = models_json_schema([(model, "validation") for model in in_order], ref_template=f"{SCHEMAS}{{model}}")
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(template(operation.path), {})[operation.method.lower()] = _operation(operation)
@@ -49,7 +56,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
                     "description": "Changes also need the page's token in the header X-CSRF-Token.",
                 },
             },
-            "schemas": {"Error": ERROR, "CampaignSettings": CampaignSettings.model_json_schema()},
+            "schemas": {"Error": ERROR, **found["$defs"]},
         },
     }
 
@@ -72,10 +79,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "parameters": parameters,
         "responses": {str(operation.status): {"description": "Done.", "content": content}}
         | {
-            status: {"description": text, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+            status: {"description": text, "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}Error"}}}}
             for status, text in ERRORS.items()
         },
     }
+    if operation.details:
+        made["description"] = operation.details
     if operation.body is not None:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": operation.body}}}
+        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": {"$ref": SCHEMAS + operation.body.__name__}}}}
     return made

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Response
+from pydantic import BaseModel
 
 from backend.web.answers import Answer
 
@@ -22,9 +23,10 @@ class Operation:
         summary: what it does, in one line.
         view: gets the path's parameters; returns an object with a status, or a whole response.
         query: name → (JSON schema, description).
-        body: JSON schema of the request's object; ``None``: it has none.
+        body: model of the request's object; ``None``: it has none.
         answers: media type of the good answer → its JSON schema.
         status: of the good answer.
+        details: further sentences for those who read on.
     """
 
     method: str
@@ -33,6 +35,7 @@ class Operation:
     summary: str
     view: Callable[..., Answer | Response]
     query: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
-    body: dict[str, Any] | None = None
+    body: type[BaseModel] | None = None
     answers: dict[str, dict[str, Any]] = field(default_factory=lambda: {"application/json": {"type": "object"}})
     status: int = 200
+    details: str = ""

@@ -13,8 +13,11 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from backend.campaign import history
 from backend.campaign.events import Created
-from backend.campaign.state import ENDED, Phase, State
+from backend.campaign.state import ENDED, State
 from backend.campaign_settings import CampaignSettings, campaign_defaults
+from backend.steering.actions import ACTIONS, possible
+from backend.steering.call import Action
+from backend.steering.control import SEARCHING
 from backend.steps.names import title_of
 from backend.store import Campaign, Conflict
 from backend.views import settings_form
@@ -22,7 +25,7 @@ from backend.views.certificate import certificate
 from backend.views.log import log_row
 from backend.views.status import LARGE, status_line
 from backend.views.what_if import what_if
-from backend.web.actions import CONFIRMED, possible
+from backend.web import action_form
 from backend.web.api import campaign_row
 from backend.web.assets import asset, plotly_style_id
 from backend.web.desk import Desk
@@ -139,7 +142,7 @@ class Pages:
         campaign = self.desk.campaign(campaign_id)
         state = self.desk.snapshots.get(campaign_id).state
         found = what_if(state, {}) if state.observations else None
-        return self._page("what_if.html", campaign, found=found, settings=state.settings, judging=state.stage not in _SEARCHING)
+        return self._page("what_if.html", campaign, found=found, settings=state.settings, judging=state.stage not in SEARCHING)
 
     def review(self, campaign_id: int) -> Page:
         campaign = self.desk.campaign(campaign_id)
@@ -184,38 +187,28 @@ class Pages:
             trouble=errors.get("", ""),
             wrong=len(errors),
             ended=state.phase in ENDED,
-            judging=state.stage not in _SEARCHING,
+            judging=state.stage not in SEARCHING,
         )
         return make_response(page, status)
 
     def confirm(self, campaign_id: int, action: str) -> Page:
         campaign = self.desk.campaign(campaign_id)
         state = self.desk.snapshots.get(campaign_id).state
-        if action not in CONFIRMED:
-            raise NotFound(f"there is no action {action}")
-        found, can = CONFIRMED[action], action in possible(state)
-        return self._page(
-            "confirm.html", campaign, action=found, what=found.says(state), possible=can, fields=found.asks(state) if can else []
-        )
+        found = _action(action)
+        if (refusal := found.refuses(state)) is not None:
+            return self._page("confirm.html", campaign, action=found, refusal=refusal.text)
+        return self._page("confirm.html", campaign, action=found, what=found.says(state), fields=action_form.fields(found, state))
 
     def act(self, campaign_id: int, action: str) -> Page:
-        if action not in CONFIRMED:
-            raise NotFound(f"there is no action {action}")
+        found = _action(action)
         self.desk.campaign(campaign_id)
         try:
-            said = self._audit(campaign_id) if action == "audit" else [self.desk.act(campaign_id, action)]
-            for sentence in said:
+            asked = found.read({name: request.form.get(name) for name in found.asks.model_fields}, typed=False)
+            for sentence in self.desk.act(campaign_id, found, asked):
                 flash(f"{sentence[:1].upper()}{sentence[1:]}.")
         except MCALError as error:
             flash(f"Nothing was done: {error}", "error")
         return redirect(url_for("pages.campaign", campaign_id=campaign_id), 303)
-
-    def _audit(self, campaign_id: int) -> list[str]:
-        size, level = (request.form.get(name, "").strip() for name in ("size", "confidence"))
-        try:
-            return self.desk.audit(campaign_id, int(size) if size else None, float(level) if level else None)
-        except ValueError:
-            raise InvalidValue(f"size and confidence must be numbers, got {size!r} and {level!r}") from None
 
     def _page(self, template: str, campaign: Campaign, **values: Any) -> str:
         return render_template(
@@ -243,12 +236,15 @@ class Pages:
         return make_response(render_template("error.html", status=status, text=text), status)
 
 
+def _action(name: str) -> Action[Any]:
+    if name not in ACTIONS:
+        raise NotFound(f"there is no action {name}")
+    return ACTIONS[name]
+
+
 def _typed() -> dict[str, str]:
     """The form as text by name; ticked boxes of one name become a list."""
     return {name: ",".join(request.form.getlist(name)) for name in request.form}
-
-
-_SEARCHING = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE)
 
 
 def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:

@@ -13,6 +13,8 @@ import numpy as np
 from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.label_studio.port import LabelStudioError
+from backend.steering.actions import ACTIONS
+from backend.steering.call import Means
 from backend.steps.loop import advance
 from backend.steps.open import request_campaign
 from backend.steps.ports import Heartbeat, Memory, Services
@@ -109,6 +111,12 @@ class Shelf:
             self.there.clear()
 
 
+def act(services: Services, campaign_id: int, name: str, *, by: str = "test", **asked: Any) -> str:
+    """Do one of the actions; its sentences in one text."""
+    action, means = ACTIONS[name], Means(services.store, services.now, lambda: services)
+    return " ".join(action.perform(means, campaign_id, action.read(asked, typed=True), by=by))
+
+
 class World:
     """One project with people in it, and one campaign."""
 
@@ -162,6 +170,10 @@ class World:
 
     def right(self, task: int) -> str:
         return CHOICES[self.truth(task)]
+
+    def act(self, name: str, *, by: str = "test", **asked: Any) -> str:
+        """What an admin does, as page, API and command line do it; the sentences in one text."""
+        return act(self.services, self.campaign.id, name, by=by, **asked)
 
     def advance(self) -> State:
         state = advance(self.services, self.campaign.id)

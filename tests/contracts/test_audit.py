@@ -11,14 +11,12 @@ import pytest
 
 from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import parse_campaign_settings
-from backend.steering import control
-from backend.steering.audits import cancel_audit, open_audit, take_back
 from backend.steps.loop import advance
 from backend.steps.open import request_campaign
 from backend.steps.ports import Services
 from backend.steps.rollback import rollback
 from backend.store import Store
-from tests.backend.world import NoisyTruth, Shelf
+from tests.backend.world import NoisyTruth, Shelf, act
 from tests.conftest import RealLabelStudio
 from tests.contracts.worlds import CONTROL, RealWorld
 
@@ -58,6 +56,9 @@ class Audited:
         assert state is not None
         return state
 
+    def act(self, name: str, **asked: Any) -> str:
+        return act(self.services, self.campaign, name, **asked)
+
     def state(self) -> State:
         return state_of(self.store, self.campaign, datetime.now(UTC))
 
@@ -67,7 +68,7 @@ class Audited:
 
     def until_written(self) -> State:
         state = self.advance()
-        control.request_stop(self.store, self.campaign, datetime.now(UTC), by="test")
+        self.act("stop")
         assert state.queue is not None
         self.answer(state.queue.asked)
         state = self.advance()
@@ -111,7 +112,7 @@ def test_an_audit_is_blind_everywhere_and_final_and_can_be_called_off_followed_a
 
 
 def opened(audited: Audited, size: int) -> tuple[int, ...]:
-    open_audit(audited.store, audited.campaign, datetime.now(UTC), by="test", size=size)
+    audited.act("audit", size=size)
     state = audited.advance()
     assert state.phase == Phase.AUDITING and state.audit is not None
     return state.audit.ids
@@ -134,7 +135,7 @@ def called_off(audited: Audited, before: dict[int, str | None], people_s: set[in
     first = opened(audited, 10)[0]
     assert audited.world.next_task(audited.project, audited.world.bob) == first
     audited.world.annotate(first, audited.world.bob, "one")
-    cancel_audit(audited.store, audited.campaign, datetime.now(UTC), by="test")
+    audited.act("cancel-audit")
     assert audited.advance().phase == Phase.FINISHED
     assert audited.written() == {task: choice for task, choice in before.items() if task not in {*people_s, first}}
     assert all(len(task["annotations"]) == 1 for task in audited.world.export(audited.project))
@@ -148,7 +149,7 @@ def taken_back(audited: Audited) -> None:
     rows = sorted(audited.state().machine_labels, key=lambda row: row.surety)
     audited.answer(sample, {row.task_id: CHOICES[(row.label + 1) % len(CHOICES)] for row in rows[: len(rows) // 2]})
     audited.advance()
-    take_back(audited.store, audited.campaign, datetime.now(UTC), by="test")
+    audited.act("take-back")
     state = audited.advance()
     rest, written = {item.task_id for item in state.residual}, audited.written()
     assert state.phase == Phase.RESIDUAL and rest and written and not rest & set(written)
@@ -160,7 +161,7 @@ def rolled_back_in_the_middle(audited: Audited) -> None:
     """While the rest is with people; what they have said stays, all that was the machine's goes."""
     sample = opened(audited, 10)
     audited.answer(sample[:3])
-    rollback(audited.services, audited.campaign, by="test")
+    rollback(audited.services, audited.campaign)
     assert audited.written() == {}
     tasks = {task.id: task for task in audited.world.port.tasks(audited.project, CONTROL)}
     assert [(len(tasks[task].annotations), tasks[task].is_labeled) for task in sample] == [(1, True)] * 3 + [(0, False)] * 7

@@ -16,7 +16,6 @@ from backend.cli.shown import report_of
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelControl
 from backend.label_studio.wire import result_of
-from backend.steering.ask_again import ask_again
 from backend.steps.loop import advance
 from backend.steps.open import Unfit, request_campaign
 from backend.steps.ports import Services
@@ -26,7 +25,7 @@ from backend.views.campaign import View, campaign_view
 from backend.views.projects import project_estimate
 from backend.views.status import sentence
 from mcal_engine.errors import InvalidValue
-from tests.backend.world import NoisyTruth, Shelf
+from tests.backend.world import NoisyTruth, Shelf, act
 from tests.conftest import RealLabelStudio
 from tests.contracts.worlds import CONFIG, CONTROL, RealWorld
 
@@ -158,7 +157,7 @@ def test_empty_submissions_are_told_as_that_and_people_are_asked_again(lived: Li
     bought = report["human_items"] + report["n_machine"]
     assert report["human_only_cost"] == pytest.approx(0.04 * bought)
     assert report["savings"] is not None and report["savings"] <= report["n_machine"] / bought + 1e-9
-    ask_again(lived.store, lived.campaign, datetime.now(UTC), by="test")
+    act(lived.services, lived.campaign, "ask-again")
     assert lived.run().phase == Phase.FINISHED
     again = lived.view()["report"]
     assert lived.in_label_studio()["none"] == 0 == again["n_set_aside"]
@@ -182,7 +181,7 @@ def test_an_answer_of_another_kind_is_kept_and_somebody_else_is_asked(lived: Liv
     assert state.items[other].no_label == "answered under 'quality' only, not under 'digit'"
     assert lived.run().phase == Phase.FINISHED
     assert {row["why"] for row in lived.view()["set_aside"]} == {state.items[two].no_label, state.items[other].no_label}
-    ask_again(lived.store, lived.campaign, datetime.now(UTC), by="test")
+    act(lived.services, lived.campaign, "ask-again")
     lived.advance()
     bob = lived.world.bob
     assert lived.world.next_task(lived.project, bob) in (two, other)

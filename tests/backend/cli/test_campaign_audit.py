@@ -59,14 +59,14 @@ def test_an_admin_audits_looks_takes_back_and_audits_again(world: World, mcal: S
     assert "audit 1" in out and "60 audit" in out
     report = json.loads(mcal("report", "1", "--json")[1])
     assert report["audits"][0]["confidence_level"] == 0.9 and report["n_audit"] == 60
-    code, out, _ = mcal("audit", "1", "--take-back", "--yes")
+    code, out, _ = mcal("take-back", "1", "--yes")
     assert code == 0 and "least sure machine labels are taken back and left to people" in out
     world.advance()
     people(world)
     assert world.advance().phase == Phase.FINISHED
     code, out, _ = mcal("audit", "1", "--json")
     assert code == 0 and json.loads(out)["phase"] == "auditing" and len(json.loads(out)["notes"]) == 2
-    assert mcal("audit", "1", "--cancel")[0] == 0
+    assert mcal("cancel-audit", "1")[0] == 0
     assert world.advance().phase == Phase.FINISHED
     assert "called off: it says nothing" in mcal("show", "1")[1]
 
@@ -75,9 +75,9 @@ def test_what_cannot_be_done_is_said_with_what_could(world: World, mcal: Said) -
     world.advance()
     for arguments, says in (
         (("audit", "1"), "campaign 1 cannot be audited: it is collecting; its machine labels must all be written first"),
-        (("audit", "1", "--cancel"), "campaign 1 has no open audit"),
-        (("audit", "1", "--take-back", "--yes"), "nothing can be taken back now"),
-        (("audit", "1", "--cancel", "--take-back"), "exclude each other"),
+        (("cancel-audit", "1"), "campaign 1 has no open audit"),
+        (("take-back", "1"), "nothing can be taken back now"),
+        (("audit", "1", "--size", "many"), "size must be a whole number, got 'many'"),
         (("audit", "1", "--confidence", "95"), "did you mean 0.95?"),
         (("audit", "9"), "there is no campaign 9"),
     ):
@@ -86,6 +86,8 @@ def test_what_cannot_be_done_is_said_with_what_could(world: World, mcal: Said) -
 
 
 def test_help_names_what_a_taking_back_takes_and_no_second_name_for_it(mcal: Said) -> None:
-    said = mcal("audit", "--help")[1]
-    assert "--size" in said and "gives the least sure machine labels, those that the audit cannot vouch for, to people" in said
-    assert "slice" not in said and "--fix" not in said
+    said = mcal("take-back", "--help")[1]
+    assert "Give the least sure machine labels, those that the last audit could not vouch for, to people." in said
+    assert "--size" in mcal("audit", "--help")[1]
+    for other in ("audit", "take-back"):
+        assert "slice" not in mcal(other, "--help")[1] and "--fix" not in mcal(other, "--help")[1]

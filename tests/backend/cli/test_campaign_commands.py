@@ -75,8 +75,8 @@ def test_pause_and_resume_are_events_and_wake_the_worker(mcal: Mcal, campaign: i
 
 
 def test_stop_asks_for_an_end_of_the_search_once(mcal: Mcal, campaign: int, store: Store) -> None:
-    mcal("stop", str(campaign))
-    mcal("stop", str(campaign))
+    assert "stops its search at the next decision" in mcal("stop", str(campaign), "--yes")
+    assert "at the next decision already" in mcal("stop", str(campaign))  # nothing is left to say yes to
     assert kinds(store, campaign) == ["requested", "stop_requested"]
 
 
@@ -134,9 +134,13 @@ def test_show_and_report_tell_of_hours_people_and_classes(tmp_path: Path, capsys
     world.store.close()
 
 
-def test_who_wants_no_rollback_after_all_changes_nothing(
+def test_what_cannot_be_taken_back_is_explained_and_who_says_no_changes_nothing(
     campaign: int, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
-    assert app.run(["campaign", "rollback", str(campaign)]) == app.INTERRUPTED
+    asked: list[str] = []
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda text: asked.append(text) or "n")
+    for action, says in (("rollback", "has written no machine labels; it just ends"), ("stop", "No further training batch is asked for")):
+        assert app.run(["campaign", action, str(campaign)]) == app.INTERRUPTED
+        said = capsys.readouterr()
+        assert said.out == "" and says in said.err and f"(campaign {campaign})?" in asked[-1]
     assert kinds(store, campaign) == ["requested"]

@@ -22,7 +22,7 @@ from backend.notify.channels import ChannelFailed, open_channels
 from backend.notify.events import notices
 from backend.notify.notifier import Notifier
 from backend.settings import server_settings
-from backend.steering.control import change_settings, resume
+from backend.steering.control import change_settings
 from backend.views.log import log_row
 from mcal_engine.errors import InvalidValue
 from tests.backend.label_studio.local_server import Answer, Asked, LocalServer, as_json, serving
@@ -184,7 +184,7 @@ def test_a_person_is_called_when_one_is_needed_and_again_for_the_next_halt(tmp_p
         world.advance()
         until(lambda times=times: len(receiver.server.asked) == times)
         world.label_studio.set_project(world.project, maximum_annotations=1)
-        resume(world.store, 1, world.now(), by="test")
+        world.act("resume", by="test")
         world.advance()
     assert all("somebody is needed" in json.loads(asked.body)["message"] for asked in receiver.server.asked)
     assert {json.loads(asked.body)["type"] for asked in receiver.server.asked} == {"warning"}

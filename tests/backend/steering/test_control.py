@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend.campaign.state import Phase
-from backend.steering.control import change_settings, pause, request_stop, resume
+from backend.steering.control import change_settings
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import Acquire
 from tests.backend.world import World
@@ -18,20 +18,20 @@ pytestmark = pytest.mark.slow
 def test_a_paused_campaign_decides_nothing_and_goes_on_where_it_stood(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.advance()
-    pause(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("pause", by="ann")
     world.label()
     state = world.advance()
     assert (state.phase, state.stage) == (Phase.PAUSED, Phase.TRAINING_DUE)
     assert world.trainer.requests == [] and state.n_labels_paid == 52
-    resume(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("resume", by="ann")
     assert len(world.advance().observations) == 1
 
 
 def test_a_campaign_paused_before_its_first_look_does_not_begin(tmp_path: Path) -> None:
     world = World(tmp_path)
-    pause(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("pause", by="ann")
     assert world.advance().phase == Phase.PAUSED and world.label_studio.locked_by(max(world.tasks)) == set()
-    resume(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("resume", by="ann")
     assert world.advance().phase == Phase.COLLECTING
 
 
@@ -42,7 +42,7 @@ def test_a_stop_ends_the_search_with_the_labels_in_hand(tmp_path: Path) -> None:
     queue = world.advance().queue
     assert queue is not None and queue.kind == "train"
     half = world.label(5)
-    request_stop(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("stop", by="ann")
     state = world.advance()
     assert state.observations[-1].n_train == 12 + 5
     unasked = set(queue.asked) - set(half)
@@ -56,7 +56,7 @@ def test_a_stop_waits_for_the_test_items(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.advance()
     world.label(10)
-    request_stop(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("stop", by="ann")
     assert world.advance().stage == Phase.COLLECTING
     assert world.run().phase == Phase.FINISHED
 
@@ -118,6 +118,6 @@ def test_classifiers_are_named_once_a_campaign_has_begun(tmp_path: Path) -> None
 def test_an_ended_campaign_cannot_be_steered(tmp_path: Path) -> None:
     world = World(tmp_path, n=220)
     world.run()
-    for act in (pause, resume, request_stop):
+    for action in ("pause", "resume", "stop"):
         with pytest.raises(InvalidValue, match="has ended: it is finished"):
-            act(world.store, world.campaign.id, world.now(), by="ann")
+            world.act(action)

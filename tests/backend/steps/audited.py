@@ -8,7 +8,6 @@ from typing import Any
 from backend.campaign.audits import Audit
 from backend.campaign.frozen import final_model_version
 from backend.campaign.state import State
-from backend.steering.audits import open_audit
 from backend.store import Frozen
 from tests.backend.world import CHOICES, World
 
@@ -17,7 +16,7 @@ Answer = Callable[[int], str | None]  # None: skipped
 
 def audit(world: World, **options: Any) -> State:
     """Open an audit and bring it to the people."""
-    open_audit(world.store, world.campaign.id, world.now(), by="test", **options)
+    world.act("audit", by="test", **options)
     return world.advance()
 
 

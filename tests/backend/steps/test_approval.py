@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from backend.campaign.state import Phase
-from backend.steering.control import approve, change_settings, pause, resume
-from backend.steering.label_all import label_all
+from backend.steering.control import change_settings
 from backend.views.review import review
 from backend.views.status import sentence, status_line
 from mcal_engine.errors import InvalidValue
@@ -31,7 +30,7 @@ def test_nothing_is_written_before_the_yes_and_everything_after_it(waiting: Worl
     assert n > 50 and waiting.machine_annotations() == {} and not state.blind
     assert sentence(state) == f"waiting for the admin's yes to write {n} machine labels"
     assert "admin's yes" in status_line(waiting.store, waiting.campaign.id, waiting.now())
-    assert f"{n} machine labels are written now" in approve(waiting.store, waiting.campaign.id, waiting.now(), by="ann")
+    assert f"{n} machine labels are written now" in waiting.act("approve", by="ann")
     report = waiting.run().report
     assert report is not None and len(waiting.machine_annotations()) == report["n_machine"] == n
     (event,) = waiting.store.events(waiting.campaign.id, kinds=("write_back_approved",))
@@ -47,7 +46,7 @@ def test_the_review_shows_what_would_be_written_and_the_sample_s_errors_meanwhil
 def test_a_restarted_worker_goes_on_waiting_and_a_killed_one_writes_after_the_yes(waiting: World) -> None:
     waiting.fresh_services()
     assert waiting.advance().phase == Phase.AWAITING_APPROVAL
-    approve(waiting.store, waiting.campaign.id, waiting.now(), by="ann")
+    waiting.act("approve", by="ann")
     advance_until(waiting, "label_studio.predictions_to_annotations")
     assert waiting.state().stage == Phase.WRITING_BACK
     report = waiting.run().report
@@ -62,7 +61,7 @@ def test_people_are_served_nothing_while_it_waits_for_days(waiting: World) -> No
 
 
 def test_a_no_leaves_everything_to_people(waiting: World) -> None:
-    assert "people label the rest" in label_all(waiting.store, waiting.campaign.id, waiting.now(), by="ann")
+    assert "people label the rest" in waiting.act("label-all", by="ann")
     report = waiting.run().report
     assert report is not None and report["n_machine"] == 0 and report["human_items"] == 260
     assert waiting.machine_annotations() == {} and {row.state for row in waiting.state().machine_labels} == {"removed"}
@@ -72,7 +71,7 @@ def test_people_who_label_meanwhile_come_first(waiting: World) -> None:
     task = waiting.state().machine_labels[0].task_id
     waiting.label_studio.annotate(task, waiting.people[0], waiting.right(task))
     waiting.advance()
-    approve(waiting.store, waiting.campaign.id, waiting.now(), by="ann")
+    waiting.act("approve", by="ann")
     waiting.run()
     assert task not in waiting.machine_annotations()
 
@@ -83,10 +82,10 @@ def test_switching_the_setting_off_is_a_yes_too(waiting: World) -> None:
 
 
 def test_a_yes_in_a_pause_counts_once_it_is_over(waiting: World) -> None:
-    pause(waiting.store, waiting.campaign.id, waiting.now(), by="ann")
-    approve(waiting.store, waiting.campaign.id, waiting.now(), by="ann")
+    waiting.act("pause", by="ann")
+    waiting.act("approve", by="ann")
     assert waiting.advance().phase == Phase.PAUSED and waiting.machine_annotations() == {}
-    resume(waiting.store, waiting.campaign.id, waiting.now(), by="ann")
+    waiting.act("resume", by="ann")
     assert waiting.run().phase == Phase.FINISHED and waiting.machine_annotations()
 
 
@@ -94,7 +93,7 @@ def test_a_yes_to_nothing_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path, approve_write_back="on")
     world.advance()
     with pytest.raises(InvalidValue, match="no machine labels that wait for a yes: it is collecting"):
-        approve(world.store, world.campaign.id, world.now(), by="ann")
+        world.act("approve", by="ann")
 
 
 def test_without_the_setting_nobody_is_asked(tmp_path: Path) -> None:

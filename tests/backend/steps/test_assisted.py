@@ -9,8 +9,7 @@ import pytest
 
 from backend.campaign.state import Phase, State
 from backend.label_studio.port import User
-from backend.steering.control import change_settings, request_stop
-from backend.steering.label_all import label_all
+from backend.steering.control import change_settings
 from backend.views.labour import labour
 from tests.backend.world import CHOICES, World
 
@@ -63,7 +62,7 @@ def test_test_and_certificate_items_are_blind_and_the_batch_and_the_rest_are_not
 def test_the_rest_is_served_with_what_was_frozen_once_the_admin_gives_it_to_people(tmp_path: Path) -> None:
     world = Watched(tmp_path, n=260, assisted_labelling="on")
     sample = set(world.run(until=[Phase.CERTIFYING]).sample)
-    label_all(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("label-all", by="ann")
     state = world.advance()
     assert state.queue is not None and state.queue.kind == "residual"
     said = {row.task_id: CHOICES[row.label] for row in world.store.frozen(world.campaign.id, 1) if row.task_id not in sample}
@@ -88,7 +87,7 @@ def test_what_people_may_have_seen_a_suggestion_for_never_comes_into_a_blind_sam
     assert queue is not None and queue.suggestions
     opened = {task for task in (world.label_studio.next_task(world.project, person) for person in world.people) if task is not None}
     assert opened and all(world.saw[task] is not None for task in opened)  # seen, and not answered
-    request_stop(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("stop", by="ann")
     state = world.advance()
     assert not set(queue.suggestions) & {item.task_id for item in state.pool}
     state = world.run()

@@ -12,8 +12,7 @@ from scipy import stats
 
 from backend.campaign.state import Phase, State
 from backend.notify.events import notices
-from backend.steering import control
-from backend.steering.audits import cancel_audit, default_size, open_audit, take_back
+from backend.steering.audits import default_size
 from backend.steps.rollback import rollback
 from backend.views.exports import items_csv
 from backend.views.log import log_row
@@ -27,7 +26,7 @@ from mcal_engine.round import draw_random
 from mcal_engine.types import CertificateOutcome
 from tests.backend.kills import Snapshot, advance_until
 from tests.backend.steps.audited import another, audit, machine_said, order, people, shown_of_machine
-from tests.backend.world import World
+from tests.backend.world import World, act
 
 pytestmark = pytest.mark.slow
 
@@ -214,8 +213,8 @@ def test_when_nobody_answers_it_waits_and_can_be_called_off(finished: World) -> 
     answered = people(finished, lambda task: another(before[task]), n=2)
     finished.wait(days=30)
     assert finished.advance().phase == Phase.AUDITING
-    assert "called off" in cancel_audit(finished.store, 1, finished.now(), by="test")
-    assert "already" in cancel_audit(finished.store, 1, finished.now(), by="test")
+    assert "called off" in finished.act("cancel-audit")
+    assert "already" in finished.act("cancel-audit")
     state = finished.advance()
     assert state.phase == Phase.FINISHED and state.report is not None
     after = {task: row.choice for task, row in finished.machine_annotations().items()}
@@ -229,8 +228,8 @@ def test_when_nobody_answers_it_waits_and_can_be_called_off(finished: World) -> 
 
 def test_an_audit_that_is_called_off_before_the_worker_looked_leaves_no_trace(finished: World) -> None:
     before = finished.annotations()
-    open_audit(finished.store, 1, finished.now(), by="test", size=10)
-    cancel_audit(finished.store, 1, finished.now(), by="test")
+    finished.act("audit", size=10)
+    finished.act("cancel-audit")
     assert finished.advance().phase == Phase.FINISHED
     assert finished.annotations() == before
 
@@ -283,7 +282,7 @@ def test_taking_back_leaves_what_the_certificate_s_own_scan_vouches_for(finished
     gone = {task for task, rank in ranks.items() if rank >= scan.n_ranked} - set(found.ids)
     edited = max(gone)
     finished.label_studio.edit(finished.machine_annotations()[edited].id, finished.people[0], another(said[edited]))
-    take_back(finished.store, 1, finished.now(), by="test")
+    finished.act("take-back")
     state = finished.advance()
     assert state.phase == Phase.RESIDUAL and {item.task_id for item in state.residual} == gone - {edited}
     assert set(finished.machine_annotations()) == set(ranks) - set(found.ids) - gone
@@ -297,7 +296,7 @@ def test_taking_back_leaves_what_the_certificate_s_own_scan_vouches_for(finished
     assert "a statement of its own" in state.report["audits"][0]["sentence"]
     assert state.report["n_machine"] == scan.n_machine
     with pytest.raises(InvalidValue, match="was followed already"):
-        take_back(finished.store, 1, finished.now(), by="test")
+        finished.act("take-back")
 
 
 def test_what_a_person_edits_while_labels_are_taken_back_is_kept(finished: World) -> None:
@@ -305,7 +304,7 @@ def test_what_a_person_edits_while_labels_are_taken_back_is_kept(finished: World
     audit(finished, size=20)
     people(finished, lambda task: another(said[task]))
     finished.advance()
-    take_back(finished.store, 1, finished.now(), by="test")
+    finished.act("take-back")
     edited = min(finished.machine_annotations())
 
     def before(method: str) -> None:
@@ -325,7 +324,7 @@ def test_an_audit_that_vouches_for_everything_takes_nothing_back(finished: World
     audit(finished, size=100)
     people(finished)
     assert (finished.advance().report or {})["audits"][0]["verdict"] == "holds"
-    assert "nothing is taken back" in take_back(finished.store, 1, finished.now(), by="test")
+    assert "nothing is taken back" in finished.act("take-back")
     assert finished.state().phase == Phase.FINISHED
 
 
@@ -334,7 +333,7 @@ def test_a_sample_that_vouches_for_nothing_takes_everything_back(finished: World
     audit(finished, size=20)
     people(finished, lambda task: another(said[task]))
     finished.advance()
-    take_back(finished.store, 1, finished.now(), by="test")
+    finished.act("take-back")
     finished.advance()
     assert finished.machine_annotations() == {}
     people(finished)
@@ -351,13 +350,13 @@ def test_a_sample_that_vouches_for_nothing_takes_everything_back(finished: World
     [
         ({"size": 10_000}, r"size must be from 1 to the \d+ machine labels that are written, got 10,000"),
         ({"size": 0}, "got 0"),
-        ({"confidence_level": 95}, r"confidence must be in \[0.5, 1\), got 95 \(did you mean 0.95\?\)"),
-        ({"confidence_level": 1.0}, "got 1"),
+        ({"confidence": 95}, r"confidence must be in \[0.5, 1\), got 95 \(did you mean 0\.95\?\)"),
+        ({"confidence": 1.0}, "got 1"),
     ],
 )
 def test_what_cannot_be_audited_is_said_with_the_rule(finished: World, options: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidValue, match=says):
-        open_audit(finished.store, 1, finished.now(), by="test", **options)
+        finished.act("audit", **options)
     assert finished.state().phase == Phase.FINISHED
 
 
@@ -366,24 +365,24 @@ def test_one_audit_at_a_time_and_none_before_anything_is_written(finished: World
     people(finished, n=4)
     finished.advance()
     with pytest.raises(InvalidValue, match="has an open audit, 4 of 10 labels are in; wait until it is answered, or call it off"):
-        open_audit(finished.store, 1, finished.now(), by="test")
+        finished.act("audit")
     with pytest.raises(InvalidValue, match="nothing can be taken back now"):
-        take_back(finished.store, 1, finished.now(), by="test")
+        finished.act("take-back")
     world = World(tmp_path, n=240)
     world.advance()
     with pytest.raises(InvalidValue, match="cannot be audited: it is collecting; its machine labels must all be written first"):
-        open_audit(world.store, 1, world.now(), by="test")
+        world.act("audit")
     with pytest.raises(InvalidValue, match="no open audit"):
-        cancel_audit(world.store, 1, world.now(), by="test")
+        world.act("cancel-audit")
     with pytest.raises(InvalidValue, match="nothing can be taken back now"):
-        take_back(world.store, 1, world.now(), by="test")
+        world.act("take-back")
     world.store.close()
 
 
 def test_a_finished_campaign_is_not_audited_while_another_one_runs_on_its_project(finished: World) -> None:
     finished.begin()
     with pytest.raises(InvalidValue, match="campaign 1 cannot be taken up again: campaign 2 is running on its project"):
-        open_audit(finished.store, 1, finished.now(), by="test", size=10)
+        act(finished.services, 1, "audit", size=10)
     assert [event.kind for event in finished.store.events(1)][-1] == "finished"
 
 
@@ -398,8 +397,8 @@ def test_the_default_size_is_enough_for_what_the_campaign_believes(finished: Wor
     size = default_size(state, 0.95)
     n = sum(row.state == "written" for row in state.machine_labels)
     assert 1 <= size <= n
-    said = open_audit(finished.store, 1, finished.now(), by="test")
-    assert f"{size:,} of its {n:,} machine labels" in said[0]
+    said = finished.act("audit")
+    assert f"{size:,} of its {n:,} machine labels" in said
     assert certificate.most_errors(0, n_pool=n, n_sample=size, level=0.05) <= 15
 
 
@@ -433,10 +432,10 @@ def test_a_project_gets_back_the_settings_it_had_when_the_audit_began(finished: 
 
 def test_a_paused_audit_decides_nothing_until_it_goes_on(finished: World) -> None:
     audit(finished, size=10)
-    control.pause(finished.store, 1, finished.now(), by="test")
+    finished.act("pause")
     people(finished)
     assert finished.advance().phase == Phase.PAUSED
-    control.resume(finished.store, 1, finished.now(), by="test")
+    finished.act("resume")
     assert finished.advance().phase == Phase.FINISHED
 
 
@@ -491,7 +490,7 @@ def test_a_worker_that_dies_anywhere_in_an_audit_is_followed_by_one_that_ends_it
     said = machine_said(finished)
 
     def open_one() -> None:
-        open_audit(finished.store, 1, finished.now(), by="test", size=30)
+        finished.act("audit", size=30)
 
     def answered() -> None:
         open_one()
@@ -502,20 +501,20 @@ def test_a_worker_that_dies_anywhere_in_an_audit_is_followed_by_one_that_ends_it
         open_one()
         finished.advance()
         people(finished, n=3)
-        cancel_audit(finished.store, 1, finished.now(), by="test")
+        finished.act("cancel-audit")
 
     def taken_back() -> None:
         answered()
         finished.advance()
-        take_back(finished.store, 1, finished.now(), by="test")
+        finished.act("take-back")
 
     before = Snapshot.of(finished)
     before.restore(finished)
-    for act, change in (
+    for do, change in (
         (open_one, "label_studio.delete_annotations_by"),
         (answered, "store.append"),
         (called_off, "label_studio.predictions_to_annotations"),
         (taken_back, "label_studio.delete_annotations_by"),
     ):
-        assert change in strike(finished, before, act)
+        assert change in strike(finished, before, do)
     before.close()

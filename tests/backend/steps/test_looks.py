@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from backend.campaign.state import Phase
-from backend.steering.control import request_stop
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, LabelByMachine, Observation
 from tests.backend.world import CHOICES, World
 
@@ -94,7 +93,7 @@ def test_where_the_admin_has_asked_to_stop_the_first_look_decides(tmp_path: Path
     while len(state.observations) < 4:
         world.label()
         state = world.advance()
-    request_stop(world.store, world.campaign.id, world.now(), by="admin")
+    world.act("stop", by="admin")
     report = world.run().report
     assert report is not None
     assert len(report["looks"]) <= 1

@@ -14,7 +14,6 @@ from backend.campaign.queues import Queue
 from backend.campaign.state import Phase, State
 from backend.label_studio.port import LabelStudioError
 from backend.notify.events import notices
-from backend.steering.control import request_stop
 from backend.steps.rollback import rollback
 from backend.views.campaign import campaign_view
 from backend.views.exports import items_csv
@@ -140,7 +139,7 @@ def test_a_stop_does_not_wait_for_second_labels(tmp_path: Path) -> None:
     for place, task in enumerate(queue.ids):
         world.label_studio.annotate(task, ann if place else bob, world.right(task))
     assert not world.advance().observations
-    request_stop(world.store, world.campaign.id, world.now(), by="test")
+    world.act("stop", by="test")
     assert len(world.advance().observations) == 1
 
 

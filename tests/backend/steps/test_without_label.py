@@ -11,7 +11,6 @@ import pytest
 
 from backend.campaign.history import entries
 from backend.campaign.state import Phase
-from backend.steering.ask_again import ask_again
 from backend.store import Store
 from backend.views.campaign import campaign_view
 from backend.views.exports import items_csv
@@ -83,8 +82,8 @@ def test_people_are_asked_again_and_the_campaign_ends_with_every_label(ended: tu
     world, told = ended
     before = {task: {row.id for row in rows} for task, rows in world.annotations().items()}
     world.label_studio.set_project(world.project, sampling="Uniform sampling")  # its admin's wish, after the end
-    said = ask_again(world.store, world.campaign.id, world.now(), by="test")
-    assert said[0].endswith("people are asked again for 44 items")
+    said = world.act("ask-again")
+    assert "people are asked again for 44 items" in said
     state = world.advance()
     assert state.phase == Phase.RESIDUAL and {item.task_id for item in state.residual} == set(told) and not state.set_aside
     emptied = {task for task, why in told.items() if why in ("submitted without an answer", "skipped by people")}
@@ -102,14 +101,14 @@ def test_people_are_asked_again_and_the_campaign_ends_with_every_label(ended: tu
         f"People are asked again: {n_deleted} skips and empty answers deleted"
     ]
     with pytest.raises(InvalidValue, match="no item that people answered without a label"):
-        ask_again(world.store, world.campaign.id, world.now(), by="test")
+        world.act("ask-again")
 
 
 def test_an_answer_that_its_author_corrects_counts_and_another_empty_one_is_not_waited_for(
     ended: tuple[World, dict[int, str]],
 ) -> None:
     world, told = ended
-    ask_again(world.store, world.campaign.id, world.now(), by="test")
+    world.act("ask-again")
     world.advance()
     two, unknown = (next(task for task, why in told.items() if part in why) for part in ("2 choices", "'dog'"))
     (kept,) = world.annotations()[two]
@@ -126,7 +125,7 @@ def test_asking_again_may_be_killed_after_every_step(tmp_path: Path) -> None:
     world = World(tmp_path, n=210, hopeless=True)
     answer_badly(world, {task: REASONS[place % len(REASONS)] for place, task in enumerate(world.tasks[:15])})
     world.run()
-    ask_again(world.store, world.campaign.id, world.now(), by="test")
+    world.act("ask-again")
     step = 0
     while world.state().asking:
         step += 1
@@ -140,4 +139,4 @@ def test_people_can_be_asked_again_only_when_nothing_else_is_going_on(tmp_path: 
     world = World(tmp_path, n=210)
     world.advance()
     with pytest.raises(InvalidValue, match="is collecting"):
-        ask_again(world.store, world.campaign.id, world.now(), by="test")
+        world.act("ask-again")

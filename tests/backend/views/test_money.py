@@ -10,7 +10,6 @@ import pytest
 
 from backend.campaign import facts
 from backend.campaign.state import Phase, State, derive
-from backend.steering.control import approve
 from backend.views.campaign import View, campaign_view
 from backend.views.report import make_report
 from backend.views.status import sentence
@@ -70,7 +69,7 @@ def live(world: World, *, approval: bool = False) -> list[dict[str, Any]]:
             return moments
         if state.phase == Phase.AWAITING_APPROVAL:
             assert approval and view["money"]["machine_left"] == len(state.planned)
-            approve(world.store, world.campaign.id, world.now(), by="test")
+            world.act("approve", by="test")
         world.label(17)
         world.advance()
     raise AssertionError(f"still {world.state().stage}")

@@ -240,7 +240,6 @@ def test_images_that_cannot_be_read_are_left_to_people(tmp_path: Path) -> None:
 
 
 def test_if_no_image_can_be_read_the_campaign_halts_and_tries_again_after_resume(tmp_path: Path) -> None:
-    from backend.steering.control import resume
 
     world = World(tmp_path)
     world.shelf.bad = {f"/data/{place}.png": "answered 401" for place in range(300)}
@@ -248,7 +247,7 @@ def test_if_no_image_can_be_read_the_campaign_halts_and_tries_again_after_resume
     assert state.phase == Phase.HALTED and state.halt is not None and "answered 401" in state.halt.reason
     world.shelf.bad = {}
     assert world.advance().phase == Phase.HALTED
-    resume(world.store, world.campaign.id, world.now(), by="test")
+    world.act("resume", by="test")
     assert world.advance().phase == Phase.COLLECTING
 
 
@@ -273,7 +272,7 @@ def test_a_project_of_one_class_ends_with_people_and_never_crashes(tmp_path: Pat
 
 
 def test_events_of_others_during_a_training_do_not_cost_it(tmp_path: Path) -> None:
-    from backend.steering.control import change_settings, pause
+    from backend.steering.control import change_settings
 
     world = World(tmp_path)
     world.advance()
@@ -282,7 +281,7 @@ def test_events_of_others_during_a_training_do_not_cost_it(tmp_path: Path) -> No
     def meddle() -> None:
         world.trainer.during = None
         change_settings(world.store, world.campaign.id, {"price_per_label": 0.08}, world.now(), by="test")
-        pause(world.store, world.campaign.id, world.now(), by="test")
+        world.act("pause", by="test")
 
     world.trainer.during = meddle
     state = world.advance()

@@ -115,7 +115,7 @@ def test_the_page_asks_for_a_size_shows_the_result_and_offers_what_follows(site:
     assert site.offered == {"audit", "rollback"}
     form = site.page("/actions/audit")
     assert 'name="size"' in form and 'name="confidence"' in form and "empty: " in form
-    assert "Nothing was done: size and confidence must be numbers" in site.press("audit", size="many")
+    assert "Nothing was done: size must be a whole number, got 'many'" in site.press("audit", size="many")
     assert "Audit 1: 60 of its" in site.press("audit", size="60").replace("Campaign 1: audit", "Audit")
     site.advance()
     assert site.offered == {"pause", "cancel-audit", "rollback"} and "0 of 60 labels of the blind sample" in site.page()

@@ -12,8 +12,6 @@ from flask.testing import FlaskClient
 
 from backend.campaign.state import Phase
 from backend.cli.shown import report_of
-from backend.steering.audits import open_audit
-from backend.steering.control import approve
 from backend.web import formats
 from tests.backend.web.test_pages import NUMBER, api, browser_of
 from tests.backend.world import World
@@ -63,13 +61,13 @@ def test_at_every_phase_all_places_say_the_same(tmp_path: Path) -> None:
         state = world.advance()
         seen.append(one_set(world, browser_of(world)))
         if state.phase == Phase.AWAITING_APPROVAL:
-            approve(world.store, 1, world.now(), by="test")
+            world.act("approve", by="test")
             seen.append(one_set(world, browser_of(world)))
         elif state.phase == Phase.FINISHED:
             if audited:
                 break
             audited = True
-            open_audit(world.store, 1, world.now(), by="test", size=20)
+            world.act("audit", by="test", size=20)
         else:
             world.label(23)
             seen.append(one_set(world, browser_of(world)))

@@ -11,11 +11,13 @@ from werkzeug.security import generate_password_hash
 from backend.campaign_settings import parse_campaign_settings
 from backend.label_studio.config import parse_label_config
 from backend.protocol import MLProtocol
+from backend.steps.ports import Services
 from backend.store import Campaign, NewEvent, Store
 from backend.web.access import Access
 from backend.web.admin import Admin
-from backend.web.desk import Desk, no_tools
+from backend.web.desk import Desk
 from backend.web.ports import WebDeps
+from mcal_engine.errors import InvalidValue
 
 URL = "http://label-studio.test:8080"
 PARAMS = {"target_error": 0.05, "price_per_label": 0.04}
@@ -43,9 +45,13 @@ class Untouchable:
         raise AssertionError("must not be touched, but was called")
 
 
+def no_tools() -> Services:
+    raise InvalidValue("there is no token")
+
+
 def desk(store: Any) -> Desk:
     """The admin's side without a Label Studio."""
-    return Desk(admin=ADMIN, store=store, now=lambda: datetime.now(UTC), tools=no_tools("there is no token"), wake=lambda *_: None)
+    return Desk(admin=ADMIN, store=store, now=lambda: datetime.now(UTC), tools=no_tools, wake=lambda *_: None)
 
 
 class World:

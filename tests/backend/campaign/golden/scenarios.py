@@ -10,10 +10,7 @@ from typing import Any
 from backend.campaign.state import Phase, State
 from backend.notify.channels import ChannelFailed
 from backend.notify.notifier import Notifier
-from backend.steering.ask_again import ask_again
-from backend.steering.audits import cancel_audit, open_audit, take_back
-from backend.steering.control import approve, change_settings, pause, request_stop, resume
-from backend.steering.label_all import label_all
+from backend.steering.control import change_settings
 from backend.steps.rollback import rollback
 from tests.backend.campaign.golden.recording import Recorder
 from tests.backend.steps.audited import another, audit, machine_said, order, people
@@ -103,7 +100,7 @@ def audits(directory: Path) -> Recorder:
     world.run()
     audit(world, size=15)
     people(world, n=4)
-    cancel_audit(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("cancel-audit", by="ann")
     world.advance()
     said = machine_said(world)
     found = audit(world, size=80).audits[1]
@@ -112,7 +109,7 @@ def audits(directory: Path) -> Recorder:
     world.advance()
     edited = max(task for task, rank in ranks.items() if rank >= 0.9 * len(ranks) and task not in found.ids)
     world.label_studio.edit(world.machine_annotations()[edited].id, world.people[0], another(said[edited]))
-    take_back(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("take-back", by="ann")
     world.advance()
     people(world)
     world.advance()
@@ -121,8 +118,8 @@ def audits(directory: Path) -> Recorder:
 
 
 def audit_called_off_unseen(world: World) -> None:
-    open_audit(world.store, world.campaign.id, world.now(), by="ann", size=10)
-    cancel_audit(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("audit", by="ann", size=10)
+    world.act("cancel-audit", by="ann")
     world.advance()
 
 
@@ -164,20 +161,20 @@ def halted(directory: Path) -> Recorder:
     world.label_studio.set_project(world.project, maximum_annotations=project.maximum_annotations)
     world.advance()
     world.label(20)
-    pause(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("pause", by="ann")
     world.label()
     world.advance()
-    resume(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("resume", by="ann")
     world.advance()
     world.label_studio.set_project(world.project, label_config=project.label_config.replace("bee", "wasp"))
     world.advance()
-    pause(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("pause", by="ann")
     world.label_studio.set_project(world.project, label_config=project.label_config)
     world.advance()
-    resume(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("resume", by="ann")
     world.advance()
     world.label(5)
-    request_stop(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("stop", by="ann")
     world.run()
     return recorder
 
@@ -191,7 +188,7 @@ def unreadable(directory: Path) -> Recorder:
     world.begin()
     world.advance()
     world.shelf.bad.clear()
-    resume(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("resume", by="ann")
     world.advance()
     world.label(9)
     rollback(world.services, world.campaign.id, by="ann")
@@ -230,10 +227,10 @@ def approved(directory: Path) -> Recorder:
     told(world, world.run(until=[Phase.AWAITING_APPROVAL]))
     task = world.state().machine_labels[0].task_id
     world.label_studio.annotate(task, world.people[0], world.right(task))
-    pause(world.store, world.campaign.id, world.now(), by="ann")
-    approve(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("pause", by="ann")
+    world.act("approve", by="ann")
     world.advance()
-    resume(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("resume", by="ann")
     world.run()
     return recorder
 
@@ -243,7 +240,7 @@ def declined(directory: Path) -> Recorder:
     """People are shown suggestions; the write-back waits, and the admin gives everything to people instead."""
     world, recorder = begun(directory, n=260, approve_write_back="on", assisted_labelling="on")
     world.run(until=[Phase.AWAITING_APPROVAL])
-    label_all(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("label-all", by="ann")
     world.run()
     return recorder
 
@@ -293,7 +290,7 @@ def no_classifier(directory: Path) -> Recorder:
     world.right = right  # type: ignore[method-assign]
     state: State = world.run(until=[Phase.CERTIFYING, Phase.RESIDUAL])
     if state.stage == Phase.CERTIFYING:
-        label_all(world.store, world.campaign.id, world.now(), by="ann")
+        world.act("label-all", by="ann")
     world.run()
     return recorder
 
@@ -320,7 +317,7 @@ def asked_again(directory: Path) -> Recorder:
             instead = "submitted without an answer" if place % 3 == 1 else "2 choices at once: 'ant', 'bee'"
             studio.annotate(task, ann, None, instead=instead)
     world.run()
-    ask_again(world.store, world.campaign.id, world.now(), by="ann")
+    world.act("ask-again", by="ann")
     world.run()
     return recorder
 

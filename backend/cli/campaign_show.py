@@ -1,4 +1,4 @@
-"""``mcal campaign …``, the part that only looks: what the pages show besides the overview, for terminals and programs."""
+"""``mcal campaign …``, the part that only shows: what the pages have, for terminals and programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -16,32 +16,44 @@ from rich.table import Table
 from backend.campaign.state import State, state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.cli import shown
+from backend.cli.command import campaign_id, command
 from backend.cli.numbers import Whole
 from backend.cli.opened import Opened, now, opened
-from backend.cli.setting_options import PLACES, campaign_options, given, server_options
+from backend.cli.setting_options import campaign_options, given
 from backend.settings import ServerSettings
 from backend.views.status import sentence
 
-WATCH_SECONDS = 2.0  # between two looks
-
-LOOKS: list[click.Command] = []  # what :mod:`backend.cli.campaign` takes into its group
+WATCH_SECONDS = 2.0  # between two readings
 
 
-def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
-    def decorate(function: Callable[..., Any]) -> click.Command:
-        as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-        summary = (function.__doc__ or "").splitlines()[0]
-        made = click.command(name, short_help=summary)(as_json(server_options(*PLACES)(function)))
-        LOOKS.append(made)
-        return made
-
-    return decorate
+@command("list")
+def list_campaigns(as_json: bool, **options: Any) -> None:
+    """List all campaigns, newest first."""
+    with opened(given(options, ServerSettings)) as house:
+        shown.campaigns(house.store, now(), as_json=as_json)
 
 
-_id = click.argument("campaign_id", type=Whole(min=1), metavar="CAMPAIGN")
+@command("show")
+@campaign_id
+def show(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Show one campaign: where it stands, its settings, its rounds."""
+    with opened(given(options, ServerSettings)) as house:
+        shown.campaign(house.store, campaign_id, now(), as_json=as_json)
 
 
-@_command("projects")
+@command("report")
+@campaign_id
+def report(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Print a campaign's report: what was labelled by whom, what it cost, what is promised."""
+    with opened(given(options, ServerSettings)) as house:
+        found = shown.report_of(house.store, campaign_id, now())
+        if as_json:
+            shown.print_json(found)
+        else:
+            shown.report(found)
+
+
+@command("projects")
 def projects(as_json: bool, **options: Any) -> None:
     """List the projects that the token sees, with their campaigns."""
     from backend.views.projects import project_rows
@@ -59,7 +71,7 @@ def projects(as_json: bool, **options: Any) -> None:
     _table(("project", "title", "tasks", "campaigns", "running"), cells)
 
 
-@_command("estimate")
+@command("estimate")
 @click.option("--project", "project_id", type=Whole(min=1), required=True, help="Label Studio's id of the project.")
 @campaign_options()
 def estimate(project_id: int, as_json: bool, **options: Any) -> None:
@@ -88,8 +100,8 @@ def estimate(project_id: int, as_json: bool, **options: Any) -> None:
         click.echo(warning)
 
 
-@_command("watch")
-@_id
+@command("watch")
+@campaign_id
 def watch(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Follow a campaign with progress bars until it ends; with --json one line for each change."""
     with opened(given(options, ServerSettings)) as house:
@@ -119,8 +131,8 @@ def _states(house: Opened, campaign_id: int) -> Iterator[State]:
         time.sleep(WATCH_SECONDS)
 
 
-@_command("events")
-@_id
+@command("events")
+@campaign_id
 @click.option("--after", type=Whole(min=0), default=0, help="Only events after this sequence number.")
 def events(campaign_id: int, after: int, as_json: bool, **options: Any) -> None:
     """Print the history in sentences, oldest first."""
@@ -135,8 +147,8 @@ def events(campaign_id: int, after: int, as_json: bool, **options: Any) -> None:
     _table(("", "at (UTC)", "what happened"), [(str(row["seq"]), row["at"][:19].replace("T", " "), row["sentence"]) for row in rows])
 
 
-@_command("what-if")
-@_id
+@command("what-if")
+@campaign_id
 @campaign_options(defaults={})
 def what_if(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Say what the engine would decide with another ε or price; nothing is saved."""
@@ -164,8 +176,8 @@ def what_if(campaign_id: int, as_json: bool, **options: Any) -> None:
     click.echo(then["sentence"])
 
 
-@_command("series")
-@_id
+@command("series")
+@campaign_id
 def series(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Print the charts' numbers: the forecast after each round, the race; error curves and their fits with --json."""
     from backend.views.series import series as charts
@@ -190,14 +202,14 @@ def series(campaign_id: int, as_json: bool, **options: Any) -> None:
         _table(("classifier", "", "right on T", "training"), raced)
 
 
-@_command("review")
-@_id
+@command("review")
+@campaign_id
 def review(campaign_id: int, as_json: bool, **options: Any) -> None:
     """List the machine's least sure labels and, once the certificate is decided, what it got wrong in the sample."""
-    from backend.views.review import review as look
+    from backend.views.review import review as least_sure
 
     with opened(given(options, ServerSettings)) as house:
-        found = look(house.store, state_of(house.store, campaign_id, now()))
+        found = least_sure(house.store, state_of(house.store, campaign_id, now()))
     if as_json:
         shown.print_json(found)
         return
@@ -208,8 +220,8 @@ def review(campaign_id: int, as_json: bool, **options: Any) -> None:
         click.echo("what the machine got wrong in the sample is shown once the certificate is decided")
 
 
-@_command("certificate")
-@_id
+@command("certificate")
+@campaign_id
 def certificate(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Print the certificate in plain words."""
     from backend.views.certificate import certificate as words
@@ -226,8 +238,8 @@ def certificate(campaign_id: int, as_json: bool, **options: Any) -> None:
         click.echo(f"{number}. {step}")
 
 
-@_command("items")
-@_id
+@command("items")
+@campaign_id
 def items(campaign_id: int, as_json: bool, **options: Any) -> None:
     """Print every item as CSV: label, by whom, margin, certificate."""
     from backend.views.exports import items_csv
@@ -246,3 +258,6 @@ def _table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*map(escape, row))
     shown.new_console().print(table)
+
+
+SHOW = (list_campaigns, show, report, projects, estimate, watch, events, what_if, series, review, certificate, items)
