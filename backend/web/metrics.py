@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from backend.views.campaign import View
 from backend.web.answers import error_response
@@ -33,47 +36,49 @@ GAUGES: dict[str, tuple[str, Callable[[View], float | None]]] = {
 
 def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
     made = Blueprint("metrics", __name__)
+    registry = CollectorRegistry()
+    registry.register(_Campaigns(desk))
 
     @made.get("/metrics")
     def metrics() -> Response:
         try:
             sessions.require_caller()
-            return Response(text(desk), content_type="text/plain; version=0.0.4; charset=utf-8")
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+            return Response(encode(registry), content_type=content_type)
         except Exception as error:  # noqa: BLE001 (becomes a status, and a log entry where it is ours)
             return error_response(error)
 
     return made
 
 
-def text(desk: Desk) -> str:
+class _Campaigns(Collector):
     """Live campaigns only: ended ones do not change any more."""
-    views: list[View] = []
-    broken = 0
-    for campaign in desk.store.live_campaigns():
-        try:
-            views.append(desk.snapshots.get(campaign.id).view)
-        except MCALError:
-            broken += 1
-    lines = _metric("mcal_info", "Version.", [({"version": __version__}, 1)])
-    lines += _metric("mcal_campaigns_unreadable", "Live campaigns whose history cannot be read.", [({}, broken)])
-    lines += _metric("mcal_campaign_phase", "1 for the phase it is in.", [({**_labels(view), "phase": view["phase"]}, 1) for view in views])
-    for name, (help, value) in GAUGES.items():
-        rows = [(_labels(view), found) for view in views if (found := value(view)) is not None]
-        lines += _metric(name, help, rows)
-    return "\n".join(lines) + "\n"
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def collect(self) -> Iterable[Metric]:
+        views: list[View] = []
+        broken = 0
+        for campaign in self._desk.store.live_campaigns():
+            try:
+                views.append(self._desk.snapshots.get(campaign.id).view)
+            except MCALError:
+                broken += 1
+        yield _gauge("mcal_info", "Version.", [({"version": __version__}, 1)])
+        yield _gauge("mcal_campaigns_unreadable", "Live campaigns whose history cannot be read.", [({}, broken)])
+        phases = [({**_labels(view), "phase": view["phase"]}, 1) for view in views]
+        yield _gauge("mcal_campaign_phase", "1 for the phase it is in.", phases)
+        for name, (help, value) in GAUGES.items():
+            yield _gauge(name, help, [(_labels(view), found) for view in views if (found := value(view)) is not None])
 
 
-def _labels(view: View) -> dict[str, Any]:
-    return {"campaign": view["campaign"], "project": view["project"], "currency": view["settings"]["currency"]}
+def _labels(view: View) -> dict[str, str]:
+    return {"campaign": str(view["campaign"]), "project": str(view["project"]), "currency": view["settings"]["currency"]}
 
 
-def _metric(name: str, help: str, rows: list[tuple[dict[str, Any], float]]) -> list[str]:
-    made = [f"# HELP {name} {help}", f"# TYPE {name} gauge"]
+def _gauge(name: str, help: str, rows: Sequence[tuple[dict[str, str], float]]) -> Metric:
+    made = Metric(name, help, "gauge")
     for labels, value in rows:
-        inside = ",".join(f'{key}="{_escaped(str(text))}"' for key, text in labels.items())
-        made.append(f"{name}{{{inside}}} {value!r}" if inside else f"{name} {value!r}")
+        made.add_sample(name, labels, value)
     return made
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
 
 from backend.campaign import facts
 from backend.campaign.state import Phase
@@ -317,12 +318,23 @@ def test_an_unknown_campaign_is_a_404(running: Api, path: str, name: str) -> Non
 
 
 def test_metrics_are_the_api_s_numbers(running: Api) -> None:
-    text = running.client.get("/metrics", headers=AS_PROGRAM).text
+    answer = running.client.get("/metrics", headers=AS_PROGRAM)
+    assert answer.content_type.startswith("text/plain; version=0.0.4")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
     view = running.get("/campaigns/1")
-    label = f'{{campaign="1",project="{view["project"]}",currency="USD"}}'
-    assert f"mcal_campaign_forecast{label} {view['money']['forecast']!r}" in text
-    assert f"mcal_campaign_human_labels{label} {view['report']['human_labels']}" in text
-    assert 'phase="collecting"} 1' in text and text.endswith("\n")
+    labels = {"campaign": "1", "project": str(view["project"]), "currency": "USD"}
+    for name, value in {"forecast": view["money"]["forecast"], "human_labels": view["report"]["human_labels"]}.items():
+        (sample,) = families[f"mcal_campaign_{name}"].samples
+        assert (sample.labels, sample.value) == (labels, value) and families[f"mcal_campaign_{name}"].type == "gauge"
+    (phase,) = families["mcal_campaign_phase"].samples
+    assert (phase.labels, phase.value) == ({**labels, "phase": "collecting"}, 1)
+    assert families["mcal_campaign_spent"].documentation == "Money spent, in the campaign's currency."
+    assert families["mcal_campaigns_unreadable"].samples[0].value == 0
+
+
+def test_metrics_speak_openmetrics_to_who_asks_for_it(running: Api) -> None:
+    answer = running.client.get("/metrics", headers={**AS_PROGRAM, "Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.content_type.startswith("application/openmetrics-text") and answer.text.endswith("# EOF\n")
 
 
 def test_the_choices_are_the_project_s(running: Api) -> None:
