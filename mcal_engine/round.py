@@ -26,6 +26,7 @@ __all__ = [
     "Standing",
     "acquisition_scores",
     "draw_random",
+    "draw_secret",
     "draw_twice",
     "freeze",
     "in_machine_set",
@@ -119,6 +120,21 @@ def draw_random(spec: CampaignSpec, purpose: Purpose, number: int, ids: IntArray
     if n > len(ids):
         raise InvalidValue(f"cannot draw {n} of {len(ids)} items")
     return streams.generator(spec.seed, purpose, number).permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
+
+
+def draw_secret(entropy: int, ids: IntArray, n: int) -> IntArray:
+    """A uniform draw like :func:`draw_random`, from bits that nobody could know before ``ids`` and their predictions were fixed.
+
+    Args:
+        entropy: 128 bits from the operating system, made after the freeze and kept with it.
+        ids: shape (m,). What is drawn from.
+
+    Raises:
+        InvalidValue: there are fewer than ``n``.
+    """
+    if n > len(ids):
+        raise InvalidValue(f"cannot draw {n} of {len(ids)} items")
+    return streams.from_entropy(entropy).permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
 
 
 def draw_twice(spec: CampaignSpec, number: int, ids: IntArray) -> IntArray:

@@ -13,7 +13,7 @@ from backend.campaign.queues import BLIND, Queue
 from backend.campaign.state import State
 from backend.store import Assignment, Item
 from mcal_engine import streams
-from mcal_engine.round import Ranking, draw_random, draw_twice
+from mcal_engine.round import Ranking, draw_random, draw_secret, draw_twice
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, IntArray
 
@@ -125,9 +125,9 @@ def random_queue(state: State, n: int, round: int, note: str) -> Queue:
     )
 
 
-def certificate_queue(state: State, look: int, round: int, n: int, pool: IntArray) -> tuple[Queue, list[Assignment]]:
-    """V, drawn from the frozen pool, in the draw's own random order. Nobody works ahead of it."""
-    drawn = draw_random(state.settings, "certificate", look, pool, min(n, len(pool))).tolist()
+def certificate_queue(state: State, round: int, n: int, pool: IntArray, entropy: int) -> tuple[Queue, list[Assignment]]:
+    """V, drawn from the frozen pool by bits made after the freeze, in the draw's own random order. Nobody works ahead of it."""
+    drawn = draw_secret(entropy, pool, min(n, len(pool))).tolist()
     queue = Queue(
         "certificate",
         round,

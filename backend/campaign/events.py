@@ -223,12 +223,17 @@ class TasksJoined(Happening, kind="tasks_joined"):
 
 @dataclass(frozen=True, kw_only=True)
 class PoolFrozen(Happening, kind="frozen"):
-    """The machine's classes for the pool, surest first, are fixed, and their hash is here, before a sample is drawn."""
+    """The machine's classes for the pool, surest first, are fixed, and their hash is here, before a sample is drawn.
+
+    ``entropy``: the random bits that the sample was drawn by, hexadecimal, made after the hash; empty where none is drawn, and in histories
+    of version 0.1, which drew it by the campaign's seed.
+    """
 
     look: int
     classifier: str
     n: int
     digest: Digest
+    entropy: str = ""
 
     def sentence(self) -> str:
         return f"{self.n:,} predictions frozen, look {self.look}, SHA-256 {self.digest[:12]}…"
@@ -301,7 +306,8 @@ class AuditRequested(Happening, kind="audit_requested"):
 class AuditOpened(Happening, kind="audit_opened"):
     """The sample is drawn: ``ids`` of ``n_written`` machine labels, whose order has ``digest``; at most ``allowed`` may be wrong.
 
-    ``project_before``, here and below: the project's settings where a finished campaign was taken up again.
+    ``project_before``, here and below: the project's settings where a finished campaign was taken up again. ``entropy``: the random bits
+    that the sample was drawn by, hexadecimal; empty in histories of version 0.1, which drew it by the campaign's ``seed``.
     """
 
     audit: int
@@ -310,8 +316,9 @@ class AuditOpened(Happening, kind="audit_opened"):
     n_items: int
     allowed: int
     target_error: float
-    seed: int
     digest: Digest
+    seed: int | None = None
+    entropy: str = ""
     project_before: ProjectBefore | None = None
 
     def sentence(self) -> str:

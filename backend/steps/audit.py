@@ -29,7 +29,7 @@ from backend.steps.ports import Heartbeat, Services
 from backend.steps.rollback import remove_labels
 from backend.store import Frozen, MachineLabel
 from mcal_engine import certificate
-from mcal_engine.round import draw_random
+from mcal_engine.round import draw_secret
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def step(services: Services, state: State, project: Project, look_again: Callabl
     if audit.cancelled_by is not None:
         commit = _restore(services, state, audit, project, look_again, heartbeat)
     elif not audit.ids:
-        commit = _draw(state, audit, project)
+        commit = _draw(services, state, audit, project)
     elif not audit.model_version:
         _withdraw(services, state, audit, heartbeat)
         commit = Commit(look_again())
@@ -81,7 +81,7 @@ def take_back(services: Services, state: State, project: Project, look_again: Ca
     commit.store(services.store)
 
 
-def _draw(state: State, audit: Audit, project: Project) -> Commit:
+def _draw(services: Services, state: State, audit: Audit, project: Project) -> Commit:
     commit = Commit(state)
     rows = written(state)
     if not rows:
@@ -90,7 +90,8 @@ def _draw(state: State, audit: Audit, project: Project) -> Commit:
         return commit
     frozen = [Frozen(rank, row.task_id, row.label, row.surety) for rank, row in enumerate(rows)]
     ids = np.array([row.task_id for row in rows], dtype=np.int64)
-    drawn = draw_random(state.settings, "audit", audit.number, ids, min(audit.size, len(rows))).tolist()
+    entropy = services.entropy()  # made once the labels in question are fixed
+    drawn = draw_secret(entropy, ids, min(audit.size, len(rows))).tolist()
     commit.add(
         events.AuditOpened(
             audit=audit.number,
@@ -99,8 +100,8 @@ def _draw(state: State, audit: Audit, project: Project) -> Commit:
             n_items=len(state.live),
             allowed=certificate.allowance(state.settings.target_error, state.n_labels),
             target_error=state.settings.target_error,
-            seed=state.settings.seed,
             digest=digest(frozen),
+            entropy=f"{entropy:032x}",
             project_before=_before(state, project),
         )
     )

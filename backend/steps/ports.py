@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,6 +71,11 @@ class Memory:
     nameless: set[int] = field(default_factory=set)  # annotators whom Label Studio did not name
 
 
+def random_bits() -> int:
+    """128 bits from the operating system."""
+    return secrets.randbits(128)
+
+
 def _nobody(state: State) -> None:
     """Tell nobody."""
 
@@ -82,6 +88,7 @@ class Services:
         seen: is shown each state on the way; it never waits and never raises.
         webhook: registered for each new campaign; ``None``: only what Label Studio registers by itself, or the timer.
         distances: how acquisitions that need features measure them.
+        entropy: 128 random bits that nobody can know beforehand, for samples that a promise rests on.
         device: where trainings run, as ``MCAL_DEVICE`` names it; the default race depends on it.
     """
 
@@ -97,3 +104,4 @@ class Services:
     webhook: Webhook | None = None
     distances: Distances = by_numpy
     device: str = "auto"
+    entropy: Callable[[], int] = random_bits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +46,7 @@ class TrainedRound:
         test_ids: every readable test item, labelled or not: the skims are judged by all of them.
         scored: by classifier; rows in the order of ``test_ids`` and ``pool_ids``.
         distances: how the acquisition measures them, where it does.
+        entropy: makes the bits that a certificate sample is drawn by.
     """
 
     state: State
@@ -54,6 +55,7 @@ class TrainedRound:
     pool_ids: IntArray
     scored: dict[str, Scored]
     distances: Distances
+    entropy: Callable[[], int]
 
 
 def cannot_train(state: State) -> Decision | str | None:
@@ -95,7 +97,7 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRoun
     }
     labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
     observation = _measure(state, len(pool_ids), [one.part(test=labelled) for one in scored.values()])
-    return TrainedRound(state, observation, test_ids, pool_ids, scored, services.distances)
+    return TrainedRound(state, observation, test_ids, pool_ids, scored, services.distances, services.entropy)
 
 
 def decide(trained: TrainedRound, state: State) -> Decision:
@@ -172,10 +174,14 @@ def _follow(commit: Commit, trained: TrainedRound, decision: Decision, state: St
         return
     rows = frozen_rows(pool_ids, scored.pool_logits, state.settings.surety)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
-    commit.add(events.PoolFrozen(look=look, classifier=decision.classifier, n=len(rows), digest=digest(rows)))
+    frozen = digest(rows)
+    bits = trained.entropy() if isinstance(decision, Certify) else None  # made once the predictions are fixed: nobody could have known V
+    drawn_by = "" if bits is None else f"{bits:032x}"
+    commit.add(events.PoolFrozen(look=look, classifier=decision.classifier, n=len(rows), digest=frozen, entropy=drawn_by))
     commit.frozen = (look, rows)
     if isinstance(decision, Certify):
-        queue, assignments = draws.certificate_queue(state, look, trained.observation.round, decision.n_certificate, pool_ids)
+        assert bits is not None
+        queue, assignments = draws.certificate_queue(state, trained.observation.round, decision.n_certificate, pool_ids, bits)
         commit.open(queue, assignments)
     else:
         planned = planned_labels(state, rows, decision, look)

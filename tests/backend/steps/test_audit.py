@@ -22,7 +22,7 @@ from backend.views.review import review
 from backend.views.status import sentence
 from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
-from mcal_engine.round import draw_random
+from mcal_engine.round import draw_secret
 from mcal_engine.types import CertificateOutcome
 from tests.backend.kills import Snapshot, advance_until
 from tests.backend.steps.audited import another, audit, machine_said, order, people, shown_of_machine
@@ -113,8 +113,7 @@ def test_every_written_label_is_as_likely_to_be_drawn_as_any_other(finished: Wor
     ids = [row.task_id for row in finished.state().machine_labels if row.state == "written"]
     counts, n, draws = dict.fromkeys(ids, 0), len(ids) // 4, 400
     for seed in range(draws):
-        spec = finished.settings.model_copy(update={"seed": seed})
-        for task in draw_random(spec, "audit", 1, np.array(ids), n).tolist():
+        for task in draw_secret(seed, np.array(ids), n).tolist():
             counts[task] += 1
     share = n / len(ids)
     scatter = sum((count - draws * share) ** 2 for count in counts.values()) / (draws * share * (1 - share)) * (len(ids) - 1) / len(ids)
