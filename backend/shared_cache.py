@@ -1,6 +1,6 @@
 """Decoded images, embeddings and checkpoints on storage that several machines reach, so that another machine starts warm.
 
-The working copy is always the local disk, memory-mapped (:class:`~mcal_engine.classifiers.row_store.RowStore`). What is shared are
+The working copy is always the local disk, memory-mapped (:class:`~mcal_engine.classifiers.images.row_store.RowStore`). What is shared are
 immutable chunks of its rows, two objects each, named by their content: ``ROWBYTES-DIGEST.rows`` and, written after it,
 ``ROWBYTES-DIGEST.index`` with the rows' keys and digests. Nothing is ever changed in place, so writers need no lock, the same rows
 shared twice do no harm, and a chunk that is torn or damaged is told by its digests and passed over. It is a cache: when the storage is
@@ -23,7 +23,7 @@ import numpy as np
 from fsspec.core import url_to_fs
 
 from backend.jobs import scrub
-from mcal_engine.classifiers.row_store import RowStore, records_in, row_bytes_of
+from mcal_engine.classifiers.images.row_store import RowStore, records_in, row_bytes_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import IntArray
 

@@ -31,7 +31,7 @@ import numpy as np
 from mcal_engine.classifiers import make, parse
 from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClasses, check_labels
 from mcal_engine.classifiers.candidates import FAMILIES
-from mcal_engine.classifiers.image_cache import ImageCache
+from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import FloatArray
@@ -252,7 +252,8 @@ def main(folder: Path) -> None:
     os.dup2(2, 1)  # what libraries print must not be taken for progress
     threading.Thread(target=_die_with_parent, args=(os.getppid(), folder), daemon=True, name="parent-watch").start()
     request, place = _read_job(folder)
-    from mcal_engine.classifiers import devices, parallel  # brings torch
+    from mcal_engine.classifiers import devices  # brings torch
+    from mcal_engine.classifiers.nets import parallel
 
     devices.keep_memory()
     processes = 1 if parallel.launched() else _processes(request, place)

@@ -15,7 +15,7 @@ from pydantic import PlainSerializer, PlainValidator
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
-from mcal_engine.classifiers.decoding import ImageForm
+from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation
 
 QueueKind = Literal["start", "train", "certificate", "residual", "audit"]

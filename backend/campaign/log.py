@@ -14,7 +14,7 @@ from backend.campaign.queues import Queue
 from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
-from mcal_engine.classifiers.decoding import ImageForm
+from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.errors import HistoryError
 from mcal_engine.types import Acquire, Certify, Decision, Row
 

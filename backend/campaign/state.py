@@ -18,7 +18,7 @@ from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.store import Duplicate, Item, MachineLabel, Role, Store
-from mcal_engine.classifiers.decoding import ImageForm
+from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row
 
 SMALLEST = 200  # tasks; below that T alone is most of the work

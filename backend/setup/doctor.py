@@ -20,7 +20,7 @@ from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudi
 from backend.steps.open import HOW_TO_MAKE_A_USER
 from backend.steps.reconcile import check_project
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import decode, image_size
+from mcal_engine.classifiers.images.decoding import decode, image_size
 from mcal_engine.errors import InvalidValue, MCALError
 
 Status = Literal["ok", "warn", "fail"]

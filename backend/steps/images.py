@@ -17,8 +17,8 @@ from backend.label_studio.port import LabelStudioPort, MediaError
 from backend.shared_cache import SharedCache
 from backend.steps.ports import Heartbeat
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import LOOKED_AT, ImageForm, Measured, choose_form, measure, sample_of
-from mcal_engine.classifiers.image_cache import ImageCache
+from mcal_engine.classifiers.images.decoding import LOOKED_AT, ImageForm, Measured, choose_form, measure, sample_of
+from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.types import IntArray
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from backend.label_studio.port import LabelStudioPort
 from backend.steps.webhook import Webhook
 from backend.store import Store
 from mcal_engine.acquisition import Distances, by_numpy
-from mcal_engine.classifiers.decoding import ImageForm
+from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.training import Scored, TrainingRequest
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from backend.label_studio.port import MediaError
 from backend.steps.ports import Services
 from backend.store import Item
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import GrayRange, decode
+from mcal_engine.classifiers.images.decoding import GrayRange, decode
 
 SIDE = 160  # pixels
 MAX_BYTES = 50_000_000

@@ -83,9 +83,10 @@ def _candidate(data: LabelledImages, name: str, rows: IntArray, device: str, fol
     A pretrained net runs once per image, as a whole or its lower part and its mirror image's: that is ``embed_images_per_second``, and
     training and scoring are counted from there on.
     """
-    from mcal_engine.classifiers import make, parse, reference_loop
+    from mcal_engine.classifiers import make, parse
     from mcal_engine.classifiers.candidates import FAMILIES
-    from mcal_engine.classifiers.image_cache import ArrayImages
+    from mcal_engine.classifiers.images.image_cache import ArrayImages
+    from mcal_engine.classifiers.nets import reference_loop
 
     candidate = parse(name)
     options = FAMILIES[candidate.family].options

@@ -109,7 +109,7 @@ ENCODER_OPTIONS: Mapping[str, Rule] = {"weights": File()}  # of the encoder, ins
 
 
 def _scratch(net: str) -> Family:
-    return Family("mcal_engine.classifiers.scratch", "ScratchClassifier", TRAINING_OPTIONS, {"net": net}, parallel=True)
+    return Family("mcal_engine.classifiers.nets.scratch", "ScratchClassifier", TRAINING_OPTIONS, {"net": net}, parallel=True)
 
 
 FAMILIES: Mapping[str, Family] = {  # cheapest first

@@ -33,14 +33,14 @@ from torch.nn import functional
 
 from mcal_engine.classifiers import devices, encoders
 from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallback, UInt8Array, check_labels, fitted_first, spread
-from mcal_engine.classifiers.checkpoints import Checkpoint, NetShelf, digest
-from mcal_engine.classifiers.computed_rows import ComputedRows, HalfArray
 from mcal_engine.classifiers.encoder import filled_up
-from mcal_engine.classifiers.fitting import Fitting, Recipe, one_of
 from mcal_engine.classifiers.frozen import FrozenClassifier
-from mcal_engine.classifiers.headed import Headed
-from mcal_engine.classifiers.mirroring import mirror_helps
-from mcal_engine.classifiers.scoring import scored
+from mcal_engine.classifiers.images.computed_rows import ComputedRows, HalfArray
+from mcal_engine.classifiers.nets.checkpoints import Checkpoint, NetShelf, digest
+from mcal_engine.classifiers.nets.fitting import Fitting, Recipe, one_of
+from mcal_engine.classifiers.nets.headed import Headed
+from mcal_engine.classifiers.nets.mirroring import mirror_helps
+from mcal_engine.classifiers.nets.scoring import scored
 from mcal_engine.types import FloatArray, IntArray
 
 EXAMPLES, FEWEST_EPOCHS, MOST_EPOCHS = 16_000, 5, 30  # an epoch is one pass; small sets get more of them, up to so many examples
@@ -231,7 +231,7 @@ class FinetuneClassifier:
 
 
 class _Shown:
-    """The :class:`~mcal_engine.classifiers.fitting.Examples` of a fit on some rows."""
+    """The :class:`~mcal_engine.classifiers.nets.fitting.Examples` of a fit on some rows."""
 
     mirrors = True
 

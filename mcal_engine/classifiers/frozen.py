@@ -11,8 +11,8 @@ from torch import nn
 
 from mcal_engine.classifiers import devices, encoder, encoders
 from mcal_engine.classifiers.base import FitReport, ImageSource, Progress, ProgressCallback, UInt8Array, check_labels, fitted_first, spread
-from mcal_engine.classifiers.computed_rows import ComputedRows, HalfArray
 from mcal_engine.classifiers.head import Features, Head, fit_head
+from mcal_engine.classifiers.images.computed_rows import ComputedRows, HalfArray
 from mcal_engine.types import FloatArray, IntArray
 
 _SCORED_AT_ONCE = 2048  # rows; bounds the memory of a large pool

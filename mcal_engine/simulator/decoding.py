@@ -9,7 +9,17 @@ import numpy as np
 from PIL import Image
 
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import LOOKED_AT, SIZES, ImageForm, choose_form, choose_size, decode, image_size, measure, sample_of
+from mcal_engine.classifiers.images.decoding import (
+    LOOKED_AT,
+    SIZES,
+    ImageForm,
+    choose_form,
+    choose_size,
+    decode,
+    image_size,
+    measure,
+    sample_of,
+)
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.listing import Encoded, Pixels
 from mcal_engine.types import IntArray

@@ -28,7 +28,7 @@ def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, d
         InvalidValue: a name that does not exist; the text lists those that do.
     """
     from mcal_engine.classifiers import devices, distances_on, make
-    from mcal_engine.classifiers.image_cache import ArrayImages
+    from mcal_engine.classifiers.images.image_cache import ArrayImages
 
     devices.keep_memory()
     place = cache_dir / f"{data.name}-{data.digest}"

@@ -11,7 +11,7 @@ import pytest
 
 from backend import shared_cache
 from backend.shared_cache import SharedCache
-from mcal_engine.classifiers.row_store import RowStore
+from mcal_engine.classifiers.images.row_store import RowStore
 from mcal_engine.errors import InvalidValue
 from tests.object_storage import KEY, REGION, SECRET, ObjectStorage
 

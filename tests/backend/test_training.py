@@ -22,7 +22,7 @@ from backend import training
 from backend.training import Place, TrainingFailed, run_training
 from mcal_engine.classifiers import make
 from mcal_engine.classifiers.base import Progress, TooFewClasses
-from mcal_engine.classifiers.image_cache import ImageCache
+from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue
 from mcal_engine.training import Scored, TrainingRequest
 from tests.engine.classifiers.pictures import shapes

@@ -19,7 +19,7 @@ from backend.steps.loop import advance
 from backend.steps.open import request_campaign
 from backend.steps.ports import Heartbeat, Memory, Services
 from backend.store import Campaign, Store
-from mcal_engine.classifiers.decoding import ImageForm
+from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.training import Scored, TrainingRequest
 from tests.fakes.label_studio import FakeLabelStudio
 

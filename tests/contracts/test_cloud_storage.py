@@ -14,7 +14,7 @@ from PIL import Image
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import MediaError
-from mcal_engine.classifiers.decoding import decode
+from mcal_engine.classifiers.images.decoding import decode
 from tests.conftest import RealLabelStudio
 from tests.contracts.worlds import CONFIG
 from tests.object_storage import KEY, REGION, SECRET, ObjectStorage

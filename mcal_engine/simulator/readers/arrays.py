@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mcal_engine.classifiers.decoding import GrayRange, range_of
+from mcal_engine.classifiers.images.decoding import GrayRange, range_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.labels import Classes, classes_of, from_one_hot
 from mcal_engine.simulator.readers.listing import Listing, Pixels, listing_of, shown

@@ -12,7 +12,7 @@ import pytest
 from backend.campaign import events, history
 from backend.campaign.events import Happening
 from backend.store import Event
-from mcal_engine.classifiers.decoding import GrayRange, ImageForm
+from mcal_engine.classifiers.images.decoding import GrayRange, ImageForm
 from mcal_engine.errors import HistoryError
 from tests.backend.campaign.golden.replay import Recording, names
 

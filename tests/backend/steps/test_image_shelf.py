@@ -13,8 +13,8 @@ from PIL import Image
 from backend.label_studio.port import LabelStudioError
 from backend.shared_cache import SharedCache
 from backend.steps.images import CampaignImages
-from mcal_engine.classifiers.decoding import LOOKED_AT, GrayRange, ImageForm
-from mcal_engine.classifiers.image_cache import ImageCache
+from mcal_engine.classifiers.images.decoding import LOOKED_AT, GrayRange, ImageForm
+from mcal_engine.classifiers.images.image_cache import ImageCache
 from tests.fakes.label_studio import FakeLabelStudio
 
 

@@ -16,8 +16,8 @@ from backend.steps import kept_answers, trainer
 from backend.steps.images import CampaignImages
 from backend.steps.trainer import ChildTrainer
 from backend.training import Place
-from mcal_engine.classifiers.decoding import ImageForm
-from mcal_engine.classifiers.row_store import RowStore
+from mcal_engine.classifiers.images.decoding import ImageForm
+from mcal_engine.classifiers.images.row_store import RowStore
 from mcal_engine.training import Scored, TrainingRequest
 from tests.backend.steps.test_image_shelf import beat, filled, shelf
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from backend.web.thumbnails import Thumbnails
-from mcal_engine.classifiers.decoding import GrayRange
+from mcal_engine.classifiers.images.decoding import GrayRange
 from tests.fakes.label_studio import FakeLabelStudio
 
 

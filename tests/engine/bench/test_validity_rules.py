@@ -14,7 +14,7 @@ from mcal_engine.bench.validity import findings as verdict
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.ridge import RidgeClassifier, reduced_features
 from mcal_engine.bench.validity.worlds import spec_for
-from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.classifiers.images.image_cache import ArrayImages
 from mcal_engine.types import CertificateOutcome, Measurement, Observation
 from tests.engine.simulator import toy
 

@@ -13,8 +13,8 @@ import torch
 
 from mcal_engine.classifiers import encoder, make
 from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
-from mcal_engine.classifiers.image_cache import ArrayImages
-from mcal_engine.classifiers.scratch import PAPER_RECIPE
+from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.classifiers.nets.scratch import PAPER_RECIPE
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 
@@ -34,9 +34,9 @@ LARGE = ("cnn18", "resnet18", "resnet50", "efficientnet_b0")
 
 @pytest.fixture(params=["frozen", "cnn", "cnn:nets=2:loss=balanced", *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def name(request, monkeypatch) -> str:
-    monkeypatch.setattr("mcal_engine.classifiers.scratch.EXAMPLES", 200)
-    monkeypatch.setattr("mcal_engine.classifiers.scratch.FEWEST_EPOCHS", 4)
-    monkeypatch.setattr("mcal_engine.classifiers.scratch.PAPER_RECIPE", replace(PAPER_RECIPE, epochs=2))
+    monkeypatch.setattr("mcal_engine.classifiers.nets.scratch.EXAMPLES", 200)
+    monkeypatch.setattr("mcal_engine.classifiers.nets.scratch.FEWEST_EPOCHS", 4)
+    monkeypatch.setattr("mcal_engine.classifiers.nets.scratch.PAPER_RECIPE", replace(PAPER_RECIPE, epochs=2))
     return request.param
 
 
@@ -52,7 +52,7 @@ def fitted(name: str, cache: Path, *, seed: int = 7, n_classes: int = 3):
 
 @pytest.mark.parametrize("name", ["frozen", pytest.param("cnn", marks=pytest.mark.slow)])
 def test_shapes_are_learnt_from_a_few_examples(name, kept, monkeypatch):
-    monkeypatch.setattr("mcal_engine.classifiers.scratch.EXAMPLES", 1100)
+    monkeypatch.setattr("mcal_engine.classifiers.nets.scratch.EXAMPLES", 1100)
     classifier, labels = fitted(name, kept)
     logits = classifier.logits(REST)
     assert logits.shape == (24, 3)
@@ -200,7 +200,7 @@ def test_an_image_has_the_same_embedding_in_any_batch(tmp_path):
 
 
 def test_names_can_be_listed_without_loading_torch():
-    script = "import sys, mcal_engine.classifiers, mcal_engine.classifiers.image_cache; sys.exit('torch' in sys.modules)"
+    script = "import sys, mcal_engine.classifiers, mcal_engine.classifiers.images.image_cache; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

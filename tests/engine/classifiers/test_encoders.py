@@ -14,7 +14,7 @@ from torchvision import models
 
 from mcal_engine.classifiers import encoders, make
 from mcal_engine.classifiers.encoders import EncoderUnavailable
-from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.classifiers.images.image_cache import ArrayImages
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from mcal_engine.classifiers import checkpoints, finetune, make
+from mcal_engine.classifiers import finetune, make
 from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
-from mcal_engine.classifiers.headed import Headed
-from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.classifiers.nets import checkpoints
+from mcal_engine.classifiers.nets.headed import Headed
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.pictures import shapes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.classifiers.images.image_cache import ArrayImages
 from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.training import TrainingRequest
 from tests.engine.simulator.toy import RidgeClassifier, toy_data

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallback, check_labels, spread
-from mcal_engine.classifiers.image_cache import ArrayImages
+from mcal_engine.classifiers.images.image_cache import ArrayImages
 from mcal_engine.simulator.labelled_images import LabelledImages
 from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.types import FloatArray, IntArray

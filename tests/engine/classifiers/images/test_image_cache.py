@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from mcal_engine.classifiers.base import UnreadableImage
-from mcal_engine.classifiers.decoding import GrayRange, ImageForm, Measured, choose_form, choose_size, decode, image_size, measure
-from mcal_engine.classifiers.image_cache import ArrayImages, ImageCache
+from mcal_engine.classifiers.images.decoding import GrayRange, ImageForm, Measured, choose_form, choose_size, decode, image_size, measure
+from mcal_engine.classifiers.images.image_cache import ArrayImages, ImageCache
 from mcal_engine.errors import InvalidValue
 
 RED, GREEN, BLUE, WHITE = (200, 20, 20), (20, 200, 20), (20, 20, 200), (255, 255, 255)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcal_engine.classifiers.row_store import RECORD, RowStore
+from mcal_engine.classifiers.images.row_store import RECORD, RowStore
 
 SHAPE = (4, 3)
 ROW_BYTES = 12
@@ -147,7 +147,7 @@ def test_a_killed_writer_leaves_only_whole_rows(tmp_path):
         import sys
         from pathlib import Path
         import numpy as np
-        from mcal_engine.classifiers.row_store import RowStore
+        from mcal_engine.classifiers.images.row_store import RowStore
         store = RowStore(Path(sys.argv[1]), (64, 64, 3), np.uint8)
         for key in range(100_000):
             store.append(np.array([key]), np.full((1, 64, 64, 3), key % 251, dtype=np.uint8))

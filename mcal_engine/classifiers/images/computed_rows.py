@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mcal_engine.classifiers.base import ImageSource, Progress, ProgressCallback, UInt8Array
-from mcal_engine.classifiers.row_store import RowStore
+from mcal_engine.classifiers.images.row_store import RowStore
 from mcal_engine.types import IntArray
 
 HalfArray = npt.NDArray[np.float16]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mcal_engine.classifiers import devices, parallel
+from mcal_engine.classifiers import devices
 from mcal_engine.classifiers.base import Progress, ProgressCallback
+from mcal_engine.classifiers.nets import parallel
 from mcal_engine.types import FloatArray, IntArray
 
 Piece = Callable[[IntArray, int], torch.Tensor]

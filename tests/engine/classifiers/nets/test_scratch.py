@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from mcal_engine.classifiers import checkpoints, devices, fitting, make, nets, paper_nets, scratch
+from mcal_engine.classifiers import devices, make
 from mcal_engine.classifiers.base import Progress
-from mcal_engine.classifiers.headed import Headed
-from mcal_engine.classifiers.image_cache import ArrayImages
-from mcal_engine.classifiers.mirroring import mirror_helps
-from mcal_engine.classifiers.pixels import Pixels
+from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.classifiers.images.pixels import Pixels
+from mcal_engine.classifiers.nets import checkpoints, fitting, paper, scratch
+from mcal_engine.classifiers.nets import named as nets
+from mcal_engine.classifiers.nets.headed import Headed
+from mcal_engine.classifiers.nets.mirroring import mirror_helps
 from tests.engine.classifiers.pictures import shapes
 
 pytestmark = pytest.mark.slow
@@ -35,7 +37,7 @@ def fit(cache: Path, name: str = "cnn:epochs=4", rows: np.ndarray = TRAIN, **key
 
 
 def test_streamed_images_give_the_same_net_as_resident_ones(tmp_path, monkeypatch):
-    monkeypatch.setattr("mcal_engine.classifiers.pixels.READ_AT_ONCE", 10)
+    monkeypatch.setattr("mcal_engine.classifiers.images.pixels.READ_AT_ONCE", 10)
     resident = fit(tmp_path, "cnn:epochs=2:batch=8")[0].logits(REST)
     monkeypatch.setattr(devices, "room", lambda device: 0)
     streamed, _ = fit(tmp_path, "cnn:epochs=2:batch=8")
@@ -137,7 +139,7 @@ def test_scoring_that_does_not_fit_is_done_in_smaller_pieces(tmp_path, monkeypat
 
     body.register_forward_pre_hook(watch)
     told: list[Progress] = []
-    monkeypatch.setattr("mcal_engine.classifiers.scratch.SCORED_AT_ONCE", 24)
+    monkeypatch.setattr("mcal_engine.classifiers.nets.scratch.SCORED_AT_ONCE", 24)
     assert np.allclose(classifier.logits(REST, progress=told.append), expected, atol=0.05)
     assert max(sizes[2:]) <= 12
     assert any("images are scored at a time" in (progress.note or "") for progress in told)
@@ -192,7 +194,7 @@ def test_letters_are_not_mirrored_and_symmetric_shapes_are():
     assert mirror_helps(ArrayImages(IMAGES), np.arange(60), LABELS)  # in colour, and nothing speaks against it
 
 
-@pytest.mark.parametrize("net", sorted(paper_nets.NETS))
+@pytest.mark.parametrize("net", sorted(paper.NETS))
 def test_small_images_keep_their_detail_in_the_paper_s_nets(net):
     """Four halvings at 32 px where the net made for 224 px halves five times."""
     small = nets.build(net, 10, 32).eval()
@@ -233,8 +235,9 @@ TOGETHER = textwrap.dedent(
     from pathlib import Path
     import numpy as np
     import torch
-    from mcal_engine.classifiers import make, parallel
-    from mcal_engine.classifiers.image_cache import ArrayImages
+    from mcal_engine.classifiers import make
+    from mcal_engine.classifiers.nets import parallel
+    from mcal_engine.classifiers.images.image_cache import ArrayImages
     from tests.engine.classifiers.pictures import shapes
 
     images, labels = shapes(60, side=16)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mcal_engine.classifiers.headed import Headed
+from mcal_engine.classifiers.nets.headed import Headed
 
 WIDTHS = (32, 64, 128)  # channels of our own net
 
@@ -43,15 +43,15 @@ def build(net: str, n_classes: int, side: int) -> Headed:
     """A fresh net, its weights drawn from torch's global generator.
 
     Args:
-        net: ``cnn`` or a name of :mod:`mcal_engine.classifiers.paper_nets`.
+        net: ``cnn`` or a name of :mod:`mcal_engine.classifiers.nets.paper`.
         side: of the images, px.
     """
     if net == "cnn":
         made = _cnn(n_classes)
     else:
-        from mcal_engine.classifiers import paper_nets  # torchvision's models double the time that torch takes to load
+        from mcal_engine.classifiers.nets import paper  # torchvision's models double the time that torch takes to load
 
-        made = paper_nets.NETS[net](n_classes, side)
+        made = paper.NETS[net](n_classes, side)
     return made.to(memory_format=torch.channels_last)
 
 

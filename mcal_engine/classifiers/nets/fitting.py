@@ -11,10 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from mcal_engine.classifiers import devices, parallel
-from mcal_engine.classifiers.augment import Changes, draw_changes
+from mcal_engine.classifiers import devices
 from mcal_engine.classifiers.base import Progress, ProgressCallback
-from mcal_engine.classifiers.checkpoints import Checkpoint
+from mcal_engine.classifiers.images.augment import Changes, draw_changes
+from mcal_engine.classifiers.nets import parallel
+from mcal_engine.classifiers.nets.checkpoints import Checkpoint
 
 WARM_UP = 0.2  # share of a one-cycle schedule with a rising rate
 STEPS_DOWN = (0.4, 0.6, 0.8, 0.9)  # of the epochs, where the paper's rate is divided by 10: 80, 120, 160, 180 of 200

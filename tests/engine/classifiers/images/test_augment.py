@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mcal_engine.classifiers.augment import ERASED_SIDE, LARGEST_SHIFT, changed
+from mcal_engine.classifiers.images.augment import ERASED_SIDE, LARGEST_SHIFT, changed
 
 
 def batch(n: int = 200, side: int = 28) -> torch.Tensor:

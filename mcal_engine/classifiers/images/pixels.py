@@ -30,7 +30,7 @@ class Pixels:
 
     Attributes:
         resident: whether all are on the device.
-        mirrors: see :class:`mcal_engine.classifiers.fitting.Examples`.
+        mirrors: see :class:`mcal_engine.classifiers.nets.fitting.Examples`.
         side: their side, px.
         mean, spread: per channel, shape (3,), on the device.
     """

@@ -17,7 +17,7 @@ from torchvision import transforms
 from mcal_engine.classifiers import devices, encoders
 from mcal_engine.classifiers.base import ImageSource
 from mcal_engine.classifiers.candidates import Candidate
-from mcal_engine.classifiers.nets import build
+from mcal_engine.classifiers.nets.named import build
 from mcal_engine.types import IntArray
 
 _STANDARD = ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))

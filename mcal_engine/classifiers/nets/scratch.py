@@ -11,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mcal_engine.classifiers import devices, parallel
+from mcal_engine.classifiers import devices
 from mcal_engine.classifiers.base import FitReport, ImageSource, ProgressCallback, check_labels, fitted_first, spread
-from mcal_engine.classifiers.checkpoints import Checkpoint, NetShelf, digest
-from mcal_engine.classifiers.fitting import Fitting, Recipe, descent, one_of
-from mcal_engine.classifiers.headed import Headed
-from mcal_engine.classifiers.mirroring import mirror_helps
-from mcal_engine.classifiers.nets import build
-from mcal_engine.classifiers.pixels import Pixels, standardised, to_device
-from mcal_engine.classifiers.scoring import scored
+from mcal_engine.classifiers.images.pixels import Pixels, standardised, to_device
+from mcal_engine.classifiers.nets import parallel
+from mcal_engine.classifiers.nets.checkpoints import Checkpoint, NetShelf, digest
+from mcal_engine.classifiers.nets.fitting import Fitting, Recipe, descent, one_of
+from mcal_engine.classifiers.nets.headed import Headed
+from mcal_engine.classifiers.nets.mirroring import mirror_helps
+from mcal_engine.classifiers.nets.named import build
+from mcal_engine.classifiers.nets.scoring import scored
 from mcal_engine.types import FloatArray, IntArray
 
 CNN_LARGEST_SIDE = 64  # px; our own net is for small images, larger ones are averaged down to it

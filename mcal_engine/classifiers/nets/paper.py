@@ -15,7 +15,7 @@ from torch.nn import functional
 from torchvision.models import efficientnet_b0, resnet50
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from mcal_engine.classifiers.headed import Headed
+from mcal_engine.classifiers.nets.headed import Headed
 
 SMALL = 64  # px; images below it get the small stem
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mcal_engine.classifiers.base import UInt8Array
-from mcal_engine.classifiers.decoding import MAX_PIXELS, GrayRange, ImageForm, decode
-from mcal_engine.classifiers.row_store import RowStore, digest_of
+from mcal_engine.classifiers.images.decoding import MAX_PIXELS, GrayRange, ImageForm, decode
+from mcal_engine.classifiers.images.row_store import RowStore, digest_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, IntArray
 

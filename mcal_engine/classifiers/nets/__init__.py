@@ -1,0 +1,1 @@
+"""Nets that are trained here, and the loop that trains them."""
