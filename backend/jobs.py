@@ -50,7 +50,7 @@ class QueueUnavailable(MCALError):
 
 
 class JobQueue:
-    """Hints "look at this campaign", at most one waiting per campaign as a rule. Threads and processes may share a queue."""
+    """Hints "visit this campaign", at most one waiting per campaign as a rule. Threads and processes may share a queue."""
 
     def __init__(self, url: str) -> None:
         """``url``: ``sqlite:///PATH``, ``redis://[:PASSWORD@]HOST[:PORT]/NUMBER`` or ``postgresql://USER:PASSWORD@HOST/NAME``, which may be
@@ -81,7 +81,7 @@ class JobQueue:
         self._opening = threading.Lock()
 
     def enqueue(self, campaign_id: int, reason: str) -> bool:
-        """Ask for a look at the campaign; ``reason`` is for the log. Takes milliseconds.
+        """Ask for a visit to the campaign; ``reason`` is for the log. Takes milliseconds.
 
         Returns:
             Whether a hint was added; ``False`` when one was waiting already.
@@ -90,14 +90,14 @@ class JobQueue:
             QueueUnavailable: within a second.
         """
         with self._translating_errors() as queue:
-            # Two at the same moment may both be added. That costs one idle look, where a lock left behind would cost every later hint.
+            # Two at the same moment may both be added. That costs one idle visit, where a lock left behind would cost every later hint.
             if any(_campaign_of(message) == campaign_id for message in queue.enqueued_items()):
                 return False
             queue.enqueue(json.dumps({"campaign": campaign_id, "reason": reason}).encode())
         return True
 
     def waiting(self) -> list[int]:
-        """The campaigns that wait for a look, the next one first."""
+        """The campaigns that wait for a visit, the next one first."""
         with self._translating_errors() as queue:
             found = [_campaign_of(message) for message in queue.enqueued_items()]
         return [campaign_id for campaign_id in found if campaign_id is not None]
@@ -120,7 +120,7 @@ class JobQueue:
         """Hand waiting campaigns to ``handler`` until ``stop`` is set; what runs then is finished first.
 
         Up to ``threads`` campaigns are handled at the same time, each by one thread: a hint at one that is being handled leads to
-        another look right after this one.
+        another visit right after this one.
 
         ``poll`` is called at once and then every ``poll_seconds``, in a thread of its own, also while ``handler`` works. What either of
         them raises is logged, without secrets, and does not end the worker; nor does a queue that is away for a while.
@@ -190,14 +190,14 @@ class _InHand:
         self._lock = threading.Lock()
 
     def begin(self, campaign_id: int) -> bool:
-        """Whether the caller is to work on it; if another thread is at it, that one will look again."""
+        """Whether the caller is to work on it; if another thread is at it, that one will visit it again."""
         with self._lock:
             idle = campaign_id not in self._hinted
             self._hinted[campaign_id] = not idle
             return idle
 
     def end(self, campaign_id: int, *, stopping: bool) -> bool:
-        """Whether the caller is to look again, since a hint has come."""
+        """Whether the caller is to visit it again, since a hint has come."""
         with self._lock:
             if self._hinted[campaign_id] and not stopping:
                 self._hinted[campaign_id] = False
@@ -261,7 +261,7 @@ def _campaign_of(message: Any) -> int | None:
 
 def _every(poll: Callable[[], None], seconds: float, ended: threading.Event) -> None:
     while not ended.is_set():
-        _guarded(poll, "the timer's look")
+        _guarded(poll, "the timer")
         ended.wait(seconds)
 
 
@@ -270,5 +270,5 @@ def _guarded(work: Callable[[], None], name: str) -> None:
         work()
     except MCALError as error:
         LOG.error("%s: %s", name, scrub(str(error)))  # noqa: TRY400 (its text is meant for people)
-    except Exception as error:  # noqa: BLE001 (whatever one look ran into, the next one must come)
+    except Exception as error:  # noqa: BLE001 (whatever one visit ran into, the next one must come)
         LOG.error("%s ended in an unexpected error\n%s", name, scrub("".join(traceback.format_exception(error))))  # noqa: TRY400

@@ -138,7 +138,7 @@ class ServerSettings(BaseSettings):
     )
     device: str = Field("auto", description="Where to train: auto, cpu, cuda, cuda:1, mps.", json_schema_extra=about(WORKER))
     poll_seconds: float = Field(
-        20.0, gt=0, le=A_DAY, description="Time between looks at Label Studio when no webhook comes.", json_schema_extra=about(WORKER, "s")
+        20.0, gt=0, le=A_DAY, description="Time between visits to Label Studio when no webhook comes.", json_schema_extra=about(WORKER, "s")
     )
     lease_seconds: float = Field(
         60.0,

@@ -27,7 +27,7 @@ from mcal_engine.errors import MCALError
 logger = logging.getLogger(__name__)
 
 LONGEST_PAUSE = timedelta(minutes=1)  # between tries while something is wrong
-REST_SECONDS = 1.5  # between two looks at one campaign: busy people send many hints, and every look costs Label Studio some work
+REST_SECONDS = 1.5  # between two visits to one campaign: busy people send many hints, and every visit costs Label Studio some work
 PROGRESS_SECONDS = 30.0  # between two log lines of one campaign that only count labels
 TRIES = 3  # of the same error that waiting does not mend, before a person is asked
 HOW_TO_GO_ON = "See the worker's log, mend the cause, then mcal campaign resume."
@@ -68,11 +68,11 @@ class Worker:
     Args:
         services: what the steps work with.
         jobs: where hints wait.
-        poll_seconds: between looks at every live campaign, hints or not.
+        poll_seconds: between visits to every live campaign, hints or not.
         stop: set it to end; a training is ended, everything else is finished first.
-        rest_seconds: between two looks at one campaign.
-        campaigns_at_once: how many are looked at at the same time, each by one thread; which one, the queue sees to.
-        alive: called after each of the timer's looks that found the database in order.
+        rest_seconds: between two visits to one campaign.
+        campaigns_at_once: how many are visited at the same time, each by one thread; which one, the queue sees to.
+        alive: called after each of the timer's rounds that found the database in order.
     """
 
     services: Services
@@ -82,15 +82,15 @@ class Worker:
     rest_seconds: float = REST_SECONDS
     campaigns_at_once: int = 1
     alive: Callable[[], object] = lambda: None
-    _looked: dict[int, float] = field(default_factory=dict)
+    _visited: dict[int, float] = field(default_factory=dict)
     _troubles: dict[int, _Trouble] = field(default_factory=dict)
     _told: dict[int, _Told] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until ``stop`` is set."""
-        logger.info("worker: looking at Label Studio every %g s, at %d campaigns at once", self.poll_seconds, self.campaigns_at_once)
+        logger.info("worker: visiting Label Studio every %g s, at %d campaigns at once", self.poll_seconds, self.campaigns_at_once)
         self._sweep()
-        self.jobs.run_worker(self.look, self.wake_all, self.poll_seconds, self.stop, self.campaigns_at_once)
+        self.jobs.run_worker(self.visit, self.wake_all, self.poll_seconds, self.stop, self.campaigns_at_once)
         logger.info("worker: stopped")
 
     def _sweep(self) -> None:
@@ -101,20 +101,20 @@ class Worker:
             logger.warning("worker: old images were not looked for: %s", error)
 
     def wake_all(self) -> None:
-        """Ask for a look at every live campaign: what webhooks forgot, the timer does not."""
+        """Ask for a visit to every live campaign: what webhooks forgot, the timer does not."""
         for campaign in self.services.store.live_campaigns():
             if not self._waits(campaign.id):
                 self.jobs.enqueue(campaign.id, "timer")
         self.alive()
 
-    def look(self, campaign_id: int) -> None:
+    def visit(self, campaign_id: int) -> None:
         """Advance one campaign; errors are told in one line and tried again later, or handed to a person."""
         if self._waits(campaign_id) or self._rests(campaign_id):
             return
         try:
             state = advance(self.services, campaign_id, self.stop.is_set)
             if state is None and not self.stop.wait(self.rest_seconds):
-                # Another worker's look is on, and may have begun before what this hint is about: a short one is over by now, and a
+                # Another worker's visit is on, and may have begun before what this hint is about: a short one is over by now, and a
                 # training reads the labels anew at its end.
                 state = advance(self.services, campaign_id, self.stop.is_set)
         except (Stopping, LeaseLost) as reason:
@@ -132,11 +132,11 @@ class Worker:
         else:
             self._troubles.pop(campaign_id, None)
             self._tell(state)
-        self._looked[campaign_id] = time.monotonic()
+        self._visited[campaign_id] = time.monotonic()
 
     def _rests(self, campaign_id: int) -> bool:
-        """Wait until the last look is a while ago, and say whether the worker was asked to stop meanwhile. Hints pile up to one."""
-        pause = self._looked.get(campaign_id, float("-inf")) + self.rest_seconds - time.monotonic()
+        """Wait until the last visit is a while ago, and say whether the worker was asked to stop meanwhile. Hints pile up to one."""
+        pause = self._visited.get(campaign_id, float("-inf")) + self.rest_seconds - time.monotonic()
         return self.stop.wait(max(pause, 0.0))
 
     def _waits(self, campaign_id: int) -> bool:

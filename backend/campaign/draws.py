@@ -188,7 +188,7 @@ def joins_test(state: State, newcomers: Sequence[Item]) -> list[int]:
 
 
 def newcomers(state: State) -> list[Item]:
-    """Live tasks that did not exist when T was drawn, or when newcomers were last looked at. Ids only grow."""
+    """Live tasks that did not exist when T was drawn, or when newcomers were last looked for. Ids only grow."""
     return [item for item in state.live if item.task_id > state.last_known_task]
 
 

@@ -21,7 +21,7 @@ from mcal_engine.types import Acquire, Certify, Decision, Row
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """Why the campaign stands still and what a person can do; ``mends_itself`` when the next look at the project may lift it.
+    """Why the campaign stands still and what a person can do; ``mends_itself`` when the next visit to the project may lift it.
 
     ``seq`` is its event's.
     """

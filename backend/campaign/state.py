@@ -35,7 +35,7 @@ class Phase(StrEnum):
             └─ halted, paused: any phase before finished; what stood still goes on afterwards. rolled_back, cancelled, project_gone:
                the end.
 
-    requested: the project has not been looked at. preparing: images are fetched, T and B0 are to be drawn. collecting: people
+    requested: the project has not been visited. preparing: images are fetched, T and B0 are to be drawn. collecting: people
     label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
     writing_back: S* goes to Label Studio, after awaiting_approval where approve_write_back is on. residual: people label what is left.
     auditing: people label some of S* again, blindly. taking_back: what an audit could not vouch for leaves S*; people label it.
@@ -91,7 +91,7 @@ class State:
         last_task: highest id of X, once the campaign has finished; tasks added later are not its own, also when it is taken up again.
         asked_again: task → the answer without a label that it had when the admin had people asked for it again. ``asking``: Label Studio
             has not been told yet.
-        audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not looked at since.
+        audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not visited since.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
     """
 
@@ -141,7 +141,7 @@ class State:
 
     @property
     def control(self) -> LabelControl:
-        assert self.created is not None  # nothing asks before the project was looked at
+        assert self.created is not None  # nothing asks before the project was visited
         return self.created.control
 
     @property

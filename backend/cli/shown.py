@@ -134,7 +134,7 @@ def report(found: Mapping[str, Any], console: Console | None = None) -> None:
     table.add_column(justify="right")
     table.add_column()
     if found["n_items"] is None:
-        console.print("nothing is known yet: the project has not been looked at", markup=False)
+        console.print("nothing is known yet: the project has not been visited", markup=False)
         return
     table.add_row("items", f"{found['n_items']:,}", _parts(found))
     table.add_row("by the machine", f"{found['n_machine']:,}", _promise(found))

@@ -82,7 +82,7 @@ class Notifier:
                 post.offer(_Item(state.campaign_id, state.project_id, notice))
 
     def catch_up(self) -> None:
-        """Tell of campaigns that ended while nobody was told: ended ones are not looked at any more."""
+        """Tell of campaigns that ended while nobody was told: ended ones are not visited any more."""
         if not self._posts:
             return
         live = {campaign.id for campaign in self._store.live_campaigns()}

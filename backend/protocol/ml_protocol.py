@@ -124,7 +124,7 @@ class MLProtocol:
         """An event is a hint: it wakes the project's campaign, which then asks Label Studio for the truth.
 
         So lost, doubled, reordered and forged events do no harm, nor do those that our own writing causes: at worst the worker
-        looks once more and finds nothing to do, and the queue holds one waiting job per campaign however many events arrive.
+        visits once more and finds nothing to do, and the queue holds one waiting job per campaign however many events arrive.
         Only START_TRAINING from a ``trusted`` sender does more: it resumes a paused or halted campaign.
 
         Raises:

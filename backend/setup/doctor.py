@@ -287,7 +287,7 @@ def _connection(patient: Patient, inspection: Inspection, label_studio: LabelStu
         yield Finding("webhook", "ok", wanted)
     else:
         fix = f"Nothing is lost, labels are noticed later. If Label Studio refuses private addresses: {LET_US_IN}, then connect again."
-        yield Finding("webhook", "warn", "none is registered: the worker only looks now and then", fix)
+        yield Finding("webhook", "warn", "none is registered: the worker only visits now and then", fix)
 
 
 def _media(patient: Patient, label_studio: LabelStudioPort, project_id: int, control: LabelControl) -> Finding:

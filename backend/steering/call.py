@@ -138,6 +138,6 @@ def words(phase: str) -> str:
 def last_task(state: State) -> int | None:
     """Where the campaign's items end once it is taken up again.
 
-    Nobody looked at a finished campaign's project any more: what was added meanwhile is not in the ledger, and not the campaign's.
+    Nobody visited a finished campaign's project any more: what was added meanwhile is not in the ledger, and not the campaign's.
     """
     return max(state.items) if state.ended and state.last_task is None else state.last_task

@@ -34,27 +34,27 @@ from mcal_engine.round import draw_secret
 logger = logging.getLogger(__name__)
 
 
-def step(services: Services, state: State, project: Project, look_again: Callable[[], State], heartbeat: Heartbeat) -> bool:
+def step(services: Services, state: State, project: Project, reread: Callable[[], State], heartbeat: Heartbeat) -> bool:
     """One step of the audit that is under way; whether another one may follow at once.
 
     Args:
-        look_again: reconciles fully and derives the state anew.
+        reread: reconciles fully and derives the state anew.
     """
     audit = state.audit
     assert audit is not None  # this is what the stage says
     waits = audit.model_version and audit.cancelled_by is None
     if waits and (state.progress is None or not enough(state.progress, state.settings, services.now())):
         return False
-    state = look_again()  # what is drawn, and what is read, must be as Label Studio has it now
+    state = reread()  # what is drawn, and what is read, must be as Label Studio has it now
     if state.phase != Phase.AUDITING or state.audit != audit:
         return True
     if audit.cancelled_by is not None:
-        commit = _restore(services, state, audit, project, look_again, heartbeat)
+        commit = _restore(services, state, audit, project, reread, heartbeat)
     elif not audit.ids:
         commit = _draw(services, state, audit, project)
     elif not audit.model_version:
         _withdraw(services, state, audit, heartbeat)
-        commit = Commit(look_again())
+        commit = Commit(reread())
         commit.open(draws.audit_queue(commit.state, audit))
     elif state.progress is None or not enough(state.progress, state.settings, services.now()):
         return True  # a label was taken back meanwhile
@@ -64,7 +64,7 @@ def step(services: Services, state: State, project: Project, look_again: Callabl
     return True
 
 
-def take_back(services: Services, state: State, project: Project, look_again: Callable[[], State], heartbeat: Heartbeat) -> None:
+def take_back(services: Services, state: State, project: Project, reread: Callable[[], State], heartbeat: Heartbeat) -> None:
     """Take what lies behind the cut out of S*, and leave it to people; what a person has edited is kept."""
     audit = next(row for row in state.audits if row.taking_back)
     assert audit.take_back is not None  # this is what taking back means
@@ -72,7 +72,7 @@ def take_back(services: Services, state: State, project: Project, look_again: Ca
     for rows in _chunks(row for row in state.machine_labels if row.task_id in behind and row.state == "written"):
         heartbeat()
         _take_away(services, state, rows)
-    commit = Commit(look_again())
+    commit = Commit(reread())
     states = [row.state for row in commit.state.machine_labels if row.task_id in behind]
     n_removed, n_kept, before = states.count("removed"), states.count("kept"), _before(commit.state, project)
     commit.add(events.TakeBackDone(audit=audit.number, n_removed=n_removed, n_kept=n_kept, project_before=before))
@@ -150,20 +150,18 @@ def _decide(services: Services, state: State, audit: Audit) -> Commit:
     return commit
 
 
-def _restore(
-    services: Services, state: State, audit: Audit, project: Project, look_again: Callable[[], State], heartbeat: Heartbeat
-) -> Commit:
+def _restore(services: Services, state: State, audit: Audit, project: Project, reread: Callable[[], State], heartbeat: Heartbeat) -> Commit:
     """Call the audit off: what nobody has answered gets its machine label back."""
     sample = set(audit.ids)
     untouched = {item.task_id for item in state.live if item.label is None and not item.skipped}
     lost = [row for row in state.machine_labels if row.task_id in sample & untouched and row.state == "removed"]
     if lost:
         services.store.set_machine_labels(state.campaign_id, [replace(row, state="planned", annotation_id=None) for row in lost])
-        state = look_again()
+        state = reread()
     for look in sorted({row.look for row in state.machine_labels if row.state == "planned"}):
         mine = tuple(row for row in state.machine_labels if row.look == look)
         write_back.write_machine_labels(services, replace(state, machine_labels=mine), heartbeat)
-    commit = Commit(look_again())
+    commit = Commit(reread())
     n_restored = sum(row.task_id in sample and row.state == "written" for row in commit.state.machine_labels)
     reason, before = f"called off by {audit.cancelled_by}", _before(commit.state, project)
     commit.add(events.AuditCancelled(audit=audit.number, reason=reason, n_restored=n_restored, project_before=before))

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def finish(services: Services, state: State, heartbeat: Heartbeat) -> None:
-    """Tidy up in Label Studio, then record ``finished``: after it nobody looks at the project any more."""
+    """Tidy up in Label Studio, then record ``finished``: after it nobody visits the project any more."""
     tidy(services, state, heartbeat)
     report = make_report(replace(state, phase=Phase.FINISHED), services.now())
     services.store.append(state.campaign_id, [history.new(events.Finished(report=dict(report)))], expected_seq=state.last_seq, ends=True)

@@ -138,13 +138,13 @@ class _Loop:
                 write_back.commit_written(self.services, self.state()).store(self.services.store)
                 return True
             case Phase.AUDITING:
-                return audit_steps.step(self.services, state, project, lambda: self._look_again(project), self.lease.check)
+                return audit_steps.step(self.services, state, project, lambda: self._reread(project), self.lease.check)
             case Phase.TAKING_BACK:
-                audit_steps.take_back(self.services, state, project, lambda: self._look_again(project), self.lease.check)
+                audit_steps.take_back(self.services, state, project, lambda: self._reread(project), self.lease.check)
                 return True
             case Phase.RESIDUAL if state.asking:
                 ask_again(self.services, state, project, self.lease.check)
-                self._look_again(project)
+                self._reread(project)
                 return True
             case Phase.RESIDUAL if not state.residual:
                 state = self._reconcile(state, project, full=True)
@@ -164,7 +164,7 @@ class _Loop:
         return self._lift(state) if state.halt is not None else True
 
     def _in_trouble(self, state: State, trouble: Trouble | None) -> bool:
-        """Record why the project cannot be worked on, once; the next look may find it right again."""
+        """Record why the project cannot be worked on, once; the next visit may find it right again."""
         if trouble is None:
             return False
         if state.halt is None or state.halt.reason != trouble.reason:
@@ -186,7 +186,7 @@ class _Loop:
             self.services.memory.checked_at[self.campaign_id] = now
         return self.state() if changed else state
 
-    def _look_again(self, project: Project) -> State:
+    def _reread(self, project: Project) -> State:
         return self._reconcile(self.state(), project, full=True)
 
     def _prepare(self, state: State) -> bool:

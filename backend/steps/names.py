@@ -26,7 +26,7 @@ def learn_names(services: Services, state: State, project: Project) -> bool:
 
 
 def title_of(store: Store, campaign_id: int) -> str:
-    """The project's title as last seen, from the history alone; "" before the first look."""
+    """The project's title as last seen, from the history alone; "" before the first visit."""
     rows = history.read(store, campaign_id, events.Created, events.NamesRead)
     return rows[-1].event.title if rows else ""
 

@@ -61,10 +61,10 @@ class ImageShelf(Protocol):
 
 @dataclass(slots=True)
 class Memory:
-    """What a worker remembers of its last looks, by campaign, so that it need not look again at once. To lose it costs time only."""
+    """What a worker remembers of its last visits, by campaign, so that it need not ask again at once. To lose it costs time only."""
 
     user: int | None = None  # whom the token belongs to
-    looked_at: dict[int, datetime] = field(default_factory=dict)
+    visited_at: dict[int, datetime] = field(default_factory=dict)
     checked_at: dict[int, datetime] = field(default_factory=dict)  # the last full check
     guarded_at: dict[int, datetime] = field(default_factory=dict)  # the last look at the sentinel
     named_at: dict[int, datetime] = field(default_factory=dict)  # the last question for annotators' names

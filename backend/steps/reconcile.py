@@ -1,4 +1,4 @@
-"""Bring the ledger in line with Label Studio, which is the truth about labels. Idempotent; events are only hints to look."""
+"""Bring the ledger in line with Label Studio, which is the truth about labels. Idempotent; events are only hints to visit."""
 
 from __future__ import annotations
 
@@ -97,19 +97,19 @@ def reconcile(services: Services, state: State, project: Project, *, full: bool 
     if full or project.n_tasks != sum(not item.deleted for item in known.values()):
         changed |= _check_ids(services, state, known)
     changed |= humans_win(services, state, known)
-    services.memory.looked_at[state.campaign_id] = started
+    services.memory.visited_at[state.campaign_id] = started
     return changed
 
 
 def _start(services: Services, campaign_id: int, watermark: datetime | None, *, full: bool) -> datetime | None:
     """Where to begin to read: a little before the latest change seen, unless that change had settled when it was last read.
 
-    Without the exception, the tasks of a fresh import would be read again at every look until somebody labels one.
+    Without the exception, the tasks of a fresh import would be read again at every visit until somebody labels one.
     """
     if watermark is None:
         return None
-    looked = services.memory.looked_at.get(campaign_id)
-    if not full and looked is not None and looked - watermark > SETTLED:
+    visited = services.memory.visited_at.get(campaign_id)
+    if not full and visited is not None and visited - watermark > SETTLED:
         return watermark
     return watermark - (FULL_OVERLAP if full else OVERLAP)
 
@@ -196,7 +196,7 @@ def _store(services: Services, campaign_id: int, known: dict[int, Item], reading
     if not news:
         return False
     repeats = [row for reading in news for row in reading.duplicates]
-    # Repeats first: a row that is stored makes the next look think that all of this task is known.
+    # Repeats first: a row that is stored makes the next visit think that all of this task is known.
     services.store.upsert_duplicates(campaign_id, repeats, of_tasks=[reading.item.task_id for reading in news])
     services.store.upsert_items(campaign_id, [reading.item for reading in news])
     known.update({reading.item.task_id: reading.item for reading in news})

@@ -22,7 +22,7 @@ from mcal_engine.errors import InvalidValue
 logger = logging.getLogger(__name__)
 
 CHUNK = 1000
-WAIT_SECONDS = 30.0  # for a worker that is just looking at the campaign
+WAIT_SECONDS = 30.0  # for a worker that is just visiting the campaign
 
 
 @dataclass(frozen=True, slots=True)

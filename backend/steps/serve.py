@@ -1,4 +1,4 @@
-"""See to it that Label Studio serves exactly the open queue. Safe to repeat at every look; repairs what people changed by hand."""
+"""See to it that Label Studio serves exactly the open queue. Safe to repeat at every visit; repairs what people changed by hand."""
 
 from __future__ import annotations
 

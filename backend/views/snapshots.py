@@ -82,7 +82,7 @@ class Snapshots:
         return found[1]
 
     def forget(self, campaign_id: int) -> None:
-        """Something was changed: the next look reads again."""
+        """Something was changed: the next reading is fresh."""
         with self._guard:
             self._kept.pop(campaign_id, None)
 

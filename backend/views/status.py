@@ -49,7 +49,7 @@ def sentence(state: State) -> str:
 def _stage(state: State) -> str:
     match state.stage:
         case Phase.REQUESTED:
-            return "waiting for the first look at the project"
+            return "waiting for the first visit to the project"
         case Phase.PREPARING:
             return "fetching the images"
         case Phase.COLLECTING:

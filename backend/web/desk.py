@@ -27,7 +27,7 @@ from mcal_engine.errors import MCALError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 5.0  # for a worker that is just looking; a browser should not wait for longer
+PATIENCE_SECONDS = 5.0  # for a worker that is just visiting; a browser should not wait for longer
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Pages:
             made = self.desk.start(project_id, settings)
         except InvalidValue as error:
             return self._start_form(project_id, typed, {"": str(error)}, 422)
-        flash(f"Campaign {made.id} has been requested. The worker looks at the project next.")
+        flash(f"Campaign {made.id} has been requested. The worker visits the project next.")
         return redirect(url_for("pages.campaign", campaign_id=made.id), 303)
 
     def _start_form(self, project_id: int, typed: dict[str, str], errors: dict[str, str], status: int) -> Page:

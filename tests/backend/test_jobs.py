@@ -211,7 +211,7 @@ class QueueContract:
         release, inside, seen = threading.Event(), threading.Lock(), list[int]()
 
         def handler(campaign: int) -> None:
-            assert inside.acquire(blocking=False), "two looks at one campaign at once"
+            assert inside.acquire(blocking=False), "two visits to one campaign at once"
             seen.append(campaign)
             release.wait(10)
             inside.release()

@@ -63,13 +63,13 @@ def test_label_studio_being_away_is_one_line_and_another_try(tmp_path: Path, cap
     one = worker(world)
     world.label_studio.down = True
     for _ in range(6):
-        one.look(world.campaign.id)
+        one.visit(world.campaign.id)
         world.wait(minutes=2)
     assert sum("cannot be reached" in record.getMessage() for record in caplog.records) == 6
     assert all("\n" not in record.getMessage() for record in caplog.records)
     assert world.state().phase == Phase.REQUESTED  # never halted: it only has to come back
     world.label_studio.down = False
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     assert world.state().phase == Phase.COLLECTING
 
 
@@ -77,28 +77,28 @@ def test_tries_are_spread_out_up_to_a_minute(tmp_path: Path) -> None:
     world = World(tmp_path)
     one = worker(world)
     world.label_studio.down = True
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     calls = len(world.label_studio.calls)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     one.wake_all()
     assert len(world.label_studio.calls) == calls and one.jobs.waiting == []  # type: ignore[attr-defined]
     world.wait(seconds=3)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     assert len(world.label_studio.calls) > calls
 
 
 def test_a_refusal_that_stays_halts_and_lifts_itself_when_it_is_over(tmp_path: Path) -> None:
     world = World(tmp_path)
     one = worker(world)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     world.label_studio.fail(times=4, status=401, retryable=False)
     for _ in range(4):
-        one.look(world.campaign.id)
+        one.visit(world.campaign.id)
         world.wait(minutes=2)
     state = world.state()
     assert state.phase == Phase.HALTED and state.halt is not None and "401" in state.halt.reason
     assert len(world.store.events(world.campaign.id, kinds=("halted",))) == 1
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     assert world.state().phase == Phase.COLLECTING
 
 
@@ -106,11 +106,11 @@ def test_a_refusal_that_stays_halts_and_lifts_itself_when_it_is_over(tmp_path: P
 def test_a_training_that_fails_again_and_again_halts_with_its_reason(tmp_path: Path) -> None:
     world = World(tmp_path)
     one = worker(world)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     world.label()
     world.trainer.fail = MCALError("training failed: out of memory")
     for _ in range(5):
-        one.look(world.campaign.id)
+        one.visit(world.campaign.id)
         world.wait(minutes=2)
     state = world.state()
     assert state.phase == Phase.HALTED and state.halt is not None and "out of memory" in state.halt.reason
@@ -122,14 +122,14 @@ def test_an_unexpected_error_is_logged_with_its_campaign_and_leaves_the_others_a
 ) -> None:
     world = World(tmp_path, n=220)
     one = worker(world)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     world.label()
     world.trainer.fail = ZeroDivisionError("token=secret0123456789")
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     assert f"campaign {world.campaign.id}: unexpected error" in caplog.text and "secret0123456789" not in caplog.text
     world.trainer.fail = None
     world.wait(minutes=2)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     assert len(world.state().observations) == 1
 
 
@@ -188,7 +188,7 @@ def test_a_hint_that_comes_during_another_workers_short_look_is_not_lost(tmp_pat
 
     with hold(world.store, world.campaign.id, 600):
         monkeypatch.setattr(world.store, "acquire_lease", acquiring)
-        looking = threading.Thread(target=one.look, args=(world.campaign.id,))
+        looking = threading.Thread(target=one.visit, args=(world.campaign.id,))
         looking.start()
         assert refused.wait(20)
     looking.join(20)
@@ -212,7 +212,7 @@ def test_a_worker_whose_lease_was_taken_stops(tmp_path: Path) -> None:
 def test_a_stop_during_a_training_ends_it_and_loses_nothing(tmp_path: Path) -> None:
     world = World(tmp_path)
     one = worker(world)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     world.label()
     inner = world.trainer
 
@@ -222,7 +222,7 @@ def test_a_stop_during_a_training_ends_it_and_loses_nothing(tmp_path: Path) -> N
         raise AssertionError("the heartbeat must end the training")
 
     one.services = world.fresh_services(trainer=interrupted)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
     assert world.state().stage == Phase.TRAINING_DUE
     world.fresh_services(trainer=inner)
     assert len(world.advance().observations) == 1
@@ -242,6 +242,6 @@ def test_each_change_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.INFO)
     world = World(tmp_path)
     one = worker(world)
-    one.look(world.campaign.id)
-    one.look(world.campaign.id)
+    one.visit(world.campaign.id)
+    one.visit(world.campaign.id)
     assert sum("round 0: 0 of 52 labels" in record.getMessage() for record in caplog.records) == 1

@@ -81,7 +81,7 @@ def test_a_campaign_is_started_from_the_page(house: House, open_page: House) -> 
     until(page, "document.querySelector('[data-show=human_only_cost]').textContent === '16.00 USD'")
     page.click("main button[type=submit]")
     page.wait_for_url("**/campaigns/1")
-    assert "Waiting for the first look at the project" in page.inner_text("#now")
+    assert "Waiting for the first visit to the project" in page.inner_text("#now")
     world.campaign = world.store.campaign(1)
     world.advance()
     until(page, "document.querySelector('#now').textContent.includes('0 of ')")

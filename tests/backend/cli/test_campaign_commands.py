@@ -58,7 +58,7 @@ def test_without_campaigns_the_list_says_how_to_start_one(mcal: Mcal) -> None:
 
 
 def test_the_list_has_each_campaign_in_a_sentence(mcal: Mcal, campaign: int) -> None:
-    assert "waiting for the first look" in mcal("list")
+    assert "waiting for the first visit" in mcal("list")
     (row,) = mcal("list", "--json")
     assert (row["campaign"], row["project"], row["phase"]) == (campaign, 7, "requested")
 

@@ -52,7 +52,7 @@ def test_a_log_has_every_decision_once_and_no_control_characters(state: State) -
 
 
 def test_a_log_repeats_nothing_that_has_not_changed(state: State) -> None:
-    assert shown([state] * 5, terminal=False).count("waiting for the first look") == 1
+    assert shown([state] * 5, terminal=False).count("waiting for the first visit") == 1
 
 
 def test_counts_that_go_up_are_told_now_and_then(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,5 +64,5 @@ def test_counts_that_go_up_are_told_now_and_then(state: State, monkeypatch: pyte
 
 def test_a_terminal_shows_a_panel(state: State) -> None:
     panel = shown([state], terminal=True)
-    assert "waiting for the first look" in panel
+    assert "waiting for the first visit" in panel
     assert "labels" in panel

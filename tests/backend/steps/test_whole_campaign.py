@@ -131,7 +131,7 @@ def test_predictions_are_hidden_while_people_must_be_blind(tmp_path: Path) -> No
 
 def test_every_phase_has_a_sentence(tmp_path: Path) -> None:
     world = World(tmp_path)
-    assert status_line(world.store, world.campaign.id, world.now()) == "waiting for the first look at the project"
+    assert status_line(world.store, world.campaign.id, world.now()) == "waiting for the first visit to the project"
     said = [sentence(world.advance())]
     for _ in range(30):
         world.label()

@@ -297,7 +297,7 @@ def no_classifier(directory: Path) -> Recorder:
 
 @scenario
 def cancelled(directory: Path) -> Recorder:
-    """Requested, and called off before the first look."""
+    """Requested, and called off before the first visit."""
     world, recorder = begun(directory, n=200)
     rollback(world.services, world.campaign.id, by="ann")
     return recorder
