@@ -18,7 +18,7 @@ import numpy as np
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, FloatArray
 
-POOL_ERRORS = 1.5  # times E: freeze when the estimate is at most that; tuned on texts and digits that no figure is made of
+POOL_ERRORS = 1.5  # times E: freeze when the estimate is at most that; chosen on texts that no figure is made of
 RECENT_BATCHES = 3  # whose predictions still say something of today's classifier
 FOLDS = 10  # of the first training items
 _PRIOR = 1e-2  # ridge on both coefficients: keeps a curve without a single error finite
