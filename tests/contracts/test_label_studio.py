@@ -11,7 +11,7 @@ import pytest
 from backend.label_studio import queue, write_back
 from backend.label_studio.inspection import Inspector
 from backend.label_studio.port import LabelStudioError, LabelStudioPort, Prediction, Task
-from backend.label_studio.queue import Sentinel
+from backend.label_studio.queue import ProjectBefore, Sentinel
 from backend.label_studio.transport import Connection
 from backend.label_studio.write_back import PlannedLabel, WrittenLabel
 from tests.conftest import RealLabelStudio
@@ -366,10 +366,10 @@ class LabelStudioContract:
         project_id, ids = world.add_project(4)
         before = world.port.project(project_id)
         queue.publish(world.port, project_id, "b1", ids[:2], sentinel_ids=[ids[3]], control=CONTROL, now=NOW)
-        fields = {"sampling": before.sampling, "model_version": before.model_version}
-        queue.restore(world.port, project_id, fields | {"show_collab_predictions": before.show_collab_predictions}, ids[3])
+        was = ProjectBefore.of(before)
+        queue.restore(world.port, project_id, was, ids[3])
         assert world.port.project(project_id) == before
-        queue.restore(world.port, project_id, fields | {"show_collab_predictions": True, "model_version": "gone"}, None)
+        queue.restore(world.port, project_id, ProjectBefore(before.sampling, "gone", True), None)
         assert world.port.project(project_id).model_version == ""
         assert len(pull_all(world, project_id)) == 4
 

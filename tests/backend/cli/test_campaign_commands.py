@@ -97,8 +97,9 @@ def test_a_bad_setting_leaves_the_campaign_as_it_was(campaign: int, store: Store
 
 def test_show_and_report_work_from_the_first_moment(mcal: Mcal, campaign: int) -> None:
     assert "campaign 1 on project 7" in mcal("show", str(campaign))
-    assert "human labels paid" in mcal("report", str(campaign))
+    assert "nothing is known yet: the project has not been visited" in mcal("report", str(campaign))
     report = mcal("report", str(campaign), "--json")
+    assert report["n_items"] is None
     assert report["human_labels"] == 0
     assert report["target_error"] == 0.05
 

@@ -18,7 +18,8 @@ from backend.steps.rollback import rollback
 from backend.views.campaign import campaign_view
 from backend.views.exports import items_csv
 from backend.views.log import log_row
-from backend.views.people import annotators, labels_left, pace
+from backend.views.money import money
+from backend.views.people import annotators
 from backend.views.status import sentence
 from tests.backend.world import CHOICES, World
 
@@ -207,16 +208,16 @@ def test_who_only_gives_second_labels_has_a_name_and_a_part(tmp_path: Path) -> N
     assert (rows["Eve"]["labels"], rows["Eve"]["second_labels"], rows["Eve"]["today"]) == (0, 10, 10)
     assert rows["ann@example.com"]["second_labels"] == 0
     view = campaign_view(state, world.store.campaign(world.campaign.id), entries(world.store.events(world.campaign.id)), world.now())
-    assert pace(state, view["labour"])["people_today"] == 2 and pace(state, view["labour"])["labels_today"] == 20
+    assert view["pace"]["people_today"] == 2 and view["pace"]["labels_today"] == 20
 
 
 def test_second_labels_are_part_of_what_is_left_and_of_the_forecast(tmp_path: Path) -> None:
     plain, twice = World(tmp_path / "a"), World(tmp_path / "b", overlap_share=0.5)
-    assert labels_left(twice.advance()) == labels_left(plain.advance()) + 20
+    assert money(twice.advance())["left"] == money(plain.advance())["left"] + 20
     state = twice.run(until=[Phase.CERTIFYING])
     assert state.decision is not None and state.decision.plan is not None
     plan = state.decision.plan
-    assert labels_left(state) == len(state.unlabelled) - plan.n_machine + len(current(state).twice)
+    assert money(state)["left"] == len(state.unlabelled) - plan.n_machine + len(current(state).twice)
     by_hand = len(state.live) - plan.n_machine + 20 + 0.5 * plan.n_certificate
     assert plan.human_cost == pytest.approx(0.04 * by_hand)
 
