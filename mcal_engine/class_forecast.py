@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from mcal_engine import error_curve
 from mcal_engine.spec import CampaignSpec
@@ -89,6 +88,8 @@ def kept_by_classes(
 
 def _passing(measurement: Measurement, inside: BoolArray, p: float, level: float, sampled: FloatArray) -> FloatArray:
     """The share of the set of these test items whose classes pass, of shape (n_factors, n_sampled)."""
+    from scipy import special  # here, so that a command line that only reads does not wait for it
+
     items = np.bincount(measurement.predicted[inside])
     wrong = np.bincount(measurement.predicted[inside & ~measurement.correct], minlength=len(items))
     # Classes with the same counts are forecast once: there may be a thousand of them, and few test items of each.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import optimize
 
 from mcal_engine.types import FloatArray, Observation
 
@@ -73,6 +72,8 @@ def training_cost(observations: Sequence[Observation], classifier: str, power: i
         classifier: whose seconds.
         power: 1, or 2 for epochs that grow with |B|.
     """
+    from scipy import optimize  # here, so that a command line that only reads does not wait for it
+
     measured = [
         (o.n_train, m.training_seconds - m.one_off_seconds) for o in observations for m in o.measurements if m.classifier == classifier
     ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
 
 from mcal_engine import certificate
 from mcal_engine.class_forecast import Kept
@@ -46,6 +45,8 @@ def terms(spec: CampaignSpec, n_labels: int, n_pool: int, level: float) -> Terms
         n_labels, n_pool: the items that will carry a label, and |U|.
         level: the look's share of 1 − confidence_level.
     """
+    from scipy import special  # here, so that a command line that only reads does not wait for it
+
     if spec.certifies and level <= 0:  # earlier looks have spent it all
         return Terms(np.ones(1), np.zeros((1, len(QUANTILES))))
     if not spec.certifies:
@@ -159,6 +160,8 @@ def doubt_about(n_errors: float) -> FloatArray:
     The errors that matter for a plan are the few inside S*, so k is small and the doubt is large; a plan made for the counted error
     alone would buy too small a certificate sample.
     """
+    from scipy import special  # here, so that a command line that only reads does not wait for it
+
     return np.asarray(special.gammaincinv(n_errors + 1.0, np.array([1, 3, 5, 7, 9]) / 10) / (n_errors + 1.0), dtype=np.float64)
 
 

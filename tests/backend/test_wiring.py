@@ -79,7 +79,7 @@ def test_the_web_app_answers_setup_status_and_report_from_the_database(settings:
         assert said.get_json()["model_version"] == "waiting for the first visit to the project"
         login = ("admin", told[0].splitlines()[0].split()[-1])
         report = client.get(f"/api/v1/campaigns/{campaign.id}/report", headers=host, auth=login).get_json()
-        assert report["phase"] == "requested" and report["n_items"] == 0
+        assert report["phase"] == "requested" and report["n_items"] is None
         rows = client.get("/api/v1/campaigns", headers=host, auth=login).get_json()["campaigns"]
         assert rows[0]["sentence"] == "Waiting for the first visit to the project"
         predicted = client.post("/predict", json={"project": "7.1", "tasks": [{"id": 1}], "label_config": ""}, headers=host)

@@ -141,7 +141,7 @@ def test_every_phase_has_a_sentence(tmp_path: Path) -> None:
             break
     assert said[0].startswith("round 0: 0 of 52 labels")
     assert any(line.startswith("certificate: 0 of ") for line in said)
-    assert said[-1].startswith("finished: ") and "at 95%" in said[-1]
+    assert said[-1].startswith("finished: ") and "at 96%" in said[-1]  # one look has spent 4 % of the 5 % that may be doubted
 
 
 def test_the_same_seed_gives_the_same_campaign_and_another_seed_another(tmp_path: Path) -> None:
