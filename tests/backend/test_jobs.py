@@ -96,6 +96,7 @@ class QueueContract:
         with worker(queue, handler):
             until(lambda: seen == [7, 7])
 
+    @pytest.mark.slow
     def test_hints_outlive_the_process_that_gave_them(self, queue: JobQueue, url: str) -> None:
         script = "import sys; from backend.jobs import JobQueue; JobQueue(sys.argv[1]).enqueue(5, 'x'); import os; os._exit(0)"
         subprocess.run([sys.executable, "-c", script, url], check=True, cwd=ROOT)

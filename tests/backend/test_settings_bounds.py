@@ -136,6 +136,7 @@ def check(name: str, enter: Callable[[str, Any], CampaignSettings], value: Any) 
 anyway = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enter", [by_mapping, by_extra_params])
 @anyway
 @given(name=st.sampled_from(NAMES), value=anything)
@@ -145,6 +146,7 @@ def test_any_value_in_json_is_taken_with_bounds_or_told_in_a_sentence(
     check(name, enter, value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("enter", [by_form, by_environment, by_command_line])
 @anyway
 @given(name=st.sampled_from(NAMES), value=st.sampled_from(TEXTS) | st.text(max_size=30) | st.floats().map(str) | st.integers().map(str))
@@ -167,6 +169,7 @@ def test_numbers_longer_than_python_reads_are_told_in_extra_params(digits: int) 
             parse_campaign_settings(sent, defaults={})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(name for name, field in ServerSettings.model_fields.items() if field.repr))
 def test_every_setting_of_the_server_stands_the_worst_values(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)

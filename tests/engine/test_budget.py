@@ -40,6 +40,7 @@ def test_the_bill_is_the_budget_and_never_more(share: float) -> None:
     assert decision.error_upper_bound is None
 
 
+@pytest.mark.slow
 def test_more_money_buys_fewer_errors() -> None:
     errors = [played(share)[2] for share in (0.15, 0.25, 0.5, 0.8)]
     assert errors == sorted(errors, reverse=True)

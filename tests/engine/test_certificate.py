@@ -59,6 +59,7 @@ def test_the_miss_probability_at_the_tolerated_count_equals_fractions_and_a_hund
     assert exact_miss(tolerated + 1, n_pool, n_sample, allowed) > Fraction(4, 100)
 
 
+@pytest.mark.slow
 def test_skipped_items_count_as_errors_and_dropping_them_breaks_the_promise() -> None:
     """People skip three of ten items that the machine gets wrong; left out of V, the rest looks better than it is."""
     generator = np.random.default_rng(11)
@@ -204,6 +205,7 @@ def exact_tail(errors: int, n_pool: int, n_sample: int, seen: int) -> Fraction:
     return Fraction(ways, comb(n_pool, n_sample))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_pool", "n_sample"), [(1, 1), (12, 5), (60, 20), (60, 60), (300, 45)])
 def test_an_audit_s_bound_is_the_largest_number_of_errors_that_exact_fractions_do_not_refute(n_pool: int, n_sample: int) -> None:
     for seen in range(n_sample + 1):
@@ -232,6 +234,7 @@ def test_an_audit_and_a_certificate_on_the_same_sample_agree_on_what_is_left() -
         assert found.max_errors == certificate.most_errors(seen, n_pool=3000, n_sample=len(ranks), level=0.05) - seen
 
 
+@pytest.mark.slow
 def test_an_audit_of_the_default_size_shows_what_holds_with_the_chance_it_names() -> None:
     size = certificate.audit_size(20, n_pool=5000, allowed=100, level=0.05)
     assert size is not None

@@ -78,6 +78,7 @@ def naive_cuts(classes: np.ndarray, wrong: np.ndarray, ranks: np.ndarray, cuts: 
     return found
 
 
+@pytest.mark.slow
 def test_the_cuts_are_those_of_a_naive_reading_in_exact_fractions() -> None:
     generator, some = np.random.default_rng(3), 0
     for _ in range(60):
@@ -92,6 +93,7 @@ def test_the_cuts_are_those_of_a_naive_reading_in_exact_fractions() -> None:
     assert some > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "pattern"), [(0.3, "0110100111"), (0.5, "0011010110")])
 def test_among_all_samples_of_a_small_pool_no_more_than_the_level_claim_anything_false(precision: float, pattern: str) -> None:
     """Whatever the overall cut, even if an adversary chose it by what V showed."""
@@ -113,6 +115,7 @@ def test_among_all_samples_of_a_small_pool_no_more_than_the_level_claim_anything
     assert 0 < false <= level * total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placing", ["at the bound", "sure end", "one class", "behind the plan"])
 def test_both_promises_are_kept_together_wherever_the_errors_are(placing: str) -> None:
     """The share of draws in which either is broken is not above the level by a one-sided binomial test; and not for want of labels."""
@@ -194,6 +197,7 @@ def test_a_class_that_is_never_predicted_needs_nothing() -> None:
     assert found.left_to_people.tolist() == []
 
 
+@pytest.mark.slow
 def test_without_a_bound_nothing_more_is_kept_and_with_one_the_table_stays_small() -> None:
     asked = next(row for row in played(1200, 0.8)[0].history if isinstance(row, Certify))
     assert cuts_planned(SPEC.model_copy(update={"min_class_precision": None}), asked, 700, 500) is None
@@ -225,6 +229,7 @@ def test_whole_campaigns_keep_both_promises_and_every_row_survives_json() -> Non
     assert taken >= 2
 
 
+@pytest.mark.slow
 def test_rows_from_before_there_was_a_bound_can_still_be_read() -> None:
     campaign = played(1200, None)[0]
     for row in campaign.history:

@@ -29,6 +29,7 @@ def played(seed: int = 0, n: int = 1200) -> tuple[Engine, Decision, dict[str, np
     return run(World(seed=seed, n=n), SPEC)
 
 
+@pytest.mark.slow
 def test_a_learnable_world_ends_certified_with_most_labels_from_the_machine() -> None:
     _, decision, sets = played()
     assert isinstance(decision, LabelByMachine)
@@ -40,6 +41,7 @@ def test_a_learnable_world_ends_certified_with_most_labels_from_the_machine() ->
     assert len(sets["wrong"]) / 1200 <= decision.error_upper_bound <= 0.05
 
 
+@pytest.mark.slow
 def test_the_four_sets_and_the_residual_never_overlap() -> None:
     _, _, sets = played(4)
     everything = np.concatenate([sets[name] for name in ("test", "train", "sample", "machine")])
@@ -65,6 +67,7 @@ def test_hopeless_labels_end_with_people_labelling_everything_within_the_explora
     assert spent <= 0.10 * 0.04 * 1500
 
 
+@pytest.mark.slow
 def test_cheap_training_on_hopeless_labels_also_ends_with_people_before_they_labelled_everything() -> None:
     _, decision, sets = run(World(hardness=400.0, seconds=0.01), SPEC)
     assert isinstance(decision, HumanLabelAll)
@@ -72,6 +75,7 @@ def test_cheap_training_on_hopeless_labels_also_ends_with_people_before_they_lab
     assert len(sets["train"]) < 1000
 
 
+@pytest.mark.slow
 def test_any_prefix_of_a_history_replays_to_the_same_decisions_also_from_json() -> None:
     campaign, _, _ = played()
     rows = [codec.from_json(json.loads(json.dumps(codec.to_json(row)))) for row in campaign.history]
@@ -121,6 +125,7 @@ def test_a_failed_certificate_leaves_everything_to_people() -> None:
     assert decision.verdict.reason is StopReason.CERTIFICATE_FAILED
 
 
+@pytest.mark.slow
 def test_a_changed_price_makes_the_forecast_unstable_again() -> None:
     """A price that drifts, as a measured one does, is no change of plan; another price is."""
     campaign, _, _ = played()
@@ -136,12 +141,14 @@ def test_a_changed_price_makes_the_forecast_unstable_again() -> None:
     assert not stable_at(0.08)
 
 
+@pytest.mark.slow
 def test_more_labels_are_never_asked_than_there_are_items() -> None:
     for n in (40, 200):
         _, _, sets = run(World(n=n), SPEC)
         assert len(sets["test"]) + len(sets["train"]) + len(sets["sample"]) <= n
 
 
+@pytest.mark.slow
 def test_a_race_drops_the_candidate_that_cannot_win() -> None:
     spec = CampaignSpec(target_error=0.05, price_per_label=0.04, classifiers=("good", "bad"))
     good, _, _ = run(World(n=1500), CampaignSpec(target_error=0.05, price_per_label=0.04, classifiers=("good",)))

@@ -72,6 +72,7 @@ def test_a_sample_as_forecast_is_taken_at_its_word() -> None:
     assert decision.look == 1
 
 
+@pytest.mark.slow
 def test_bad_luck_at_the_sure_end_is_answered_by_another_look_with_the_sample_in_the_test_set() -> None:
     decision = decide(SPEC, [*asked(), unlucky()])
     assert isinstance(decision, Acquire)
@@ -121,6 +122,7 @@ def second_look() -> tuple[Row, ...]:
     return tuple(history)
 
 
+@pytest.mark.slow
 def test_the_second_look_is_judged_at_its_share_of_the_level() -> None:
     certify = second_look()[-1]
     assert isinstance(certify, Certify)
@@ -224,6 +226,7 @@ def test_the_sample_counts_like_test_items_at_its_ranks() -> None:
     assert errors[-1] == pytest.approx(wrong / len(joined.correct) * (n_pool - n_sample) / n_items)
 
 
+@pytest.mark.slow
 def test_another_look_pays_for_the_sample_that_it_leaves_behind() -> None:
     """Where V certifies a little less than was planned, a fresh V can win back less than the labels of the first one have cost."""
     certify = asked()[-1]

@@ -116,6 +116,7 @@ def test_over_every_sample_and_every_pattern_of_errors_a_peel_breaks_its_promise
             assert share_broken(plan, wrong, ranker) <= exact_chance(plan, k) <= Fraction(plan.level)
 
 
+@pytest.mark.slow
 def test_with_as_many_errors_as_can_be_every_order_of_leaving_has_the_same_chance() -> None:
     """The lemma itself: the order of leaving does not matter, so the chance is that of the static cut, to the last digit."""
     for plan in tiny_plans():
@@ -276,6 +277,7 @@ def cases(draw: st.DrawFn) -> tuple[Bands, Sample, np.ndarray, int]:
     return plan, Sample(ranks, wrong[ranks]), wrong, draw(st.integers(1, 30))
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(cases())
 def test_a_peel_that_is_replayed_from_its_batches_stands_where_it_stood(case: tuple[Bands, Sample, np.ndarray, int]) -> None:
@@ -300,6 +302,7 @@ def test_a_peel_that_is_replayed_from_its_batches_stands_where_it_stood(case: tu
             peel.leave(state, inside[:1])
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(cases())
 def test_peeling_in_the_frozen_order_ends_at_the_static_cut_whatever_the_batches(case: tuple[Bands, Sample, np.ndarray, int]) -> None:

@@ -93,6 +93,7 @@ def monotone_tables(c1: int, n2: int) -> list[tuple[int, ...]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m1", "n1", "m2", "n2"), [(4, 2, 4, 2), (3, 1, 5, 3), (5, 2, 3, 1), (0, 0, 7, 3)])
 def test_over_every_sample_and_every_pattern_of_errors_no_table_is_broken_more_often_than_was_computed(
     m1: int, n1: int, m2: int, n2: int
@@ -156,6 +157,7 @@ def test_where_no_error_is_allowed_the_sample_is_nearly_all_of_the_pool_or_there
     assert bands.plan(15, allowed=0, level=0.05) is None
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(n_pool=st.integers(1, 3000), allowed=st.integers(0, 200), level=st.sampled_from([0.005, 0.045, 0.05, 0.2]))
 def test_a_plan_s_sizes_fit_its_bands_and_its_worst_case_its_level(n_pool: int, allowed: int, level: float) -> None:
@@ -177,6 +179,7 @@ def test_a_long_table_is_as_good_as_one_that_is_filled_step_by_step() -> None:
     assert bands.guessed_value(plan) > 0.895 * 8_000
 
 
+@pytest.mark.slow
 def test_a_million_items_are_planned_with_every_number_of_errors_checked() -> None:
     plan = bands.plan(1_100_000, allowed=60_000, level=0.05)
     assert plan is not None

@@ -66,6 +66,7 @@ def test_a_target_over_the_machine_labels_alone_is_refused_with_the_version_that
         Log().read(event("requested", source="page", settings=settings(error_scope="machine")))
 
 
+@pytest.mark.slow
 def test_an_observation_after_a_first_harvest_is_refused(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.run()

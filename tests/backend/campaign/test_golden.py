@@ -15,6 +15,7 @@ from tests.backend.campaign.golden.replay import Recording, differences, expecte
 MENDING = "if this is meant: python -m tests.backend.campaign.golden expect, then read what git diff shows"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", names())
 def test_a_recorded_campaign_is_read_as_it_was(name: str) -> None:
     found, promised = seen(Recording(name)), expected(name)

@@ -136,6 +136,7 @@ def test_help_does_not_wait_for_heavy_imports() -> None:
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_simulate_and_bench_share_the_cores_before_numpy_is_loaded() -> None:
     script = (
         "import os, sys; from backend.cli.app import mcal; import click\n"

@@ -114,6 +114,7 @@ def test_approve_says_what_is_missing_and_show_tells_of_people_and_time(
     assert set(found["pace"]) >= {"n_left", "work_hours_left", "finish_at", "people_today"}
 
 
+@pytest.mark.slow
 def test_show_and_report_tell_of_hours_people_and_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world = World(tmp_path / "world", price_per_hour=36.0, assisted_labelling="on")
     world.advance()

@@ -90,6 +90,7 @@ def test_tables_say_what_the_json_has(mcal: Mcal, command: str) -> None:
     assert len(text.splitlines()) >= 1 and "None" not in text
 
 
+@pytest.mark.slow
 def test_the_numbers_are_the_services(mcal: Mcal, finished: World) -> None:
     report = finished.state().report
     assert report is not None

@@ -38,6 +38,7 @@ def test_the_digits_are_five_thousand_of_ten_classes_in_an_order_that_the_seed_d
     assert len(data.load(None, 5000, 0)) == 5000
 
 
+@pytest.mark.slow
 def test_written_digits_are_the_same_pixels_under_names_that_do_not_tell_the_class(tmp_path: Path) -> None:
     digits = data.load(None, 200, 0)
     names = digits.write(tmp_path)

@@ -49,6 +49,7 @@ def classes() -> frozenset[str]:
     )
 
 
+@pytest.mark.slow
 def test_every_name_in_code_is_there() -> None:
     names = [name for row in rows("glossary") if len(row) == 3 for name in named(row[2])]
     assert len(names) > 30
@@ -96,6 +97,7 @@ def test_words_that_were_dropped_are_found_where_they_are() -> None:
     assert not re.search(_word("slices"), "islices")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", dropped())
 def test_people_are_not_shown_a_word_that_was_dropped(word: str) -> None:
     assert [f"{place}: {text[:80]}" for place, text in texts() if re.search(_word(word), text)] == []

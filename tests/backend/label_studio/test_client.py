@@ -60,6 +60,7 @@ class TokenDesk:
         return WHO if token in self.issued and token not in self.revoked else as_json({"detail": "Given token not valid"}, 401)
 
 
+@pytest.mark.slow
 def test_a_legacy_token_is_sent_as_such(clients: Callable[..., LabelStudioClient]) -> None:
     with serving(lambda asked: WHO) as server:
         assert clients(server.url + "/").current_user().id == 4

@@ -174,6 +174,7 @@ def test_nothing_is_an_answer_too(tmp_path: Path) -> None:
         change_settings(world.store, 1, {"notify_about": "gossip"}, world.now(), by="test")
 
 
+@pytest.mark.slow
 def test_a_person_is_called_when_one_is_needed_and_again_for_the_next_halt(tmp_path: Path, receiver: Receiver, notifying: Start) -> None:
     world = World(tmp_path, n=240, notify_about="attention")
     notifying(world)

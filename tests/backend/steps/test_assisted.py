@@ -59,6 +59,7 @@ def test_test_and_certificate_items_are_blind_and_the_batch_and_the_rest_are_not
     }
 
 
+@pytest.mark.slow
 def test_the_rest_is_served_with_what_was_frozen_once_the_admin_gives_it_to_people(tmp_path: Path) -> None:
     world = Watched(tmp_path, n=260, assisted_labelling="on")
     sample = set(world.run(until=[Phase.CERTIFYING]).sample)
@@ -72,6 +73,7 @@ def test_the_rest_is_served_with_what_was_frozen_once_the_admin_gives_it_to_peop
     assert {task: world.saw[task] for task in served} == {task: said.get(task) for task in served}
 
 
+@pytest.mark.slow
 def test_nobody_is_shown_anything_unless_it_was_asked_for(tmp_path: Path) -> None:
     world = Watched(tmp_path, n=300)
     assert world.run().phase == Phase.FINISHED
@@ -79,6 +81,7 @@ def test_nobody_is_shown_anything_unless_it_was_asked_for(tmp_path: Path) -> Non
     assert not any(event.payload["suggestions"] for event in world.store.events(world.campaign.id, kinds=("queue_opened",)))
 
 
+@pytest.mark.slow
 def test_what_people_may_have_seen_a_suggestion_for_never_comes_into_a_blind_sample(tmp_path: Path) -> None:
     world = Watched(tmp_path, n=300, assisted_labelling="on")
     world.advance()
@@ -94,6 +97,7 @@ def test_what_people_may_have_seen_a_suggestion_for_never_comes_into_a_blind_sam
     assert not state.suggested & {task for task, role in state.roles.items() if role == "certificate"}
 
 
+@pytest.mark.slow
 def test_suggestions_are_gone_from_label_studio_at_the_end(tmp_path: Path) -> None:
     world = Watched(tmp_path, n=260, assisted_labelling="on")
     world.run()
@@ -103,6 +107,7 @@ def test_suggestions_are_gone_from_label_studio_at_the_end(tmp_path: Path) -> No
     assert (project.model_version, project.sampling) == ("", "Sequential sampling")
 
 
+@pytest.mark.slow
 def test_lead_times_with_and_without_a_suggestion_are_told_apart(tmp_path: Path) -> None:
     world = Watched(tmp_path, n=400, assisted_labelling="on", hopeless=True, work_ahead=0.5)
     inner = world.label_studio.annotate

@@ -160,6 +160,7 @@ def mixed(n_small: int, n_large: int) -> tuple[FakeLabelStudio, dict[int, str]]:
     return fake, {task: f"/data/{task}.png" for task in range(1, len(sides) + 1)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_small", "n_large", "side"), [(30, 270, 128), (200, 400, 128), (400, 200, 32), (270, 30, 32)])
 def test_the_form_follows_the_whole_project_not_its_first_images(tmp_path: Path, n_small: int, n_large: int, side: int) -> None:
     fake, references = mixed(n_small, n_large)

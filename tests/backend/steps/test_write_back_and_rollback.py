@@ -59,6 +59,7 @@ def test_a_label_that_comes_in_during_the_write_back_wins(tmp_path: Path, method
     assert sum(any(a.completed_by == me for a in rows) for rows in annotations.values()) == report["n_machine"]
 
 
+@pytest.mark.slow
 def test_a_skip_that_comes_in_before_the_write_back_leaves_the_task_to_people(tmp_path: Path) -> None:
     world = certified(tmp_path)
     task = surest(world, 1)[0]
@@ -72,6 +73,7 @@ def test_a_skip_that_comes_in_before_the_write_back_leaves_the_task_to_people(tm
     assert task not in world.machine_annotations()
 
 
+@pytest.mark.slow
 def test_a_human_label_on_a_machine_labelled_task_wins_later_too(tmp_path: Path) -> None:
     world = certified(tmp_path)
     open_task = world.advance().residual[-1].task_id
@@ -90,6 +92,7 @@ def test_a_human_label_on_a_machine_labelled_task_wins_later_too(tmp_path: Path)
     assert report is not None and report["n_machine"] == len(machine) - 2
 
 
+@pytest.mark.slow
 def test_a_machine_label_that_a_person_deletes_makes_the_task_theirs(tmp_path: Path) -> None:
     world = certified(tmp_path)
     world.advance()
@@ -101,6 +104,7 @@ def test_a_machine_label_that_a_person_deletes_makes_the_task_theirs(tmp_path: P
     assert world.state().items[task].label == world.truth(task)
 
 
+@pytest.mark.slow
 def test_people_are_served_exactly_the_rest_and_the_sentinel_is_among_it(tmp_path: Path) -> None:
     world = certified(tmp_path)
     sentinel = world.state().sentinel
@@ -112,6 +116,7 @@ def test_people_are_served_exactly_the_rest_and_the_sentinel_is_among_it(tmp_pat
     assert world.advance().phase == Phase.FINISHED
 
 
+@pytest.mark.slow
 def test_frozen_predictions_that_were_tampered_with_are_not_used(tmp_path: Path) -> None:
     import sqlite3
 
@@ -135,6 +140,7 @@ def test_labels_of_the_sample_that_change_after_the_decision_change_nothing(tmp_
     assert (after.outcomes[0].errors == before.errors).all() and after.stage == Phase.RESIDUAL
 
 
+@pytest.mark.slow
 def test_rollback_removes_the_campaigns_own_labels_and_keeps_what_people_edited(tmp_path: Path) -> None:
     world = certified(tmp_path)
     world.run()

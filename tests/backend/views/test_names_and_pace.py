@@ -60,6 +60,7 @@ def test_the_project_s_title_is_known_from_the_first_look_and_followed(tmp_path:
     assert state.title == title_of(world.store, world.campaign.id) == "Ants and bees"
 
 
+@pytest.mark.slow
 def test_the_end_is_told_from_what_people_did_in_the_last_24_hours(tmp_path: Path) -> None:
     world = World(tmp_path, hopeless=True)
     world.advance()

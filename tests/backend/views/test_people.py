@@ -133,6 +133,7 @@ def test_a_skipped_item_of_the_certificate_sample_counts_as_an_error(tmp_path: P
     assert bool(outcome.errors[list(outcome.ranks).index(frozen[queue.ids[1]])])
 
 
+@pytest.mark.slow
 def test_tasks_added_in_mid_campaign_join_the_test_set_in_its_proportion_and_the_rest_the_pool(tmp_path: Path) -> None:
     world = World(tmp_path, n=220, test_size=60, hopeless=True)
     world.advance()

@@ -47,6 +47,7 @@ def address(name: str) -> str:
     return "/docs" if name == FIRST else f"/docs/{name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", pages())
 def test_a_page_is_there_without_a_login_and_leads_only_to_what_is_there(
     client: FlaskClient, seen: dict[str, Addresses], name: str

@@ -103,6 +103,7 @@ def test_the_webhook_label_studio_registers_by_itself_wakes_but_resumes_nothing(
     assert world.kinds(1) == ["requested", "paused"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("credentials", [{"headers": {"X-MCAL-Secret": "webhook secret"}}, {"auth": RIGHT}])
 def test_the_secret_header_or_basic_auth_makes_start_training_count(world: World, credentials: dict[str, Any]) -> None:
     answer = guarded(world).post("/webhook", json=event_body("START_TRAINING"), **credentials)

@@ -28,6 +28,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(tmp_path_factory.mktemp("features") / "features.npy", 300)
 
 
+@pytest.mark.slow
 def test_a_campaign_is_a_function_of_its_task_and_pays_no_less_than_its_oracles(world: World) -> None:
     first, second = (true_campaign(world, TASK) for _ in range(2))
     assert first | {"seconds": 0} == second | {"seconds": 0}
@@ -38,6 +39,7 @@ def test_a_campaign_is_a_function_of_its_task_and_pays_no_less_than_its_oracles(
             assert len(labels) == 3
 
 
+@pytest.mark.slow
 def test_what_was_played_is_read_and_not_played_again(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task, file = replace(TASK, targets=(0.05,), draws=1, oracles=False), tmp_path / "certificate.jsonl"
     said: list[str] = []
@@ -60,6 +62,7 @@ def test_the_floor_is_what_an_adversary_who_hides_errors_cannot_be_caught_below(
     assert oracle.plain == 100 < oracle.floor < 100 + plan.n_sample
 
 
+@pytest.mark.slow
 def test_a_cell_in_which_the_promise_is_broken_too_often_is_found(world: World, tmp_path: Path) -> None:
     row = certificate_bench.go(world, [replace(TASK, targets=(0.05,), oracles=False)], tmp_path / "rows.jsonl", print, as_built=False)[0]
     assert table.findings([row]) == []

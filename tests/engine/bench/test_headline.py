@@ -23,6 +23,7 @@ def played(out: Path, runs=RUNS, said=None) -> list[dict[str, Any]]:
     return play_all(DATA, None, runs, lambda names: toy_machines(DATA, *names), out, heard.append)
 
 
+@pytest.mark.slow
 def test_a_stopped_headline_goes_on_where_it_was(tmp_path):
     out = tmp_path / "headline.jsonl"
     first = played(out, RUNS[:1])

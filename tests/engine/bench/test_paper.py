@@ -46,6 +46,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return make_bench(tmp_path_factory.mktemp("bench")).go(RUNS, lambda _: None)
 
 
+@pytest.mark.slow
 def test_a_stopped_benchmark_goes_on_where_it_was(tmp_path: Path) -> None:
     first = make_bench(tmp_path)
     first.go(RUNS[:2], lambda _: None)
@@ -91,6 +92,7 @@ def test_a_row_says_what_was_run_where(rows: list[dict[str, Any]]) -> None:
     assert abs(rows[6]["n_items"] - 400) <= 4
 
 
+@pytest.mark.slow
 def test_the_table_has_the_spread_over_seeds_and_the_oracles_best_batch(rows: list[dict[str, Any]]) -> None:
     table = summary(rows)
     ours = next(row for row in table if row["strategy"] == "MCAL, certified" and row["service"] == "amazon")
@@ -132,6 +134,7 @@ def test_each_claim_is_judged_by_the_seeds_that_both_sides_have(rows: list[dict[
     assert not any("Fig. 13" in claim.statement for claim in claims([row for row in rows if row["run"]["class_share"] == 1]))
 
 
+@pytest.mark.slow
 def test_every_figure_can_be_drawn_from_the_rows_alone(rows: list[dict[str, Any]]) -> None:
     figures = all_figures(json.loads(json.dumps(rows)))
     assert len(figures) == 12

@@ -80,6 +80,7 @@ def test_the_fixed_schedule_does_not_look_at_the_test_labels(world: World) -> No
     assert np.array_equal(honest.observation.survivors, fooled.observation.survivors)
 
 
+@pytest.mark.slow
 def test_the_benchmark_is_green_as_the_product_is(world: World) -> None:
     rows = rows_of(world, TASK, 30)
     assert all(finding.good for finding in validity_findings.findings(rows))

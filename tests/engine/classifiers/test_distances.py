@@ -99,6 +99,7 @@ def test_ranking_for_people_measures_by_what_it_is_given() -> None:
     assert np.array_equal(given.test_scores, plain.test_scores)
 
 
+@pytest.mark.slow
 def test_asking_for_distances_brings_no_torch_before_the_first_one() -> None:
     """The server asks when it starts, and most campaigns never measure a distance."""
     code = "import sys; from mcal_engine.classifiers import distances_on; distances_on('auto'); assert 'torch' not in sys.modules"

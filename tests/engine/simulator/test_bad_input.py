@@ -164,6 +164,7 @@ class TestMended:
         assert code == 0
         assert set(json.loads((tmp_path / "out.json").read_text())["rounds"][0]["candidates"]) == {"frozen", "cnn"}
 
+    @pytest.mark.slow
     def test_shuffled_labels_end_with_people_labelling_everything(self, tmp_path: Path) -> None:
         data = npz(tmp_path / "a.npz")
         code = mcal(["simulate", "--data", str(data), *PRICED, "--shuffle-labels", "--quiet", "--json", str(tmp_path / "out.json")])

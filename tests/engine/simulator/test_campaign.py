@@ -42,6 +42,7 @@ class Listener(Annotators):
         return super().ask(ids)
 
 
+@pytest.mark.slow
 def test_every_item_is_labelled_once_and_every_answer_is_paid() -> None:
     data = toy_data()
     people = Listener(data.labels)
@@ -71,6 +72,7 @@ def test_a_bound_per_class_holds_of_the_machine_s_labels_and_the_report_can_tell
     assert codec.to_json(codec.from_json(codec.to_json(campaign.decision))) == codec.to_json(campaign.decision)
 
 
+@pytest.mark.slow
 def test_second_labels_are_paid_and_planned_and_change_no_answer() -> None:
     data = toy_data()
     spec = SPEC.model_copy(update={"overlap_share": 0.5})
@@ -88,6 +90,7 @@ def test_second_labels_are_paid_and_planned_and_change_no_answer() -> None:
     assert asked_for.plan.human_cost == pytest.approx(0.04 * by_hand)
 
 
+@pytest.mark.slow
 def test_a_campaign_depends_on_no_label_that_was_not_asked_for() -> None:
     """Scrambling the truth of all items the machine labels must change nothing but the true error."""
     data = toy_data()
@@ -137,6 +140,7 @@ def test_hopeless_labels_end_with_people_labelling_everything() -> None:
     assert truth.true_overall_error(shuffled.labels, campaign) == 0.0
 
 
+@pytest.mark.slow
 def test_random_acquisition_leaves_every_test_item_a_survivor() -> None:
     campaign = play(toy_data(), SPEC.model_copy(update={"acquisition": "random"}))
     assert all(row.survivors.all() for row in campaign.observations)
@@ -190,6 +194,7 @@ def test_a_missing_machine_is_named() -> None:
         play(toy_data(), SPEC.model_copy(update={"classifiers": ("cnn",)}), machines=toy_machines(toy_data(), "frozen"))
 
 
+@pytest.mark.slow
 def test_the_report_has_every_key_and_its_counts_and_costs_add_up() -> None:
     data = toy_data()
     campaign = play(data)

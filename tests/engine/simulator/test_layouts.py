@@ -122,6 +122,7 @@ def counts_in_both(path: Path, label_column: str | None = None) -> dict[str, int
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", FOLDERS)
 def test_a_folder_is_read_the_same_by_simulate_and_demo(layout: str, tmp_path: Path) -> None:
     make, classes, unused = FOLDERS[layout]
@@ -213,6 +214,7 @@ def listed(tmp_path: Path, text: str, name: str = "list.csv", encoding: str = "u
     return tmp_path / name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", CSVS)
 def test_a_csv_list_is_read_the_same_by_simulate_and_demo(layout: str, tmp_path: Path) -> None:
     text, classes = CSVS[layout]
@@ -224,6 +226,7 @@ def test_utf_16_and_file_addresses_are_read(tmp_path: Path) -> None:
     assert counts_in_both(listed(tmp_path, text, encoding="utf-16")) == NUMBERED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("none", ["-1", "-1.0", "", "NaN", "nan", "null"])
 def test_no_label_is_never_a_class(none: str, tmp_path: Path) -> None:
     extra = "".join(f"img/{i}.png,{none}\n" for i in range(N, N + 30))

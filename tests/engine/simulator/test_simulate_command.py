@@ -62,6 +62,7 @@ def test_a_campaign_is_played_and_reported_on_screen_as_json_and_as_a_page(data_
     assert text.count(f"<td>{found['classifier']}</td>") == len(found["rounds"])
 
 
+@pytest.mark.slow
 def test_baselines_are_played_on_request(data_file: Path, tmp_path: Path) -> None:
     result = run("--data", data_file, "--target-error", 0.05, "--price", 0.04, "--baselines", "--json", tmp_path / "out.json")
     assert result.exit_code == 0
@@ -78,6 +79,7 @@ def test_a_preset_gives_what_is_not_given_and_a_service_is_a_price(data_file: Pa
     assert (found["n_test"], found["rounds"][0]["n_train"], found["certified"], found["seed"]) == (40, 8, False, 3)
 
 
+@pytest.mark.slow
 def test_settings_come_from_the_environment_and_its_file_under_all_their_names(
     data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +95,7 @@ def test_settings_come_from_the_environment_and_its_file_under_all_their_names(
     assert (found["target_error"], found["price_per_label"], found["seed"]) == (0.05, 0.04, 5)  # a preset is asked for, the rest is not
 
 
+@pytest.mark.slow
 def test_part_of_the_data_can_be_played(data_file: Path, tmp_path: Path) -> None:
     run("--data", data_file, "--target-error", 0.05, "--price", 0.04, "--items", 300, "--quiet", "--json", tmp_path / "a.json")
     run("--data", data_file, "--target-error", 0.05, "--price", 0.04, "--per-class", 60, "--quiet", "--json", tmp_path / "b.json")
