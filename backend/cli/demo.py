@@ -47,7 +47,7 @@ def demo(
     """
     extra_params = DEFAULTS | given(options, CampaignSettings)
     settings = parse_campaign_settings(extra_params, defaults={})  # a slip is told now and not in two minutes
-    from backend.cli import shown
+    from backend.cli.campaign import shown
     from backend.demo.house import Plan
     from backend.demo.run import Options, run
 

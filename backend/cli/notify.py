@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from backend.cli.campaign.shown import print_json
 from backend.cli.guessing import GuessingGroup
 from backend.cli.setting_options import given, server_options
-from backend.cli.shown import print_json
 from backend.settings import ServerSettings, server_settings
 from mcal_engine.errors import InvalidValue
 

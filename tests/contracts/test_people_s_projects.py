@@ -12,7 +12,7 @@ import pytest
 from backend.campaign import facts
 from backend.campaign.state import Phase, State, derive
 from backend.campaign_settings import parse_campaign_settings
-from backend.cli.shown import report_of
+from backend.cli.campaign.shown import report_of
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelControl
 from backend.label_studio.wire import result_of

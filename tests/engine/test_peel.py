@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mcal_engine import bands, peel
-from mcal_engine.bands import Bands
 from mcal_engine.errors import HistoryError, InvalidValue
-from mcal_engine.peel import Peel, Sample
+from mcal_engine.two_bands import bands, peel
+from mcal_engine.two_bands.bands import Bands
+from mcal_engine.two_bands.peel import Peel, Sample
 from tests.engine.test_two_bands import exact_chance
 
 Ranker = Callable[[Peel, np.ndarray], np.ndarray]

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcal_engine import bands, certificate
-from mcal_engine.bands import Bands
+from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
-from mcal_engine.peel import Sample, static_cut
+from mcal_engine.two_bands import bands
+from mcal_engine.two_bands.bands import Bands
+from mcal_engine.two_bands.peel import Sample, static_cut
 
 LEVELS = (Fraction(1, 20), Fraction(1, 5), Fraction(2, 5))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from backend.cli.simulate_options import FILE, cache_folder
+from backend.cli.simulate.options import FILE, cache_folder
 from mcal_engine.errors import InvalidValue
 
 RED = 1  # exit code of a benchmark that found a broken promise

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from backend.cli.numbers import Whole
-from backend.cli.simulate_options import FILE
+from backend.cli.simulate.options import FILE
 
 PLAIN = "× plain loop"
 COLUMNS = ("candidate", "train, images/s", PLAIN, "score, images/s", PLAIN, "embed, images/s", PLAIN, "after a restart")

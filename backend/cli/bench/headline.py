@@ -8,7 +8,7 @@ import click
 
 from backend.cli.numbers import Whole
 from backend.cli.setting_options import setting_option
-from backend.cli.simulate_options import cache_folder
+from backend.cli.simulate.options import cache_folder
 from mcal_engine.errors import InvalidValue
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from backend.cli.setting_options import setting_option
-from backend.cli.simulate_options import cache_folder, data_options
+from backend.cli.simulate.options import cache_folder, data_options
 from mcal_engine.errors import InvalidValue
 
 MACHINE_PRICE = 0.20  # USD per hour, the default of every campaign; the paper's four K80 cost 3.60

@@ -11,7 +11,7 @@ import click
 
 from backend.cli.numbers import Number, Whole
 from backend.cli.setting_options import setting_option
-from backend.cli.simulate_options import FILE, cache_folder
+from backend.cli.simulate.options import FILE, cache_folder
 from mcal_engine.errors import InvalidValue
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mcal_engine import bands, peel, streams
+from mcal_engine import streams
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.worlds import Row
 from mcal_engine.certificate import allowance
 from mcal_engine.errors import InvalidValue
-from mcal_engine.peel import Sample
 from mcal_engine.simulator.truth import true_largest_machine_set
+from mcal_engine.two_bands import bands, peel
+from mcal_engine.two_bands.peel import Sample
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray
 
 TARGET = LEVEL = 0.05

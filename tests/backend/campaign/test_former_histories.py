@@ -12,7 +12,7 @@ import pytest
 from backend.campaign.events import Happening
 from backend.campaign.history import Entry, entry
 from backend.campaign.log import Log
-from backend.cli import shown
+from backend.cli.campaign import shown
 from backend.store import Event, NewEvent
 from backend.views.status import status_line
 from mcal_engine import codec

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from backend.cli import app, shown
+from backend.cli import app
+from backend.cli.campaign import shown
 from backend.jobs import JobQueue
 from backend.store import NewEvent, Store
 from tests.backend.world import World

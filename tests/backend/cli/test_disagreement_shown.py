@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.cli import shown
 from backend.cli.app import run
+from backend.cli.campaign import shown
 from tests.backend.world import CHOICES, World
 
 

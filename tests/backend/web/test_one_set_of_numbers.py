@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from backend.campaign.state import Phase
-from backend.cli.shown import report_of
+from backend.cli.campaign.shown import report_of
 from backend.web import formats
 from tests.backend.web.test_pages import NUMBER, api, browser_of
 from tests.backend.world import World

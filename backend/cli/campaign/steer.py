@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from backend.campaign.state import state_of
-from backend.cli import shown
-from backend.cli.command import campaign_id, command, who
+from backend.cli.campaign import shown
+from backend.cli.campaign.command import campaign_id, command, who
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import given, model_options
 from backend.settings import ServerSettings

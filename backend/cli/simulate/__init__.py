@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from backend.cli.setting_options import given
-from backend.cli.simulate_options import FILE, cache_folder, data_options, make_seed, make_spec, spec_options
+from backend.cli.simulate.options import FILE, cache_folder, data_options, make_seed, make_spec, spec_options
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 
@@ -42,7 +42,7 @@ def simulate(
 
     Nothing but the true error in the report uses a label that nobody was asked for. Works without Label Studio and without a network.
     """
-    from backend.cli.simulate_shown import Bars, print_report
+    from backend.cli.simulate.shown import Bars, print_report
     from mcal_engine.simulator import data as datasets
     from mcal_engine.simulator.session import open_machines, play
 

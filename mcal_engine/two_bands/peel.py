@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcal_engine import streams
-from mcal_engine.bands import Bands
 from mcal_engine.errors import HistoryError, InvalidValue
+from mcal_engine.two_bands.bands import Bands
 from mcal_engine.types import BoolArray, FloatArray, IntArray
 
 

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from backend.campaign.state import State, state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
-from backend.cli import shown
-from backend.cli.command import campaign_id, command
+from backend.cli.campaign import shown
+from backend.cli.campaign.command import campaign_id, command
 from backend.cli.numbers import Whole
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import campaign_options, given

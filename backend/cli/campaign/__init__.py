@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
-from backend.cli import shown
-from backend.cli.campaign_show import SHOW
-from backend.cli.campaign_steer import STEER, say
-from backend.cli.command import campaign_id, command, who
+from backend.cli.campaign import shown
+from backend.cli.campaign.command import campaign_id, command, who
+from backend.cli.campaign.show import SHOW
+from backend.cli.campaign.steer import STEER, say
 from backend.cli.guessing import GuessingGroup
 from backend.cli.numbers import Whole
 from backend.cli.opened import now, opened
