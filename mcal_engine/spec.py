@@ -91,7 +91,7 @@ class CampaignSpec(BaseModel):
         None,
         ge=20,
         le=LARGEST_COUNT,
-        description="Items of the test set T; empty: sized by the project.",
+        description="Number of test items (T); empty: sized by the project.",
         json_schema_extra=about(SEARCH, "items"),
     )
     batch_size: int | None = Field(
@@ -105,7 +105,7 @@ class CampaignSpec(BaseModel):
         None,
         ge=1,
         le=LARGEST_COUNT,
-        description="Items of the certificate sample V; empty: sized by money.",
+        description="Number of certificate items (V); empty: sized by money.",
         json_schema_extra=about(PROMISE, "items"),
     )
     overlap_share: Fraction = Field(

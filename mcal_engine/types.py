@@ -24,7 +24,7 @@ def _nothing() -> IntArray:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One classifier, trained on B, scored on the test set T and the pool U.
+    """One classifier, trained on B, scored on the test items T and the pool U.
 
     Attributes:
         classifier: name of the candidate.

@@ -19,7 +19,7 @@ def answered_without_label(state: State) -> list[Item]:
 def refuses_ask_again(state: State) -> Refusal | None:
     name = f"campaign {state.campaign_id}"
     if state.stage not in POSSIBLE or state.phase not in (*POSSIBLE, Phase.PAUSED):
-        return Refusal(f"{name} is {words(state.phase)}: people can be asked again once they label the rest, or after the end")
+        return Refusal(f"{name} is {words(state.phase)}: people can be asked again once they label the residual items, or after the end")
     if not answered_without_label(state):
         return Refusal(f"{name} has no item that people answered without a label")
     return None

@@ -86,7 +86,7 @@ def says_stop(state: State) -> list[str]:
     if state.progress is not None and state.progress.blind_missing:
         said.append(f"{len(state.progress.blind_missing):,} test labels that were asked for are still needed first.")
     if state.settings.budget is not None:
-        said.append("Then the machine labels what the rest of the budget does not pay for; its error is counted on the test items.")
+        said.append("Then the machine labels what the budget cannot pay for any more; its error is counted on the test items.")
     elif state.settings.certifies:
         said.append("Then a blind certificate sample is drawn and labelled by people, and the machine labels what it vouches for.")
     return [*said, "This cannot be taken back."]
@@ -111,7 +111,7 @@ def says_approval(state: State) -> list[str]:
     if isinstance(state.decision, LabelByMachine) and state.decision.error_upper_bound is not None:
         bound = state.decision.error_upper_bound
         said.append(f"With {confidence_kept(state.settings, state.history):.0%} confidence at most {bound:.2%} of all labels are wrong.")
-    return [*said, "People label the rest. Rolling back takes the machine labels out again."]
+    return [*said, "People label the residual items. Rolling back takes the machine labels out again."]
 
 
 def approve(call: Call[Nothing]) -> list[str]:

@@ -40,4 +40,4 @@ def label_all(call: Call[Nothing]) -> list[str]:
     frozen = call.means.store.frozen(state.campaign_id, state.look) if assisted else []
     commit.leave_rest_to_people({row.task_id: row.label for row in frozen})
     call.store(commit)
-    return [f"{call.name}: people label the rest, {len(state.residual):,} items"]
+    return [f"{call.name}: people label the {len(state.residual):,} residual items"]

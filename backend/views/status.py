@@ -72,7 +72,7 @@ def _stage(state: State) -> str:
         case Phase.TAKING_BACK:
             return "taking back the least sure machine labels"
         case Phase.RESIDUAL:
-            return f"people label the rest{f': {len(state.residual):,} to go' if state.items else ''}"
+            return f"people label the residual items{f': {len(state.residual):,} to go' if state.items else ''}"
         case Phase.FINISHED:
             return _finished(state)
         case Phase.ROLLED_BACK:

@@ -88,12 +88,12 @@ def estimate(project_id: int, as_json: bool, **options: Any) -> None:
     smallest = "none" if found["smallest_certificate"] is None else f"from {found['smallest_certificate']:,} items"
     rows = [
         ("people alone", f"{found['human_only_cost']:,.2f} {found['currency']} for {found['n_to_label']:,} of {found['n_items']:,} items"),
-        ("test set T", f"{found['n_test']:,} items"),
+        ("test items (T)", f"{found['n_test']:,} items"),
         ("first batch B0", f"{found['n_train']:,} items"),
         *([("second labels in T", f"{found['n_second']:,} items")] if found["n_second"] else []),
         ("cost of these two", f"{found['first_cost']:,.2f} {found['currency']}"),
         ("errors that are allowed", f"{found['allowed_errors']:,}"),
-        ("certificate sample V", smallest),
+        ("certificate items (V)", smallest),
     ]
     _table(None, rows)
     for warning in found["warnings"]:

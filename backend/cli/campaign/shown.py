@@ -245,7 +245,7 @@ def _lead_times(view: View) -> Table:
 
 def _classes(view: View) -> Table:
     precision = view["settings_in_force"]["min_class_precision"]
-    names = ["choice", "people", "machine", "wrong on T", "T to the machine", "wrongly", "wrong in V"]
+    names = ["choice", "people", "machine", "wrong, test items", "test items to the machine", "wrongly", "wrong, certificate items"]
     table = Table(*names, *([] if precision is None else [f"{precision:.4g} right"]), box=None, header_style="bold")
     for row in view["classes"]:
         shares = (row["wrong"], row["to_machine"], row["machine_wrong"], row["sample"])

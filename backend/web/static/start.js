@@ -34,7 +34,7 @@ async function look() {
     cell.textContent = shown[cell.dataset.show] ?? "–";
     cell.dataset.value = answer.ok ? JSON.stringify(found[cell.dataset.show]) : "";
   }
-  box.querySelector("[data-say]").textContent = answer.ok ? ["V's size is decided by money at the end; this is the least that can certify anything.", ...found.warnings].join(" ") : found.error;
+  box.querySelector("[data-say]").textContent = answer.ok ? ["How many certificate items there are is decided by money at the end; this is the least that can certify anything.", ...found.warnings].join(" ") : found.error;
 }
 
 form.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(look, 300); });

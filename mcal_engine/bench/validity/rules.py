@@ -1,6 +1,6 @@
 """The rules that the validity benchmark compares: each says how far down the frozen order of the pool the machine may label.
 
-None of them sees a label that was not paid for. The estimates are read off the test set T, the others off a certificate sample V.
+None of them sees a label that was not paid for. The estimates are read off the test items T, the others off the certificate items V.
 """
 
 from __future__ import annotations

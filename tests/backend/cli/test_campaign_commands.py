@@ -131,7 +131,7 @@ def test_show_and_report_tell_of_hours_people_and_classes(tmp_path: Path, capsys
         and "labels by 2 people in the last 24 h: at that pace done by" in text
     )
     assert "a label takes 2.0 s (" in text and ": 0.02 USD at 36 per hour" in text
-    assert "ann@example.com" in text and "train, with suggestion" in text and "wrong on T" in text
+    assert "ann@example.com" in text and "train, with suggestion" in text and "test items" in text
     shown.report(shown.report_of(world.store, world.campaign.id, world.now()))
     assert "h at 36 per hour; idle lead times cut to 5 medians" in capsys.readouterr().out
     world.store.close()

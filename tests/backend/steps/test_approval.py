@@ -61,7 +61,7 @@ def test_people_are_served_nothing_while_it_waits_for_days(waiting: World) -> No
 
 
 def test_a_no_leaves_everything_to_people(waiting: World) -> None:
-    assert "people label the rest" in waiting.act("label-all", by="ann")
+    assert "residual items" in waiting.act("label-all", by="ann")
     report = waiting.run().report
     assert report is not None and report["n_machine"] == 0 and report["human_items"] == 260
     assert waiting.machine_annotations() == {} and {row.state for row in waiting.state().machine_labels} == {"removed"}

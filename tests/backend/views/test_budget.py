@@ -50,4 +50,4 @@ def test_stopping_a_budget_s_search_promises_no_certificate(tmp_path: Path) -> N
     world.advance()
     said = browser_of(world).get("/campaigns/1/actions/stop").text
     promised = said.split("No further training batch")[1].split("</ul>")[0]
-    assert "the rest of the budget" in promised and "certificate" not in promised
+    assert "what the budget cannot pay for" in promised and "certificate" not in promised
