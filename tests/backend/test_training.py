@@ -248,6 +248,7 @@ PARENT = textwrap.dedent(
     from pathlib import Path
     import numpy as np
     from backend import training
+    from mcal_engine.training import TrainingRequest
 
     real = subprocess.Popen
     def noting(*args, **kwargs):

@@ -139,7 +139,7 @@ def test_review_report_and_rollback_of_a_finished_campaign(house: House, open_pa
     page.goto(f"{url}/campaigns/1/report")
     assert axe(page) == []
     assert numbers(page)["n_machine"] == world.state().report["n_machine"] > 0
-    assert "With 95% confidence, at most 5.00%" in page.inner_text(".certificate")
+    assert "With 96% confidence, at most 5.00%" in page.inner_text(".certificate")
     page.goto(f"{url}/campaigns/1/actions/rollback")
     assert f"{world.state().report['n_machine']:,} machine labels of this campaign are removed" in page.inner_text("main")
     page.click("main form button")

@@ -161,7 +161,7 @@ def rolled_back_in_the_middle(audited: Audited) -> None:
     """While the rest is with people; what they have said stays, all that was the machine's goes."""
     sample = opened(audited, 10)
     audited.answer(sample[:3])
-    rollback(audited.services, audited.campaign)
+    rollback(audited.services, audited.campaign, by="test")
     assert audited.written() == {}
     tasks = {task.id: task for task in audited.world.port.tasks(audited.project, CONTROL)}
     assert [(len(tasks[task].annotations), tasks[task].is_labeled) for task in sample] == [(1, True)] * 3 + [(0, False)] * 7

@@ -79,7 +79,9 @@ def test_the_order_of_the_labels_does_not_matter(name, kept):
 
 def test_a_row_s_logits_do_not_depend_on_what_else_is_scored(name, kept):
     classifier, _ = fitted(name, kept)
-    assert np.allclose(classifier.logits(REST)[5:7], classifier.logits(REST[5:7]), rtol=0, atol=1e-4)
+    assert np.allclose(
+        classifier.logits(REST)[5:7], classifier.logits(REST[5:7]), rtol=1e-6, atol=1e-4
+    )  # nets on 36 images reach logits of 10⁴
 
 
 def test_classes_without_an_example_are_far_below_the_others_but_finite(name, kept):
