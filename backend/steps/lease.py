@@ -8,7 +8,8 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 from backend.store import Store
 from mcal_engine.errors import MCALError
@@ -39,27 +40,53 @@ class Lease:
             raise Stopping("this process is asked to stop")
 
 
+class Beats(Protocol):
+    """What renews a lease while the work goes on."""
+
+    def __call__(self, name: str, seconds: float, beat: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Within the block, ``beat`` is called every ``seconds``, until it says no."""
+
+
 @contextmanager
-def hold(store: Store, campaign_id: int, seconds: float, stop: Callable[[], bool] = lambda: False) -> Iterator[Lease | None]:
-    """Take the campaign's lease, or yield ``None`` if another worker has it. A thread renews it at a third of its life."""
+def by_thread(name: str, seconds: float, beat: Callable[[], bool]) -> Iterator[None]:
+    """:class:`Beats` by a thread of its own, as the work may be long and say nothing."""
+    done = threading.Event()
+
+    def run() -> None:
+        while not done.wait(seconds) and beat():
+            pass
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def hold(
+    store: Store, campaign_id: int, seconds: float, stop: Callable[[], bool] = lambda: False, beats: Beats = by_thread
+) -> Iterator[Lease | None]:
+    """Take the campaign's lease, or yield ``None`` if another worker has it. ``beats`` renew it at a third of its life."""
     owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     if not store.acquire_lease(campaign_id, owner, seconds):
         yield None
         return
-    lease, done = Lease(stop), threading.Event()
-    beat = threading.Thread(target=_beat, args=(store, campaign_id, owner, seconds, lease, done), name=f"lease-{campaign_id}", daemon=True)
-    beat.start()
+    lease = Lease(stop)
     try:
-        yield lease
+        with beats(f"lease-{campaign_id}", seconds / 3, _renewal(store, campaign_id, owner, seconds, lease)):
+            yield lease
     finally:
-        done.set()
-        beat.join()
         store.release_lease(campaign_id, owner)
 
 
-def _beat(store: Store, campaign_id: int, owner: str, seconds: float, lease: Lease, done: threading.Event) -> None:
+def _renewal(store: Store, campaign_id: int, owner: str, seconds: float, lease: Lease) -> Callable[[], bool]:
     failed = 0
-    while not done.wait(seconds / 3):
+
+    def beat() -> bool:
+        nonlocal failed
         try:
             held, failed = store.renew_lease(campaign_id, owner, seconds), 0
         except MCALError as error:  # the database is away: the lease still runs for a while
@@ -68,4 +95,6 @@ def _beat(store: Store, campaign_id: int, owner: str, seconds: float, lease: Lea
             logger.warning("campaign %d: the lease could not be renewed: %s", campaign_id, error)
         if not held:
             lease.lost.set()
-            return
+        return held
+
+    return beat

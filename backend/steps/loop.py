@@ -43,7 +43,7 @@ def advance(services: Services, campaign_id: int, stop: Callable[[], bool] = lam
         LabelStudioError: Label Studio is away or refuses; call again later.
         Stopping, LeaseLost: the work ends here; nothing is lost.
     """
-    with hold(services.store, campaign_id, services.lease_seconds, stop) as lease:
+    with hold(services.store, campaign_id, services.lease_seconds, stop, services.beats) as lease:
         if lease is None:
             return None
         loop = _Loop(services, campaign_id, lease)

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from backend.label_studio.port import LabelStudioPort
+from backend.steps.lease import Beats, by_thread
 from backend.steps.webhook import Webhook
 from backend.store import Store
 from mcal_engine.acquisition import Distances, by_numpy
@@ -88,6 +89,7 @@ class Services:
         seen: is shown each state on the way; it never waits and never raises.
         webhook: registered for each new campaign; ``None``: only what Label Studio registers by itself, or the timer.
         distances: how acquisitions that need features measure them.
+        beats: what renews the lease of a campaign that is worked on.
         entropy: 128 random bits that nobody can know beforehand, for samples that a promise rests on.
         device: where trainings run, as ``MCAL_DEVICE`` names it; the default race depends on it.
     """
@@ -105,3 +107,4 @@ class Services:
     distances: Distances = by_numpy
     device: str = "auto"
     entropy: Callable[[], int] = random_bits
+    beats: Beats = by_thread

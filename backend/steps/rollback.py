@@ -42,7 +42,7 @@ def rollback(services: Services, campaign_id: int, *, by: str, wait_seconds: flo
     """
     deadline = time.monotonic() + wait_seconds
     while True:
-        with hold(services.store, campaign_id, services.lease_seconds) as lease:
+        with hold(services.store, campaign_id, services.lease_seconds, beats=services.beats) as lease:
             if lease is not None:
                 return _rollback(services, campaign_id, by, lease.check)
         if time.monotonic() >= deadline:

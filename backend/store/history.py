@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -20,9 +20,9 @@ ENDINGS = frozenset({"finished", "rolled_back", "cancelled", "project_gone"})
 _CAMPAIGN = (campaigns.c.id, campaigns.c.project_id, campaigns.c.label_studio_url, campaigns.c.created_at)
 
 
-def create_campaign(connection: Connection, project_id: int, label_studio_url: str, new: Sequence[NewEvent]) -> Campaign:
+def create_campaign(connection: Connection, project_id: int, label_studio_url: str, new: Sequence[NewEvent], now: datetime) -> Campaign:
     url = same_address(label_studio_url)
-    row = {"project_id": project_id, "label_studio_url": url, "created_at": datetime.now(UTC), "live": not _ends(new)}
+    row = {"project_id": project_id, "label_studio_url": url, "created_at": now, "live": not _ends(new)}
     try:
         with connection.begin_nested():  # so that the question below can still be asked on PostgreSQL
             campaign_id = connection.execute(insert(campaigns).values(row).returning(campaigns.c.id)).scalar_one()
@@ -32,7 +32,7 @@ def create_campaign(connection: Connection, project_id: int, label_studio_url: s
             f"project {project_id} on {url} already has a campaign that is not finished{f' (campaign {other.id})' if other else ''}; "
             "finish, cancel or roll it back first"
         ) from None
-    _insert_events(connection, campaign_id, 0, new)
+    _insert_events(connection, campaign_id, 0, new, now)
     return campaign(connection, campaign_id)
 
 
@@ -70,6 +70,7 @@ def append(
     campaign_id: int,
     new: Sequence[NewEvent],
     *,
+    now: datetime,
     expected_seq: int | None,
     new_assignments: Sequence[Assignment],
     freeze: tuple[int, Sequence[Frozen]] | None,
@@ -80,7 +81,7 @@ def append(
     last = _lock_history(connection, campaign_id)
     if expected_seq is not None and expected_seq != last:
         raise Conflict(f"campaign {campaign_id} has {last} events by now, this step was worked out from {expected_seq}: read again")
-    added = _insert_events(connection, campaign_id, last, new)
+    added = _insert_events(connection, campaign_id, last, new, now)
     if new_assignments:
         _assign(connection, campaign_id, new_assignments)
     if freeze is not None:
@@ -125,8 +126,7 @@ def _lock_history(connection: Connection, campaign_id: int) -> int:
     return last
 
 
-def _insert_events(connection: Connection, campaign_id: int, last: int, new: Sequence[NewEvent]) -> list[Event]:
-    now = datetime.now(UTC)
+def _insert_events(connection: Connection, campaign_id: int, last: int, new: Sequence[NewEvent], now: datetime) -> list[Event]:
     # Through JSON and back: what the caller gets now is what a later reader gets.
     added = [Event(last + 1 + i, row.kind, _through_json(row), now) for i, row in enumerate(new)]
     insert_rows(connection, events, as_parameters(campaign_id, added))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
@@ -11,15 +12,14 @@ from backend.store.tables import upsert_row_if
 from mcal_engine.errors import InvalidValue
 
 
-def acquire(connection: Connection, campaign_id: int, owner: str, seconds: float, now: datetime | None) -> bool:
-    start = now or _clock(connection)
-    row = {"campaign_id": campaign_id, "owner": owner, "expires_at": _expiry(start, seconds)}
-    return upsert_row_if(connection, leases, row, or_(leases.c.owner == owner, leases.c.expires_at <= start))
+def acquire(connection: Connection, campaign_id: int, owner: str, seconds: float, now: datetime) -> bool:
+    row = {"campaign_id": campaign_id, "owner": owner, "expires_at": _expiry(now, seconds)}
+    return upsert_row_if(connection, leases, row, or_(leases.c.owner == owner, leases.c.expires_at <= now))
 
 
-def renew(connection: Connection, campaign_id: int, owner: str, seconds: float, now: datetime | None) -> bool:
+def renew(connection: Connection, campaign_id: int, owner: str, seconds: float, now: datetime) -> bool:
     # A lease that ran out unnoticed is still the owner's: whoever took it in between would stand in the row.
-    expires_at = _expiry(now or _clock(connection), seconds)
+    expires_at = _expiry(now, seconds)
     mine = (leases.c.campaign_id == campaign_id, leases.c.owner == owner)
     return connection.execute(update(leases).where(*mine).values(expires_at=expires_at)).rowcount == 1
 
@@ -34,9 +34,9 @@ def _expiry(start: datetime, seconds: float) -> datetime:
     return start + timedelta(seconds=seconds)
 
 
-def _clock(connection: Connection) -> datetime:
-    """The one clock that every worker of this database shares: the server's on PostgreSQL, this machine's on SQLite."""
+def clock(connection: Connection, here: Callable[[], datetime]) -> datetime:
+    """The one clock that every worker of this database shares: the server's on PostgreSQL, this machine's (``here``) on SQLite."""
     if connection.dialect.name != "postgresql":
-        return datetime.now(UTC)
+        return here()
     # clock_timestamp: now() would be the start of a transaction that may have waited for its turn.
     return connection.execute(select(func.clock_timestamp(type_=UTCDateTime))).scalar_one()

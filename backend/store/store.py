@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import IO
 
 from sqlalchemy import Connection, text
@@ -20,6 +20,11 @@ from backend.store.tables import as_parameters, select_rows, upsert_rows
 from mcal_engine.errors import InvalidValue
 
 
+def utc_now() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
+
+
 class Store:
     """Campaigns, their history, and the mirror of Label Studio's labels, in SQLite or PostgreSQL.
 
@@ -27,9 +32,14 @@ class Store:
     not been migrated; :class:`InvalidValue` for a campaign that does not exist and for datetimes without a time zone.
     """
 
-    def __init__(self, url: str) -> None:
-        """``url``: ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``. Nothing is opened before the first call."""
-        self._database = Database(url)
+    def __init__(self, url: str, now: Callable[[], datetime] = utc_now) -> None:
+        """Nothing is opened before the first call.
+
+        Args:
+            url: ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
+            now: the clock that dates campaigns and events, and on SQLite the leases; on PostgreSQL leases go by the server's.
+        """
+        self._database, self._now = Database(url), now
 
     @property
     def shown_url(self) -> str:
@@ -74,7 +84,7 @@ class Store:
             InvalidValue: the project already has a live campaign: one whose last event does not end one.
         """
         with self._database.writing() as connection:
-            return history.create_campaign(connection, project_id, label_studio_url, events)
+            return history.create_campaign(connection, project_id, label_studio_url, events, self._now())
 
     def campaigns(self) -> list[Campaign]:
         """All campaigns, the oldest first."""
@@ -131,6 +141,7 @@ class Store:
                 connection,
                 campaign_id,
                 events,
+                now=self._now(),
                 expected_seq=expected_seq,
                 new_assignments=assignments,
                 freeze=frozen,
@@ -212,12 +223,12 @@ class Store:
         ``owner`` must differ between workers and between threads that work at once. ``now``: the database's clock unless given.
         """
         with self._writing(campaign_id) as connection:
-            return leases.acquire(connection, campaign_id, owner, seconds, now)
+            return leases.acquire(connection, campaign_id, owner, seconds, now or leases.clock(connection, self._now))
 
     def renew_lease(self, campaign_id: int, owner: str, seconds: float, *, now: datetime | None = None) -> bool:
         """Whether it is still the owner's, now for ``seconds`` from here. ``False``: somebody else has it; stop working."""
         with self._writing(campaign_id) as connection:
-            return leases.renew(connection, campaign_id, owner, seconds, now)
+            return leases.renew(connection, campaign_id, owner, seconds, now or leases.clock(connection, self._now))
 
     def release_lease(self, campaign_id: int, owner: str) -> None:
         """Free it at once; nothing happens when somebody else has it by now."""
