@@ -1,6 +1,6 @@
 """What the product needs from Label Studio, as plain values and one port.
 
-``client.LabelStudioClient`` is the real thing; ``tests/fakes/label_studio.py`` is the fake; both pass ``tests/contracts/``.
+``client.LabelStudioClient`` is the real thing; ``backend/simtest/label_studio.py`` is the fake; both pass ``tests/contracts/``.
 """
 
 from __future__ import annotations

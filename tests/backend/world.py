@@ -13,6 +13,7 @@ import numpy as np
 from backend.campaign.state import Phase, State, state_of
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.label_studio.port import LabelStudioError
+from backend.simtest.label_studio import FakeLabelStudio
 from backend.steering.actions import ACTIONS
 from backend.steering.call import Means
 from backend.steps.loop import advance
@@ -21,7 +22,6 @@ from backend.steps.ports import Heartbeat, Memory, Services
 from backend.store import Campaign, Store
 from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.training import Scored, TrainingRequest
-from tests.fakes.label_studio import FakeLabelStudio
 
 CHOICES = ("ant", "bee", "cat")
 CONFIG = (

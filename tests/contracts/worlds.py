@@ -10,8 +10,8 @@ from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelStudioPort, User
 from backend.label_studio.wire import result_of
+from backend.simtest.label_studio import FakeLabelStudio
 from tests.conftest import RealLabelStudio
-from tests.fakes.label_studio import FakeLabelStudio
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="digit" toName="image" choice="single-radio">'

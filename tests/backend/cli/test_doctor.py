@@ -18,11 +18,11 @@ from backend.campaign.state import State, derive
 from backend.campaign_settings import parse_campaign_settings
 from backend.label_studio.inspection import ConnectedModel, TokenSettings
 from backend.setup.doctor import Finding, Patient, examine
+from backend.simtest.label_studio import FakeLabelStudio
 from backend.steps.open import open_campaign, request_campaign
 from backend.steps.ports import Memory
 from backend.store import Store
 from mcal_engine.errors import InvalidValue, MCALError
-from tests.fakes.label_studio import FakeLabelStudio
 
 CONFIG = '<View><Image name="i" value="$image"/><Choices name="c" toName="i"><Choice value="a"/><Choice value="b"/></Choices></View>'
 OURS = "http://mcal.test:9090"

@@ -13,8 +13,8 @@ from backend.label_studio.addresses import AllowedHosts
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.images import fetch_many
 from backend.label_studio.port import LabelStudioError, MediaError
+from backend.simtest.label_studio import FakeLabelStudio
 from tests.backend.label_studio.local_server import Answer, Asked, LocalServer, serving
-from tests.fakes.label_studio import FakeLabelStudio
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 IMAGE = b"\x89PNG" + bytes(range(256)) * 40

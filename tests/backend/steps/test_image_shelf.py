@@ -12,10 +12,10 @@ from PIL import Image
 
 from backend.label_studio.port import LabelStudioError
 from backend.shared_cache import SharedCache
+from backend.simtest.label_studio import FakeLabelStudio
 from backend.steps.images import CampaignImages
 from mcal_engine.classifiers.images.decoding import LOOKED_AT, GrayRange, ImageForm
 from mcal_engine.classifiers.images.image_cache import ImageCache
-from tests.fakes.label_studio import FakeLabelStudio
 
 
 def png(side: int, shade: int) -> bytes:

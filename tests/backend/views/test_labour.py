@@ -11,6 +11,7 @@ from backend.campaign.history import entry
 from backend.campaign.log import Log
 from backend.campaign.state import Phase
 from backend.label_studio.port import User
+from backend.simtest.label_studio import FakeLabelStudio
 from backend.steering.control import change_settings
 from backend.store import Conflict
 from backend.views.labour import CAP, ENOUGH, labour, record_price
@@ -21,7 +22,6 @@ from mcal_engine import codec, engine
 from mcal_engine.types import Acquire
 from tests.backend.kills import advance_until
 from tests.backend.world import World
-from tests.fakes.label_studio import FakeLabelStudio
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
+from backend.simtest.label_studio import FakeLabelStudio
 from backend.web.thumbnails import Thumbnails
 from mcal_engine.classifiers.images.decoding import GrayRange
-from tests.fakes.label_studio import FakeLabelStudio
 
 
 def test_deep_gray_is_shown_in_the_campaigns_range() -> None:

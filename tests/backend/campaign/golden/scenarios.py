@@ -10,12 +10,12 @@ from typing import Any
 from backend.campaign.state import Phase, State
 from backend.notify.channels import ChannelFailed
 from backend.notify.notifier import Notifier
+from backend.simtest.label_studio import FakeLabelStudio
 from backend.steering.control import change_settings
 from backend.steps.rollback import rollback
 from tests.backend.campaign.golden.recording import Recorder
 from tests.backend.steps.audited import another, audit, machine_said, order, people
 from tests.backend.world import CHOICES, World
-from tests.fakes.label_studio import FakeLabelStudio
 
 Scenario = Callable[[Path], Recorder]
 SCENARIOS: dict[str, Scenario] = {}
