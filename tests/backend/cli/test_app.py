@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+import backend
 from backend.campaign_settings import CampaignSettings
 from backend.cli import app
 from backend.label_studio.port import LabelStudioError
@@ -176,3 +177,20 @@ def test_campaign_create_with_label_studio_away_is_exit_code_three(
 def test_a_mistyped_command_is_told_with_what_was_meant(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_interrupt_keeps_its_exit_code_wherever_it_comes(tmp_path: Path) -> None:
+    """Caught while text was executed, it used to end ``python -m`` by the signal and not with 130."""
+    (tmp_path / "interrupted.py").write_text(
+        "import backend.cli, backend.cli.app\n"
+        "def run(arguments):\n"
+        "    try:\n"
+        "        exec('raise KeyboardInterrupt')\n"
+        "    except KeyboardInterrupt:\n"
+        "        return 130\n"
+        "backend.cli.app.run = run\n"
+        "backend.cli.main()\n"
+    )
+    root = str(Path(backend.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), root])}
+    assert subprocess.run([sys.executable, "-m", "interrupted"], env=environment, cwd=tmp_path, check=False).returncode == 130
