@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import hmac
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flask import request
-from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Unauthorized
+from werkzeug.datastructures import Authorization, WWWAuthenticate
+from werkzeug.exceptions import TooManyRequests, Unauthorized
 
 from backend.steps.webhook import SECRET_HEADER
+from backend.web.throttle import Throttle
 from mcal_engine.errors import InvalidValue
+
+TRIES, WINDOW_SECONDS = 20, 60.0  # Label Studio asks in pairs; whoever mends its password should not wait for long
+
+
+def _new_throttle() -> Throttle:
+    return Throttle(time.monotonic, tries=TRIES, window_seconds=WINDOW_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,10 @@ class Access:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
+    # Two, since the second one sees a proxy's address where the first one sees the caller's: guessing through the proxy must not lock
+    # Label Studio out.
+    _throttle: Throttle = field(default_factory=_new_throttle, init=False, repr=False, compare=False)
+    _large_bodies: Throttle = field(default_factory=_new_throttle, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if bool(self.user) != bool(self.password):
@@ -36,11 +49,17 @@ class Access:
         return bool(self.user)
 
     def require_login(self) -> None:
-        """Raise 401 unless nobody has to log in or this request's basic auth is right.
+        """Raise 401 unless nobody has to log in or this request's basic auth is right; 429 after too many wrong ones.
 
         Label Studio sends some of its own calls without credentials (one pair after PATCH /api/ml); they get this 401 too.
         """
-        if self.protected and not self._logged_in():
+        if not self.protected:
+            return
+        if request.authorization is None:
+            raise _unauthorized()  # no guess: it does not count as one
+        with self._throttle.attempt(request.remote_addr or "") as tried:
+            tried.right = self._knows(request.authorization)
+        if not tried.right:
             raise _unauthorized()
 
     def trusts_webhook(self) -> bool:
@@ -51,6 +70,7 @@ class Access:
 
         Raises:
             Unauthorized: credentials were sent and are wrong. (Those that nobody asked for are not looked at.)
+            TooManyRequests: wrong ones were sent too often.
         """
         secret = request.headers.get(SECRET_HEADER)
         if secret is not None and self.webhook_secret is not None:
@@ -64,9 +84,25 @@ class Access:
         self.require_login()
         return True
 
-    def _logged_in(self) -> bool:
-        given = request.authorization
-        if given is None or given.type != "basic":
+    def trusts(self, address: str, headers: Mapping[str, str]) -> bool:
+        """Whether a caller may send a large body (:class:`backend.web.connections.Trusts`): it shows what Label Studio must show."""
+        secret = headers.get(SECRET_HEADER.upper().replace("-", "_"))
+        if secret is not None and self.webhook_secret is not None and _equal(secret, self.webhook_secret):
+            return True
+        if not self.protected:
+            return True
+        given = Authorization.from_header(headers.get("AUTHORIZATION"))
+        if given is None:
+            return False
+        try:
+            with self._large_bodies.attempt(address) as tried:
+                tried.right = self._knows(given)
+        except TooManyRequests:
+            return False
+        return tried.right
+
+    def _knows(self, given: Authorization) -> bool:
+        if given.type != "basic":
             return False
         # Both are compared, so that the time does not tell whether the name was right.
         right_user = _equal(given.username or "", self.user or "")

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from backend.web.access import Access
 from backend.web.answers import Answer, json_view, read_object
+from backend.web.connections import UNTRUSTED_BODY_BYTES
 from backend.web.ports import MAX_BODY_BYTES, MLHandler
 
 App = Flask  # what label-studio-ml makes: the plugin names it without a Flask of its own
@@ -41,6 +42,8 @@ def routes(protocol: MLHandler, access: Access) -> list[Route]:
 
     def webhook() -> Answer:
         trusted = access.trusts_webhook()
+        if not trusted:
+            request.max_content_length = UNTRUSTED_BODY_BYTES
         return protocol.webhook(read_object(), trusted=trusted), 200
 
     def train() -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,8 +13,9 @@ from urllib.parse import urlsplit
 from flask import Flask
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, create_server
 
+from backend.web import connections
 from mcal_engine.errors import InvalidValue
 
 THREADS = 8
@@ -29,6 +31,8 @@ def serve(
     *,
     protected: bool,
     allow_open: bool = False,
+    trusts: connections.Trusts = lambda _address, _headers: True,
+    trusted_proxy: str | None = None,
     listening: Callable[[str, int], object] | None = None,
 ) -> None:
     """Serve until ``stop_event`` is set, finish what is under way, close the sockets.
@@ -36,6 +40,8 @@ def serve(
     Args:
         protected: whether callers have to log in (``Access.protected``).
         allow_open: serve other machines without a login all the same.
+        trusts: who may send large bodies (:class:`Trusts`); everybody, if not given.
+        trusted_proxy: whose word counts for the caller's address and for https; nobody's, if not given.
         listening: called with host and port once connections are accepted; port 0 picks a free one.
 
     Raises:
@@ -53,21 +59,32 @@ def serve(
             ident="mcal",
             clear_untrusted_proxy_headers=True,
             max_request_body_size=app.config["MAX_CONTENT_LENGTH"],
+            max_request_header_size=connections.HEADER_BYTES,
+            connection_limit=connections.CONNECTIONS,
+            channel_timeout=connections.IDLE_SECONDS,
+            cleanup_interval=5,
+            **_proxy(trusted_proxy),
         )
     except (OSError, ValueError) as error:
         wasyncore.close_all(sockets)
         why = "the port is in use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else str(error)
         raise InvalidValue(f"cannot serve on host {host} port {port}: {why}") from None
+    for each in [each for each in sockets.values() if isinstance(each, BaseWSGIServer)]:
+        each.channel_class = connections.channel_for(trusts)
     try:
         if listening is not None:
             listening(host, _port(server))
+        swept = time.monotonic()
         while not stop_event.is_set():
             wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=sockets, count=1)
+            if (now := time.monotonic()) - swept >= LOOP_SECONDS:
+                connections.sweep(_channels(sockets), now)
+                swept = now
         server.task_dispatcher.shutdown(timeout=FINISH_SECONDS)
         wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=sockets, count=1)  # send what was answered last
     finally:
         server.task_dispatcher.shutdown(timeout=0)
-        for channel in [each for each in sockets.values() if isinstance(each, HTTPChannel)]:
+        for channel in _channels(sockets):
             channel.handle_close()  # large answers that nobody took any more wait in temporary files
         wasyncore.close_all(sockets)
 
@@ -92,12 +109,26 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def trusted_hosts(host: str, public_url: str, *, protected: bool) -> tuple[str, ...]:
-    """Names the server may be called by: any (empty) where a login is needed or other machines are served, else loopback's and its own."""
+def trusted_hosts(host: str, *addresses: str, protected: bool) -> tuple[str, ...]:
+    """Names the server may be called by: any (empty) where a login is needed or other machines are served, else loopback's and its own.
+
+    ``addresses``: under which it is called.
+    """
     if protected or not is_loopback(host):
         return ()
-    own = urlsplit(public_url).hostname
-    return tuple(dict.fromkeys(["localhost", "127.0.0.1", "[::1]", host, *([own] if own else [])]))
+    own = [name for address in addresses if (name := urlsplit(address).hostname)]
+    return tuple(dict.fromkeys(["localhost", "127.0.0.1", "[::1]", host, *own]))
+
+
+def _channels(sockets: dict[int, Any]) -> list[HTTPChannel]:
+    return [each for each in sockets.values() if isinstance(each, HTTPChannel)]
+
+
+def _proxy(trusted: str | None) -> dict[str, Any]:
+    """Settings of waitress for a proxy in front; one, since those behind it are its own business."""
+    if trusted is None:
+        return {}
+    return {"trusted_proxy": trusted, "trusted_proxy_count": 1, "trusted_proxy_headers": {"x-forwarded-for", "x-forwarded-proto"}}
 
 
 def _port(server: Any) -> int:

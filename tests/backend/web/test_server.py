@@ -1,31 +1,54 @@
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
+from flask import Flask, request
 
 from backend.store import Store
+from backend.web import access, connections
+from backend.web.access import Access
 from backend.web.app import create_app
 from backend.web.server import check_exposure, serve, trusted_hosts
 from mcal_engine.errors import InvalidValue
 from tests.backend.web.world import PARAMS, World, event_body, predict_body, setup_body
 
 
+def basic_auth(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
 @contextmanager
-def serving(world: World) -> Iterator[Callable[..., tuple[int, str, Any]]]:
-    """A real server on a free port; yields a function that sends one request and gives back status, reason and JSON."""
+def listening(world: World, *, access: Access | None = None, app: Flask | None = None, **more: Any) -> Iterator[int]:
+    """A real server on a free port, which it yields."""
     stop, started = threading.Event(), queue.Queue[int]()
-    arguments = (create_app(world.deps()), "127.0.0.1", 0, stop)
-    thread = threading.Thread(target=serve, args=arguments, kwargs={"protected": False, "listening": lambda _, port: started.put(port)})
+    who = access or Access()
+    arguments = (app or create_app(world.deps(access=who)), "127.0.0.1", 0, stop)
+    options = {"protected": who.protected, "trusts": who.trusts, "listening": lambda _, port: started.put(port), **more}
+    thread = threading.Thread(target=serve, args=arguments, kwargs=options)
     thread.start()
     port = started.get(timeout=10)
+    try:
+        yield port
+    finally:
+        stop.set()
+        thread.join(timeout=10)
+        assert not thread.is_alive()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=2)
+
+
+@contextmanager
+def serving(world: World) -> Iterator[Callable[..., tuple[int, str, Any]]]:
+    """A real server; yields a function that sends one request and gives back status, reason and JSON."""
 
     def send(method: str, path: str, body: Any = None) -> tuple[int, str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
@@ -37,14 +60,8 @@ def serving(world: World) -> Iterator[Callable[..., tuple[int, str, Any]]]:
         finally:
             connection.close()
 
-    try:
+    with listening(world) as port:
         yield send
-    finally:
-        stop.set()
-        thread.join(timeout=10)
-        assert not thread.is_alive()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=2)
 
 
 def test_the_server_answers_and_ends_when_told_to(world: World) -> None:
@@ -107,6 +124,109 @@ def test_while_a_round_trains_every_route_still_answers(store: Store) -> None:
     assert len(store.campaigns()) == 1
 
 
+def answer_of(connection: socket.socket) -> bytes:
+    """Everything that comes until the server closes."""
+    connection.settimeout(10)
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def test_idle_connections_make_way_for_those_that_ask(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CONNECTIONS", 30)
+    with listening(world) as port, ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as asking:
+            asking.sendall(HEALTH)
+            assert b" 200 " in answer_of(asking)
+
+
+def test_a_request_that_drips_in_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.1)
+    with listening(world) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as slow:
+        slow.sendall(HEALTH[:20])
+        assert answer_of(slow) == b""
+
+
+def test_long_headers_are_refused(world: World) -> None:
+    with listening(world) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as talker:
+        # No byte more than the server reads: it would close the connection on what is left, and take the answer with it.
+        talker.sendall(b"GET /health HTTP/1.0\r\nX: ".ljust(connections.HEADER_BYTES, b"y"))
+        assert b" 431 " in answer_of(talker)
+
+
+GUARD = Access("label-studio", "open sesame", "a-secret")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/webhook", {}, 413),
+        ("/webhook", {"X-MCAL-Secret": "wrong"}, 413),
+        ("/predict", {}, 413),
+        ("/login", {}, 413),
+        ("/predict", {"Authorization": basic_auth("label-studio", "wrong")}, 413),
+        ("/webhook", {"X-MCAL-Secret": "a-secret"}, 200),
+        ("/predict", {"Authorization": basic_auth("label-studio", "open sesame")}, 200),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_only_those_who_show_who_they_are_may_send_large_bodies(
+    world: World, path: str, headers: dict[str, str], status: int, chunked: bool
+) -> None:
+    body = json.dumps(predict_body(range(5000)) | event_body("ANNOTATION_CREATED")).encode()
+    assert len(body) > connections.UNTRUSTED_BODY_BYTES
+    sized = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(body))}
+    with listening(world, access=GUARD) as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection.putrequest("POST", path)
+        for name, value in {**headers, **sized, "Content-Type": "application/json"}.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        sent = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+        if status == 413:  # as in test_long_headers_are_refused
+            sent = sent[: connections.UNTRUSTED_BODY_BYTES if chunked else 0]
+        connection.send(sent)
+        assert connection.getresponse().status == status
+        connection.close()
+
+
+def test_a_large_body_is_no_way_to_try_passwords_without_end() -> None:
+    def may(password: str) -> bool:
+        return GUARD.trusts("10.0.0.1", {"AUTHORIZATION": basic_auth("label-studio", password)})
+
+    assert may("open sesame")
+    assert not any(may(f"guess {n}") for n in range(access.TRIES))
+    assert not may("open sesame"), "this address has to wait"
+    assert GUARD.trusts("10.0.0.2", {"AUTHORIZATION": basic_auth("label-studio", "open sesame")})
+
+
+def test_guessing_label_studio_s_password_is_slowed_down(world: World) -> None:
+    guard = Access("label-studio", "open sesame")
+    client = create_app(world.deps(access=guard)).test_client()
+    found = [client.post("/setup", json=setup_body(), auth=("label-studio", f"guess {n}")).status_code for n in range(access.TRIES + 2)]
+    assert found == [401] * access.TRIES + [429] * 2
+    assert client.get("/health").status_code == 200
+    assert client.post("/setup", json=setup_body()).status_code == 401, "calls without a login are no guesses"
+    other = {"REMOTE_ADDR": "10.0.0.2"}
+    assert client.post("/setup", json=setup_body(), auth=("label-studio", "open sesame"), environ_overrides=other).status_code == 200
+
+
+def test_who_calls_and_how_is_believed_from_the_trusted_proxy_alone(world: World) -> None:
+    seen: list[tuple[str | None, bool]] = []
+    deps = world.deps()
+    app = create_app(deps)
+    app.before_request(lambda: seen.append((request.remote_addr, request.is_secure)))
+    forwarded = HEALTH.replace(b"\r\n\r\n", b"\r\nX-Forwarded-For: 6.6.6.6, 203.0.113.9\r\nX-Forwarded-Proto: https\r\n\r\n")
+    for proxy in (None, "127.0.0.1", "127.0.0.2"):
+        with listening(world, app=app, trusted_proxy=proxy) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as proxied:
+            proxied.sendall(forwarded)
+            assert b" 200 " in answer_of(proxied)
+    assert seen == [("127.0.0.1", False), ("203.0.113.9", True), ("127.0.0.1", False)]
+
+
 def test_a_port_in_use_is_said_plainly(world: World) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -131,6 +251,8 @@ def test_loopback_may_be_open(host: str) -> None:
 
 def test_only_an_open_loopback_server_is_particular_about_its_name() -> None:
     assert trusted_hosts("127.0.0.1", "http://127.0.0.1:9090", protected=False) == ("localhost", "127.0.0.1", "[::1]")
-    assert "mcal.internal" in trusted_hosts("localhost", "https://mcal.internal/", protected=False)
+    assert {"mcal.internal", "mcal.example"} <= set(
+        trusted_hosts("localhost", "https://mcal.internal/", "https://mcal.example", protected=False)
+    )
     assert trusted_hosts("127.0.0.1", "http://127.0.0.1:9090", protected=True) == ()
     assert trusted_hosts("0.0.0.0", "http://mcal.internal", protected=False) == ()
