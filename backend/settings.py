@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,6 +99,17 @@ class ServerSettings(BaseSettings):
         description="Address under which Label Studio reaches this backend.",
         json_schema_extra=about(WEB),
     )
+    page_url: str | None = Field(
+        None,
+        description="Address of the pages as people's browsers reach them, where that differs from public_url; with https the login's "
+        "cookie never travels without it.",
+        json_schema_extra=about(WEB),
+    )
+    trusted_proxy: str | None = Field(
+        None,
+        description="Address (IP) of the one proxy in front of the server; it alone is believed about who calls, and whether by https.",
+        json_schema_extra=about(WEB),
+    )
     basic_auth_user: str | None = Field(
         None, min_length=1, description="User name that Label Studio must give.", json_schema_extra=about(WEB)
     )
@@ -186,7 +198,7 @@ class ServerSettings(BaseSettings):
             raise ValueError(complaint(name, cls.model_fields[name], value))
         return value
 
-    @field_validator("label_studio_url", "public_url", "label_studio_public_url")
+    @field_validator("label_studio_url", "public_url", "page_url", "label_studio_public_url")
     @classmethod
     def _address(cls, value: str | None, info: ValidationInfo) -> str | None:
         return None if value is None else plain_address(info.field_name or "", value)
@@ -220,6 +232,14 @@ class ServerSettings(BaseSettings):
             raise ValueError(f"device must be auto, cpu, mps, cuda, or cuda:0, cuda:1 …, got {shown(value)}")
         return value
 
+    @field_validator("trusted_proxy")
+    @classmethod
+    def _one_address(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else str(ipaddress.ip_address(value.strip()))
+        except ValueError:
+            raise ValueError(f"trusted_proxy must be one IP address such as 198.19.90.1, got {shown(value)}") from None
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: Any) -> Any:
@@ -239,6 +259,11 @@ class ServerSettings(BaseSettings):
             if secret and is_placeholder(secret):
                 raise ValueError(f"{name} still holds a placeholder: put a secret of your own into {' or '.join(variables_of(name))}")
         return self
+
+    @property
+    def pages(self) -> str:
+        """The address of the pages, for people."""
+        return self.page_url or self.public_url
 
     @property
     def token_file(self) -> Path:

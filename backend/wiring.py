@@ -114,7 +114,7 @@ def webhook(settings: ServerSettings) -> Webhook:
 @contextmanager
 def worker(settings: ServerSettings, store: Store, jobs: JobQueue, stop: threading.Event) -> Iterator[Worker]:
     """The worker; ``run()`` it until ``stop`` is set. Raises also where ``notify_urls`` holds what is no channel."""
-    with services(settings, store) as parts, Notifier(store, channels(settings), settings.public_url) as notifier:
+    with services(settings, store) as parts, Notifier(store, channels(settings), settings.pages) as notifier:
         notifier.catch_up()
         yield Worker(replace(parts, seen=notifier.seen), jobs, settings.poll_seconds, stop, campaigns_at_once=settings.campaigns_at_once)
 
@@ -185,5 +185,5 @@ def web_deps(
                 label_studio_public_url=settings.label_studio_public_url,
             ),
             checks={"store": store.ping, "jobs": jobs.ping},
-            trusted_hosts=trusted_hosts(settings.host, settings.public_url, protected=who.protected),
+            trusted_hosts=trusted_hosts(settings.host, settings.public_url, settings.pages, protected=who.protected),
         )

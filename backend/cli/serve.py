@@ -42,6 +42,8 @@ def serve(allow_open: bool, **options: Any) -> None:
                 house.settings.port,
                 stop,
                 protected=deps.access.protected,
+                trusts=deps.access.trusts,
+                trusted_proxy=house.settings.trusted_proxy,
                 allow_open=allow_open,
                 listening=lambda host, port: say(f"mcal serves http://{host}:{port} for {house.settings.label_studio_url}"),
             )

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 from backend.credentials import keep
 from backend.settings import ServerSettings
+from backend.web.ended_sessions import EndedSessions
 from backend.web.server import is_loopback
 from mcal_engine.errors import InvalidValue
 
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 HASHES = ("scrypt:", "pbkdf2:")
 PASSWORD_FILE = "admin-password"  # noqa: S105 (a file's name; it holds a hash)
+ENDED_FILE = "ended-sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,8 @@ class Admin:
         password_hash: by ``werkzeug.security``.
         session_secret: signs the session cookies.
         token: what programs send as a bearer token; ``None``: they log in with name and password.
-        secure_cookies: whether browsers reach this server over https.
+        secure_cookies: whether browsers reach this server over https, whatever a request says.
+        ended: sessions that were logged out.
     """
 
     user: str
@@ -40,6 +44,7 @@ class Admin:
     session_secret: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
     secure_cookies: bool = False
+    ended: EndedSessions = field(default_factory=lambda: EndedSessions(None, time.time), repr=False, compare=False)
 
     def knows(self, user: str, password: str) -> bool:
         """Takes the same time for a wrong name as for a wrong password."""
@@ -69,7 +74,8 @@ def admin_of(settings: ServerSettings, *, tell: Callable[[str], object], allow_o
         password_hash=_password_hash(settings, tell, allow_open),
         session_secret=settings.ensure_session_secret().get_secret_value(),
         token=None if settings.api_token is None else settings.api_token.get_secret_value(),
-        secure_cookies=settings.public_url.startswith("https://"),
+        secure_cookies=settings.pages.startswith("https://"),
+        ended=EndedSessions(settings.data_dir / ENDED_FILE, time.time),
     )
 
 
@@ -90,7 +96,7 @@ def _made_once(path: Path, settings: ServerSettings, tell: Callable[[str], objec
         password = secrets.token_urlsafe(12)
         if keep(path, generate_password_hash(password)):
             tell(
-                f"The pages at {settings.public_url}/campaigns open with user {settings.admin_user} and password {password}\n"
+                f"The pages at {settings.pages}/campaigns open with user {settings.admin_user} and password {password}\n"
                 f"It is shown this once; delete {path} to have another one made, or set MCAL_ADMIN_PASSWORD."
             )
     return path.read_text().strip()

@@ -23,6 +23,7 @@ SECURITY_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+A_YEAR_IN_SECONDS = 31_536_000
 
 
 def create_app(deps: WebDeps) -> Flask:
@@ -65,6 +66,8 @@ def _only_by_name(names: tuple[str, ...]) -> Callable[[], None]:
 def _harden(response: Response) -> Response:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if request.is_secure:
+        response.headers.setdefault("Strict-Transport-Security", f"max-age={A_YEAR_IN_SECONDS}")
     if response.mimetype in ("text/html", "application/json", "text/plain"):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -8,6 +8,7 @@ import time
 from datetime import timedelta
 
 from flask import Flask, g, request, session
+from flask.sessions import SecureCookieSessionInterface
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
@@ -29,6 +30,7 @@ class Sessions:
 
     def configure(self, app: Flask) -> None:
         app.secret_key = self.admin.session_secret
+        app.session_interface = _Cookies()
         app.config.update(
             SESSION_COOKIE_NAME=COOKIE,
             SESSION_COOKIE_HTTPONLY=True,
@@ -44,15 +46,17 @@ class Sessions:
             return False
         session.clear()  # nothing of an older session is taken over
         session.permanent = True
-        session.update(user=self.admin.user, account=self.admin.fingerprint, csrf=secrets.token_urlsafe(24))
+        session.update(user=self.admin.user, account=self.admin.fingerprint, csrf=secrets.token_urlsafe(24), id=secrets.token_urlsafe(12))
         return True
 
-    @staticmethod
-    def log_out() -> None:
+    def log_out(self) -> None:
+        """End this session: a copy of its cookie opens nothing any more."""
+        self.admin.ended.add(str(session.get("id", "")), LIFETIME.total_seconds())
         session.clear()
 
     def in_session(self) -> bool:
-        return hmac.compare_digest(str(session.get("account", "")), self.admin.fingerprint)
+        ours = hmac.compare_digest(str(session.get("account", "")), self.admin.fingerprint)
+        return ours and "id" in session and str(session["id"]) not in self.admin.ended
 
     def require_session(self) -> None:
         """For pages: raises 401 without a session, 403 for a form that this server did not hand out."""
@@ -82,18 +86,21 @@ class Sessions:
         return str(session.get("csrf", ""))
 
     def _knows(self, user: str, password: str) -> bool:
-        address = request.remote_addr or ""
-        self.throttle.check(address)
-        if self.admin.knows(user, password):
-            self.throttle.succeeded(address)
-            return True
-        self.throttle.failed(address)
-        return False
+        with self.throttle.attempt(request.remote_addr or "") as tried:
+            tried.right = self.admin.knows(user, password)
+        return tried.right
 
     def _check_csrf(self, given: str) -> None:
         expected = self.csrf()
         if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
             raise Forbidden("this form was not opened in this session: load the page again and repeat")
+
+
+class _Cookies(SecureCookieSessionInterface):
+    """A cookie that was given over https never travels without it."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return bool(super().get_cookie_secure(app)) or request.is_secure
 
 
 def _unauthorized(text: str) -> Unauthorized:

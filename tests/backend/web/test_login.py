@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.exceptions import TooManyRequests
 
 from backend.settings import server_settings
 from backend.web import throttle
 from backend.web.admin import Admin, admin_of
 from backend.web.app import create_app
+from backend.web.ended_sessions import EndedSessions
 from backend.web.throttle import Throttle
 from mcal_engine.errors import InvalidValue
 from tests.backend.web.world import ADMIN, LOGIN, World
@@ -71,6 +75,47 @@ def test_a_new_password_ends_the_sessions_of_the_old_one(world: World) -> None:
     later = create_app(deps).test_client()
     later.set_cookie("mcal_session", cookie.value)
     assert later.get("/campaigns").status_code == 303
+
+
+def test_logging_out_ends_the_session_and_every_copy_of_its_cookie(world: World, tmp_path: Path) -> None:
+    deps = world.deps()
+    ended = EndedSessions(tmp_path / "ended", time.time)
+    object.__setattr__(deps.desk, "admin", Admin(ADMIN.user, ADMIN.password_hash, "s", ended=ended))
+    client = create_app(deps).test_client()
+    log_in(client)
+    cookie = client.get_cookie("mcal_session")
+    assert cookie is not None
+    other = create_app(deps).test_client()
+    log_in(other)
+    assert client.post("/logout", data={"csrf": csrf_of(client, "/campaigns")}).status_code == 303
+    thief = create_app(deps).test_client()
+    thief.set_cookie("mcal_session", cookie.value)
+    assert thief.get("/campaigns").status_code == 303 and thief.get("/api/v1/campaigns").status_code == 401
+    assert other.get("/campaigns").status_code == 200, "another session of the same account stays"
+    after_a_restart = EndedSessions(tmp_path / "ended", time.time)
+    object.__setattr__(deps.desk, "admin", Admin(ADMIN.user, ADMIN.password_hash, "s", ended=after_a_restart))
+    thief = create_app(deps).test_client()
+    thief.set_cookie("mcal_session", cookie.value)
+    assert thief.get("/campaigns").status_code == 303
+
+
+def test_ended_sessions_are_shared_and_forgotten_once_their_cookies_have_expired(tmp_path: Path) -> None:
+    now = [1000.0]
+    one, other = (EndedSessions(tmp_path / "ended", lambda: now[0]) for _ in range(2))
+    assert "a" not in other
+    one.add("a", 60)
+    assert "a" in other and "b" not in other
+    now[0] = 1061
+    assert "a" not in other
+    other.add("b", 60)
+    assert "a" not in (tmp_path / "ended").read_text()
+
+
+def test_over_https_the_cookie_is_secure_and_browsers_are_told_to_stay_there(client: FlaskClient) -> None:
+    for scheme in ("http", "https"):
+        answer = client.post("/login", data={"user": LOGIN[0], "password": LOGIN[1]}, base_url=f"{scheme}://mcal.example")
+        assert ("Secure" in answer.headers["Set-Cookie"]) is (scheme == "https")
+        assert ("Strict-Transport-Security" in answer.headers) is (scheme == "https")
 
 
 def test_a_forged_cookie_is_no_session(client: FlaskClient) -> None:
@@ -135,14 +180,38 @@ def test_guessing_is_slowed_down_and_the_right_password_waits_too(client: FlaskC
 def test_the_throttle_forgets_in_time_and_does_not_punish_others() -> None:
     now = [0.0]
     made = Throttle(lambda: now[0])
+
+    def guess(address: str) -> None:
+        with made.attempt(address):
+            pass
+
     for _ in range(throttle.FREE_TRIES):
-        made.check("a")
-        made.failed("a")
-    with pytest.raises(Exception, match="too many wrong passwords"):
-        made.check("a")
-    made.check("b")
+        guess("2001:db8::1")
+    for neighbour in ("2001:db8::1", "2001:db8::2"):
+        with pytest.raises(TooManyRequests, match="too many wrong passwords"):
+            guess(neighbour)
+    guess("2001:db8:0:1::1")
     now[0] = throttle.WINDOW_SECONDS + 1
-    made.check("a")
+    guess("2001:db8::1")
+
+
+def test_guesses_at_the_same_time_get_no_more_tries_than_one_after_another() -> None:
+    made, outcomes = Throttle(time.monotonic), []
+
+    def guess() -> None:
+        try:
+            with made.attempt("a"):
+                time.sleep(0.001)  # as hashing does, it lets the others come
+            outcomes.append("judged")
+        except TooManyRequests:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=guess) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("judged") == throttle.FREE_TRIES
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "evil", "/a\nb"])
@@ -208,4 +277,5 @@ def test_a_password_may_be_given_as_text_or_as_a_hash_and_shows_nowhere(tmp_path
         settings = settings_of(tmp_path, monkeypatch, host="0.0.0.0", admin_password=given, public_url="https://mcal.example")
         admin = admin_of(settings, tell=pytest.fail)
         assert admin.knows("admin", "open sesame") and admin.secure_cookies
+        assert admin_of(settings.model_copy(update={"page_url": "http://mcal.example"}), tell=pytest.fail).secure_cookies is False
         assert "sesame" not in repr(settings) + repr(admin) and ADMIN.password_hash not in repr(settings) + repr(admin)
