@@ -17,10 +17,10 @@ from typing import Protocol
 from backend.campaign.state import State, state_of
 from backend.jobs import scrub
 from backend.label_studio.port import LabelStudioError
-from backend.steps.lease import LeaseLost, Stopping
+from backend.steps.lease import Stopping
 from backend.steps.loop import advance, halt
 from backend.steps.ports import Services
-from backend.store import StoreUnavailable
+from backend.store import LeaseLost, StoreUnavailable
 from backend.views.status import sentence
 from mcal_engine.errors import MCALError
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -172,8 +173,7 @@ class LabelStudioClient:
         for chunk in _chunks(alone, TASKS_PER_ACTION):
             self._action("delete_tasks_predictions", project_id, chunk)
         if mixed:
-            with ThreadPoolExecutor(PATCHES_AT_ONCE) as pool:
-                list(pool.map(self._delete_prediction, mixed))
+            _at_once(self._delete_prediction, [(each,) for each in mixed])
 
     def _delete_prediction(self, prediction_id: int) -> None:
         try:
@@ -231,8 +231,7 @@ class LabelStudioClient:
             wrong = [(task_id, change) for task_id, change in changes.items() if change]
             if not wrong:
                 return
-            with ThreadPoolExecutor(PATCHES_AT_ONCE) as pool:
-                list(pool.map(self._change_task, *zip(*wrong, strict=True)))
+            _at_once(self._change_task, wrong)
 
     def _change_task(self, task_id: int, fields: dict[str, Any]) -> None:
         try:
@@ -339,6 +338,12 @@ _TASK_FIELDS = ",".join(dict.fromkeys(wire.TASK_FIELDS + wire.ANNOTATION_FIELDS)
 
 def _filter(column: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
+
+
+def _at_once(change: Callable[..., None], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Call it for each row, a few at the same time; the first error ends it."""
+    with ThreadPoolExecutor(PATCHES_AT_ONCE) as pool:  # whose threads know of the fence only what they are told
+        list(pool.map(lambda job: job[0].run(change, *job[1]), [(copy_context(), row) for row in rows]))
 
 
 def _chunks(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:

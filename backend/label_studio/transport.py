@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from backend.label_studio.fence import before_request
 from backend.label_studio.port import LabelStudioError
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
@@ -97,6 +98,7 @@ class RetryingTransport(httpx.BaseTransport):
         """Send, with a doubling pause between tries; read timeouts are not repeated, for the work may still go on."""
         for attempt in range(self._attempts):
             last = attempt == self._attempts - 1
+            before_request(request.method)
             try:
                 response = self._inner.handle_request(request)
             except (httpx.ConnectError, httpx.ConnectTimeout):

@@ -43,10 +43,10 @@ def advance(services: Services, campaign_id: int, stop: Callable[[], bool] = lam
         LabelStudioError: Label Studio is away or refuses; call again later.
         Stopping, LeaseLost: the work ends here; nothing is lost.
     """
-    with hold(services.store, campaign_id, services.lease_seconds, stop, services.beats) as lease:
+    with hold(services.store, campaign_id, services.lease_seconds, stop, beats=services.beats, steady=services.steady) as lease:
         if lease is None:
             return None
-        loop = _Loop(services, campaign_id, lease)
+        loop = _Loop(services.owned(campaign_id, lease), campaign_id, lease)
         while retried(f"campaign {campaign_id}", loop.step):
             pass
         return loop.found or loop.state()
@@ -135,7 +135,7 @@ class _Loop:
                 return True
             case Phase.WRITING_BACK:
                 write_back.write_machine_labels(self.services, state, self.lease.check)
-                write_back.commit_written(self.services, self.state()).store(self.services.store)
+                write_back.commit_written(self.services, state).store(self.services.store)
                 return True
             case Phase.AUDITING:
                 return audit_steps.step(self.services, state, project, lambda: self._reread(project), self.lease.check)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from backend.label_studio.fence import fenced
 from backend.label_studio.port import LabelStudioPort
-from backend.steps.lease import Beats, by_thread
+from backend.steps.lease import Beats, Lease, by_thread, steady_clock
 from backend.steps.webhook import Webhook
 from backend.store import Store
 from mcal_engine.acquisition import Distances, by_numpy
@@ -89,7 +90,8 @@ class Services:
         seen: is shown each state on the way; it never waits and never raises.
         webhook: registered for each new campaign; ``None``: only what Label Studio registers by itself, or the timer.
         distances: how acquisitions that need features measure them.
-        beats: what renews the lease of a campaign that is worked on.
+        beats: what renews the lease of a campaign that is worked on. ``steady``: the clock in seconds that the lease runs out by, which
+            nobody can set.
         entropy: 128 random bits that nobody can know beforehand, for samples that a promise rests on.
         device: where trainings run, as ``MCAL_DEVICE`` names it; the default race depends on it.
     """
@@ -108,3 +110,9 @@ class Services:
     device: str = "auto"
     entropy: Callable[[], int] = random_bits
     beats: Beats = by_thread
+    steady: Callable[[], float] = steady_clock
+
+    def owned(self, campaign_id: int, lease: Lease) -> Services:
+        """The same for this owner alone: nothing is changed any more, neither here nor in Label Studio, once the lease is another's."""
+        store, label_studio = self.store.fenced(campaign_id, lease.owner), fenced(self.label_studio, lease.require)
+        return replace(self, store=store, label_studio=label_studio)

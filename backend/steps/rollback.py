@@ -42,9 +42,9 @@ def rollback(services: Services, campaign_id: int, *, by: str, wait_seconds: flo
     """
     deadline = time.monotonic() + wait_seconds
     while True:
-        with hold(services.store, campaign_id, services.lease_seconds, beats=services.beats) as lease:
+        with hold(services.store, campaign_id, services.lease_seconds, beats=services.beats, steady=services.steady) as lease:
             if lease is not None:
-                return _rollback(services, campaign_id, by, lease.check)
+                return _rollback(services.owned(campaign_id, lease), campaign_id, by, lease.check)
         if time.monotonic() >= deadline:
             raise InvalidValue(f"campaign {campaign_id} is being worked on; pause it, or stop its worker, and try again")
         time.sleep(0.5)

@@ -45,7 +45,11 @@ def write_machine_labels(services: Services, state: State, heartbeat: Heartbeat)
 
 
 def commit_written(services: Services, state: State) -> Commit:
-    """The transaction that ends the write-back: what is left goes to people."""
+    """The transaction that ends the write-back which ``state`` is in: what is left goes to people.
+
+    It is refused where the history has moved on meanwhile; what was written is on record, so that the next attempt has nothing to write.
+    """
+    state = replace(state, machine_labels=tuple(services.store.machine_labels(state.campaign_id)))
     written = sum(row.state == "written" for row in state.machine_labels)
     commit = Commit(state)
     commit.add(events.WriteBackDone(n_written=written, n_left_to_people=len(state.unlabelled)))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, or_, select, update
 
+from backend.store.rows import LeaseLost
 from backend.store.schema import UTCDateTime, leases
 from backend.store.tables import upsert_row_if
 from mcal_engine.errors import InvalidValue
@@ -26,6 +27,20 @@ def renew(connection: Connection, campaign_id: int, owner: str, seconds: float, 
 
 def release(connection: Connection, campaign_id: int, owner: str) -> None:
     connection.execute(delete(leases).where(leases.c.campaign_id == campaign_id, leases.c.owner == owner))
+
+
+def holder(connection: Connection, campaign_id: int, *, lock: bool = False) -> str | None:
+    """Who stands in the row. ``lock``: nobody else can take the lease before the transaction ends."""
+    found = select(leases.c.owner).where(leases.c.campaign_id == campaign_id)
+    # FOR SHARE is PostgreSQL's; on SQLite a transaction that writes already holds the only write lock there is.
+    owner: str | None = connection.execute(found.with_for_update(read=True) if lock else found).scalar_one_or_none()
+    return owner
+
+
+def require(connection: Connection, campaign_id: int, owner: str) -> None:
+    """Raise :class:`LeaseLost` unless the lease is this owner's, and keep it so until the transaction ends."""
+    if holder(connection, campaign_id, lock=True) != owner:
+        raise LeaseLost(f"campaign {campaign_id}: another worker has taken over; nothing was written")
 
 
 def _expiry(start: datetime, seconds: float) -> datetime:

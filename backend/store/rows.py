@@ -16,6 +16,10 @@ class Conflict(MCALError):
     """Somebody else appended first: read the new events, decide again, then append."""
 
 
+class LeaseLost(MCALError):
+    """Another worker has taken over, because this one was silent for too long; it stops without a word more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Campaign:
     """One campaign on one project. ``label_studio_url`` has no slash at its end."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, Self
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
@@ -40,6 +41,16 @@ class Store:
             now: the clock that dates campaigns and events, and on SQLite the leases; on PostgreSQL leases go by the server's.
         """
         self._database, self._now = Database(url), now
+        self._fence: tuple[int, str] | None = None
+
+    def fenced(self, campaign_id: int, owner: str) -> Self:
+        """The same store for one owner of the campaign's lease: a write of somebody who has lost it raises :class:`LeaseLost`.
+
+        The owner is compared in the transaction that writes, so that nobody can take the lease in between.
+        """
+        twin = copy.copy(self)
+        twin._fence = (campaign_id, owner)  # noqa: SLF001 (of our own kind)
+        return twin
 
     @property
     def shown_url(self) -> str:
@@ -230,6 +241,11 @@ class Store:
         with self._writing(campaign_id) as connection:
             return leases.renew(connection, campaign_id, owner, seconds, now or leases.clock(connection, self._now))
 
+    def holds_lease(self, campaign_id: int, owner: str) -> bool:
+        """Whether this owner's lease has not become somebody else's; it may have run out."""
+        with self._database.reading() as connection:
+            return leases.holder(connection, campaign_id) == owner
+
     def release_lease(self, campaign_id: int, owner: str) -> None:
         """Free it at once; nothing happens when somebody else has it by now."""
         with self._writing(campaign_id) as connection:
@@ -239,6 +255,8 @@ class Store:
     def _writing(self, campaign_id: int) -> Iterator[Connection]:
         try:
             with self._database.writing() as connection:
+                if self._fence is not None:
+                    leases.require(connection, *self._fence)
                 yield connection
         except IntegrityError as error:
             first = (str(error.orig).splitlines() or [""])[0]

@@ -17,7 +17,7 @@ from tests.backend.world import Killed, World
 # What only reads leaves nothing behind: a death there is the same as one right after the change before.
 READS = frozenset(
     {"campaign", "events", "items", "duplicates", "assignments", "frozen", "machine_labels", "watermark", "missing"}
-    | {"current_user", "version", "project", "tasks", "tasks_by_id", "task_ids", "predicted_task_ids"}
+    | {"holds_lease", "current_user", "version", "project", "tasks", "tasks_by_id", "task_ids", "predicted_task_ids"}
 )
 
 
@@ -52,6 +52,8 @@ class Mortal:
         found = getattr(self._inner, method)
         if not callable(found) or method in READS:
             return found
+        if method == "fenced":
+            return lambda *args: Mortal(found(*args), self._name, self._counter)
         return lambda *args, **kwargs: self._counter.call(f"{self._name}.{method}", lambda: found(*args, **kwargs))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -15,9 +15,10 @@ import pytest
 
 from backend.campaign.state import Phase, state_of
 from backend.jobs import JobQueue
-from backend.steps.lease import LeaseLost, hold
+from backend.steps.lease import hold
 from backend.steps.loop import advance
 from backend.steps.open import request_campaign
+from backend.store import LeaseLost
 from backend.worker import Worker, stopping_on_signals
 from mcal_engine.errors import MCALError
 from tests.backend.test_jobs import until

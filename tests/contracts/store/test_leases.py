@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from backend.store import Campaign, Store
+from backend.store import Campaign, LeaseLost, NewEvent, Store
 from mcal_engine.errors import InvalidValue
 from tests.contracts.store.rows import LS, NOON, ROOT, in_processes
 
@@ -124,3 +125,24 @@ def test_the_lease_of_a_killed_process_passes_on_within_its_time_and_not_while_i
         assert time.monotonic() - killed < 4
         time.sleep(0.05)
     assert time.monotonic() - killed < 4
+
+
+def test_who_has_lost_the_lease_cannot_write_any_more_and_can_still_read(store: Store, campaign: Campaign) -> None:
+    assert store.acquire_lease(campaign.id, "a", 60, now=NOON)
+    mine = store.fenced(campaign.id, "a")
+    before = mine.append(campaign.id, [NewEvent("paused", {})])[-1].seq
+    assert store.acquire_lease(campaign.id, "b", 60, now=NOON + timedelta(seconds=60))
+    changes: list[Callable[[], object]] = [
+        lambda: mine.append(campaign.id, [NewEvent("resumed", {})]),
+        lambda: mine.set_machine_labels(campaign.id, []),
+        lambda: mine.set_watermark(campaign.id, NOON),
+        lambda: mine.mark_deleted(campaign.id, []),
+    ]
+    for change in changes:
+        with pytest.raises(LeaseLost, match="another worker has taken over"):
+            change()
+    assert mine.events(campaign.id)[-1].seq == before
+    store.release_lease(campaign.id, "b")
+    with pytest.raises(LeaseLost):  # free is not ours
+        mine.set_watermark(campaign.id, NOON)
+    store.set_watermark(campaign.id, NOON)
