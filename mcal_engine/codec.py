@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,15 @@ from mcal_engine.bill import Labels
 from mcal_engine.errors import HistoryError
 from mcal_engine.types import (
     Acquire,
+    Bands,
     CertificateOutcome,
     Certify,
     HumanLabelAll,
     LabelByMachine,
     Measurement,
     Observation,
+    PeelBatch,
+    PeelOrder,
     Plan,
     Promise,
     Row,
@@ -29,6 +32,7 @@ _TYPES: dict[str, type] = {
     cls.__name__: cls
     for cls in (
         Acquire,
+        Bands,
         CertificateOutcome,
         Certify,
         HumanLabelAll,
@@ -36,6 +40,8 @@ _TYPES: dict[str, type] = {
         Labels,
         Measurement,
         Observation,
+        PeelBatch,
+        PeelOrder,
         Plan,
         Promise,
         Verdict,
@@ -47,6 +53,13 @@ ERROR_SCOPE = "this campaign has error_scope = machine, which mcal 0.1.0 is the 
 # What histories written by version 0.1 have besides: an older name of a row, and fields that only a second harvest gave another value.
 _FORMER_NAMES = {"MachineLabel": LabelByMachine}
 _FORMER_FIELDS: dict[type, tuple[str, object]] = {Observation: ("n_machine", 0), LabelByMachine: ("last", True)}
+
+# Fields that came later: where they say what earlier rows meant without them, they are not written.
+_LATER: dict[type, frozenset[str]] = {
+    Certify: frozenset({"rule"}),
+    CertificateOutcome: frozenset({"bands"}),
+    LabelByMachine: frozenset({"peeled"}),
+}
 
 
 def to_json(row: Row) -> dict[str, Any]:
@@ -70,7 +83,8 @@ def from_json(value: dict[str, Any]) -> Row:
 
 def _encode(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {"type": type(value).__name__, **{f.name: _encode(getattr(value, f.name)) for f in fields(value)}}
+        written = {f.name: _encode(getattr(value, f.name)) for f in fields(value) if not _is_left_out(value, f)}
+        return {"type": type(value).__name__, **written}
     if isinstance(value, np.ndarray):
         if value.dtype == np.bool_:
             return {"type": "flags", "values": "".join("01"[int(flag)] for flag in value)}
@@ -80,6 +94,11 @@ def _encode(value: Any) -> Any:
     if isinstance(value, dict):
         return {"type": "mapping", "values": dict(value)}
     return str(value) if isinstance(value, StopReason) else value
+
+
+def _is_left_out(value: Any, of: Field[Any]) -> bool:
+    later = of.name in _LATER.get(type(value), ())
+    return later and of.default is not MISSING and getattr(value, of.name) == of.default
 
 
 def _decode(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Algorithm 1 of MCAL as a pure function of (spec, history), and its ask/tell face.
 
 A history is the rows in the order they happened: ``Acquire, Observation, Acquire, Observation, … Certify, CertificateOutcome,
-LabelByMachine``. The same prefix always gives the same decision; nothing is kept between calls.
+PeelBatch, PeelOrder, … LabelByMachine``. The same prefix always gives the same decision; nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mcal_engine import certificate, policy
+from mcal_engine import certificate, peeling, policy
 from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import after_certificate
 from mcal_engine.situation import Situation, default_batch_size
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, Row
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, PeelBatch, PeelOrder, Row
 
 
 def default_test_size(n_items: int, *, certifies: bool = True) -> int:
@@ -78,7 +78,7 @@ def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
 
 
 def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool = False, cost_law: CostLaw | None = None) -> Decision:
-    """The decision after the last row of ``history``: an observation or a certificate outcome.
+    """The decision after the last row of ``history``: an observation, a certificate outcome or a ranker's order of what may be peeled.
 
     Args:
         spec: the settings in force.
@@ -89,9 +89,12 @@ def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool =
     Raises:
         HistoryError: rows that cannot have happened in this order.
     """
-    if not history or not isinstance(history[-1], Observation | CertificateOutcome):
-        raise HistoryError("a decision follows an observation or a certificate outcome")
-    if isinstance(history[-1], CertificateOutcome):
+    if not history or not isinstance(history[-1], Observation | CertificateOutcome | PeelOrder):
+        raise HistoryError("a decision follows an observation, a certificate outcome or an order of what may be peeled")
+    last = history[-1]
+    if isinstance(last, PeelOrder) or (isinstance(last, CertificateOutcome) and last.bands is not None):
+        return peeling.after_sample(spec, history)
+    if isinstance(last, CertificateOutcome):
         return after_certificate(spec, history, stop_requested=stop_requested, cost_law=cost_law)
     return policy.decide(Situation.after(spec, history, cost_law), stop_requested=stop_requested)
 
@@ -108,20 +111,20 @@ class Engine:
 
     def ask(self) -> Decision:
         """The decision that is due; asking twice gives the same one."""
-        if isinstance(self.history[-1], Observation | CertificateOutcome):
+        if isinstance(self.history[-1], Observation | CertificateOutcome | PeelOrder):
             self.history.append(decide(self.spec, self.history, cost_law=self.cost_law))
         last = self.history[-1]
-        assert not isinstance(last, Observation | CertificateOutcome)
+        assert not isinstance(last, Observation | CertificateOutcome | PeelOrder)
         return last
 
-    def tell(self, row: Observation | CertificateOutcome) -> Engine:
+    def tell(self, row: Observation | CertificateOutcome | PeelOrder) -> Engine:
         """Record what came of the last decision.
 
         Raises:
             HistoryError: it is not what the last decision asked for.
         """
         decision = self.ask()
-        expected = {Acquire: Observation, Certify: CertificateOutcome}.get(type(decision))
+        expected = {Acquire: Observation, Certify: CertificateOutcome, PeelBatch: PeelOrder}.get(type(decision))
         if expected is None or not isinstance(row, expected):
             raise HistoryError(f"{type(decision).__name__} is not followed by {type(row).__name__}")
         self.history.append(row)

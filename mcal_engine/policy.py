@@ -9,6 +9,7 @@ import numpy as np
 from mcal_engine import budget, certificate, class_certificate
 from mcal_engine.forecast import Forecast, cost_if_error_were, forecast, plan_now
 from mcal_engine.situation import Situation
+from mcal_engine.two_bands import bands
 from mcal_engine.types import (
     Acquire,
     Certify,
@@ -152,7 +153,8 @@ def _stop(situation: Situation, measurement: Measurement, made: Forecast, reason
         return HumanLabelAll(plan, verdict)
     if n_certificate is not None:
         promise = Promise(spec.target_error, situation.allowed, situation.n_labels, spec.min_class_precision)
-        return Certify(plan.classifier, n_certificate, situation.look, situation.level, plan, verdict, promise)
+        rule = spec.rule_of_certificate
+        return Certify(plan.classifier, n_certificate, situation.look, situation.level, plan, verdict, promise, rule)
     n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * observation.n_items), observation.n_pool)
     estimate = float(np.interp(n_ranked / observation.n_items, *situation.measured(measurement, allow_unseen=False)))
     return LabelByMachine(plan.classifier, n_ranked, n_ranked, False, estimate, None, plan, replace(verdict, reason=StopReason.ESTIMATED))
@@ -161,6 +163,11 @@ def _stop(situation: Situation, measurement: Measurement, made: Forecast, reason
 def _exact_certificate_size(situation: Situation, plan: Plan) -> int | None:
     """The planned V, shrunk or grown by a few items to where the exact rule tolerates as many errors as planned; ``None``: none can be."""
     spec, n_pool = situation.spec, situation.observation.n_pool
+    if spec.rule_of_certificate == "two_bands":
+        if situation.level <= 0:
+            return None
+        drawn = bands.plan(n_pool, allowed=situation.allowed, level=situation.level, n_sample=spec.certificate_size)
+        return None if drawn is None else drawn.n_sample
     if spec.certificate_size is not None:
         return min(spec.certificate_size, n_pool)
     level = class_certificate.level_of_each(spec, situation.level)

@@ -17,7 +17,8 @@ from mcal_engine.spec import CampaignSpec
 from mcal_engine.streams import Purpose
 from mcal_engine.surety import surety
 from mcal_engine.training import Scored
-from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray, LabelByMachine, Measurement, Observation
+from mcal_engine.two_bands import bands as two_bands
+from mcal_engine.types import Bands, BoolArray, CertificateOutcome, Certify, FloatArray, IntArray, LabelByMachine, Measurement, Observation
 
 __all__ = [
     "LabelledTest",
@@ -25,6 +26,7 @@ __all__ = [
     "Skim",
     "Standing",
     "acquisition_scores",
+    "bands_of",
     "draw_random",
     "draw_secret",
     "draw_twice",
@@ -282,9 +284,24 @@ def in_machine_set(decision: LabelByMachine, frozen_classes: IntArray) -> BoolAr
     ``frozen_classes``: shape (n_pool,). Predicted classes in the frozen order.
     """
     if not decision.class_cuts:
-        return np.asarray(np.arange(len(frozen_classes)) < decision.n_ranked)
+        inside = np.arange(len(frozen_classes)) < decision.n_ranked
+        inside[np.array(decision.peeled, dtype=np.int64)] = False
+        return np.asarray(inside)
     cuts = np.array(decision.class_cuts, dtype=np.int64)
     return np.asarray(np.arange(len(frozen_classes)) < cuts[frozen_classes])
+
+
+def bands_of(spec: CampaignSpec, asked: Certify, n_pool: int) -> Bands | None:
+    """What V is drawn by once the pool is frozen; ``None``: one uniform sample. The same arguments always give the same bands.
+
+    Args:
+        spec: the settings in force.
+        asked: the decision to draw V.
+        n_pool: items of the frozen pool; what was labelled while the last round was measured is not among them.
+    """
+    if asked.rule == "uniform" or asked.promise is None:
+        return None
+    return two_bands.plan(n_pool, allowed=asked.promise.allowed, level=asked.level, n_sample=spec.certificate_size)
 
 
 def outcome(
@@ -295,6 +312,7 @@ def outcome(
     n_labels_paid: int,
     *,
     cuts: IntArray | None = None,
+    bands: Bands | None = None,
 ) -> CertificateOutcome:
     """Read V in the frozen order. An item without a usable label (``None``) counts as an error: dropping it would break ε.
 
@@ -304,6 +322,7 @@ def outcome(
         sample: V: item → people's label.
         n_labels_paid: human labels bought so far, repeats included.
         cuts: where a bound per class is tested (:func:`mcal_engine.class_certificate.cuts_planned`), if there is one.
+        bands: what V was drawn by, if not as one uniform sample.
 
     Raises:
         InvalidValue: an item of V is not in the frozen pool.
@@ -315,6 +334,6 @@ def outcome(
     ranks = np.array(sorted(rank_of[item] for item in sample), dtype=np.int64)
     errors = np.array([sample[int(frozen_ids[rank])] != int(frozen_classes[rank]) for rank in ranks], dtype=np.bool_)
     if cuts is None:
-        return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid)
+        return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid, bands=bands)
     fronts = class_certificate.fronts(frozen_classes, cuts)
     return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid, frozen_classes[ranks], cuts, fronts)

@@ -67,7 +67,9 @@ class Situation:
         rounds, observation = trained, trained[-1]
         if isinstance(history[-1], CertificateOutcome) and isinstance(history[-2], Certify):
             seen = history[-1]
-            measured = _with_sample(observation, history[-2].classifier, seen, spec.theta_step)
+            measured = observation  # a sample of unequal density in its bands does not stand for the pool as test items do
+            if seen.bands is None:
+                measured = _with_sample(observation, history[-2].classifier, seen, spec.theta_step)
             rounds = (*trained[:-1], measured)
             labels = _after(observation.labels, seen)
             n_pool = seen.n_pool - len(seen.ranks)

@@ -108,6 +108,12 @@ class CampaignSpec(BaseModel):
         description="Number of certificate items (V); empty: sized by money.",
         json_schema_extra=about(PROMISE, "items"),
     )
+    certificate_rule: Literal["two_bands", "uniform"] = Field(
+        "uniform",
+        description="two_bands: the certificate sample is denser among the less sure half, and people label the least trusted items until "
+        "few enough of its mistakes are left; uniform: one uniform sample, which max_looks above 1 and min_class_precision need and get.",
+        json_schema_extra=about(PROMISE),
+    )
     overlap_share: Fraction = Field(
         0.0,
         description="Share of T's and V's items that two people label: how often they disagree is reported beside ε.",
@@ -209,6 +215,12 @@ class CampaignSpec(BaseModel):
     def certifies(self) -> bool:
         """Whether a certificate sample V is drawn; a budget is spent on labels, and the error is then an estimate."""
         return self.guarantee == "certified" and self.budget is None
+
+    @property
+    def rule_of_certificate(self) -> Literal["two_bands", "uniform"]:
+        """How V is drawn at the next freeze. A second sample must stand for the pool, and so must one that classes are bounded by."""
+        fits = self.max_looks == 1 and self.min_class_precision is None
+        return self.certificate_rule if fits else "uniform"
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

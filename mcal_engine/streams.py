@@ -79,6 +79,12 @@ def generator(seed: int, purpose: Purpose, number: int | None = None) -> np.rand
     return np.random.default_rng(sequence(seed, purpose, number))
 
 
+def entropy(seed: int, purpose: Purpose, number: int | None = None) -> int:
+    """128 bits of a stream, where a simulation that can be repeated stands in for the operating system."""
+    low, high = sequence(seed, purpose, number).generate_state(2, np.uint64).tolist()
+    return int(low) | int(high) << 64
+
+
 def from_entropy(entropy: int) -> np.random.Generator:
     """The generator for bits from the operating system, drawn after all that it must not foresee was fixed."""
     return np.random.default_rng(np.random.SeedSequence(entropy))

@@ -1,12 +1,13 @@
 """The engine's nouns: what is observed, what is planned, what is decided. All are frozen values.
 
-A campaign's history is a sequence of rows ``Observation | CertificateOutcome`` with the ``Decision`` that followed each.
+A campaign's history is a sequence of rows ``Observation | CertificateOutcome | PeelOrder`` with the ``Decision`` that followed each.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from mcal_engine.bill import Labels
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+CertificateRule = Literal["two_bands", "uniform"]
 
 
 def _nothing() -> IntArray:
@@ -94,6 +96,40 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Bands:
+    """What is drawn and what it tolerates, fixed before V is drawn; :mod:`mcal_engine.two_bands.bands` makes it.
+
+    Attributes:
+        n_pool: M, items of U.
+        n_sure: M1, the surest items of U, which are band 1; 0 makes one band of all.
+        sample_sure, sample_unsure: n1 and n2, items of V in each band.
+        allowed: E.
+        level: a, the chance that may be spent on more than E wrong machine labels.
+        sure_tolerated: c1, errors of V in band 1 up to which all of band 1 is the machine's; 0 with one band.
+        tolerated: t[0] ≥ t[1] ≥ …, errors of V that may stay in band 2; where the tuple ends, band 2 is people's.
+        worst_case: max W(k), the exact chance of more than E wrong machine labels under the worst errors; at most ``level``.
+    """
+
+    n_pool: int
+    n_sure: int
+    sample_sure: int
+    sample_unsure: int
+    allowed: int
+    level: float
+    sure_tolerated: int
+    tolerated: tuple[int, ...]
+    worst_case: float
+
+    @property
+    def n_sample(self) -> int:
+        return self.sample_sure + self.sample_unsure
+
+    @property
+    def n_unsure(self) -> int:
+        return self.n_pool - self.n_sure
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateOutcome:
     """A certificate sample V, fully answered, read in the frozen order of the pool.
 
@@ -106,6 +142,7 @@ class CertificateOutcome:
         classes: shape (n,). Predicted classes; this and the next two are empty without a bound per class.
         cuts: shape (n_cuts,). Ranks at which classes are tested, ascending, fixed before V was drawn.
         fronts: shape (n_cuts, n_classes). Items of U of each predicted class in front of each cut.
+        bands: what V was drawn by and is read by; ``None``: one uniform sample, read by :mod:`mcal_engine.certificate`.
     """
 
     look: int
@@ -116,6 +153,25 @@ class CertificateOutcome:
     classes: IntArray = field(default_factory=_nothing)
     cuts: IntArray = field(default_factory=_nothing)
     fronts: IntArray = field(default_factory=_nothing)
+    bands: Bands | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeelOrder:
+    """What people were asked to peel is labelled, and a ranker that has learned from it says which items should leave band 2 next.
+
+    Attributes:
+        look: whose frozen order the ranks are in.
+        order: shape (n,). Ranks of items inside band 2, least trusted first: at least one batch of them, or all that are left. Empty: they
+            can be ranked no more, and band 2 is people's.
+        n_labels_paid: human labels bought so far, repeats included.
+        training_seconds: of the ranker.
+    """
+
+    look: int
+    order: IntArray
+    n_labels_paid: int
+    training_seconds: float
 
 
 class StopReason(StrEnum):
@@ -200,9 +256,10 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Certify:
-    """Freeze the classifier's predictions on U, then ask people for a uniform random blind sample V of ``n_certificate`` items.
+    """Freeze the classifier's predictions on U, then ask people for a random blind sample V of ``n_certificate`` items.
 
-    ``promise`` is ``None`` in histories of version 0.1, which did not store it.
+    ``rule``: how V is drawn and read. ``two_bands``: by the :class:`Bands` of the frozen pool; ``uniform``: one uniform sample. A look is
+    finished under the rule that it was drawn under. ``promise`` is ``None`` in histories of version 0.1, which did not store it.
     """
 
     classifier: str
@@ -212,13 +269,33 @@ class Certify:
     plan: Plan
     verdict: Verdict
     promise: Promise | None = None
+    rule: CertificateRule = "uniform"
+
+
+@dataclass(frozen=True, slots=True)
+class PeelBatch:
+    """The items at these ranks leave band 2 of a look's frozen order, in this order; people label those of them that V does not hold.
+
+    Attributes:
+        classifier: whose predictions are frozen; trained anew, it ranks what leaves next.
+        leaving: ranks.
+        n_asked: how many of them people have still to label.
+    """
+
+    classifier: str
+    look: int
+    leaving: tuple[int, ...]
+    n_asked: int
+    plan: Plan
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class LabelByMachine:
     """Machine-label the ``n_ranked`` surest items of the frozen order of U, without those of V; the rest is people's.
 
-    The error's estimate and bound are over all items. With a bound per predicted class, class c's items in front of rank
+    ``peeled``: ranks in front of ``n_ranked`` that have left, ascending; they are people's too. The error's estimate and bound are over all
+    items. With a bound per predicted class, class c's items in front of rank
     ``class_cuts[c]`` are the machine's; no cuts: those of all classes in front of ``n_ranked`` are.
     """
 
@@ -232,6 +309,7 @@ class LabelByMachine:
     verdict: Verdict
     look: int = 1  # whose frozen order is meant: an earlier look's certificate stays good when a later one fails
     class_cuts: tuple[int, ...] = ()
+    peeled: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,5 +320,5 @@ class HumanLabelAll:
     verdict: Verdict
 
 
-Decision = Acquire | Certify | LabelByMachine | HumanLabelAll
-Row = Observation | CertificateOutcome | Decision
+Decision = Acquire | Certify | PeelBatch | LabelByMachine | HumanLabelAll
+Row = Observation | CertificateOutcome | PeelOrder | Decision

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mcal_engine import peeling, streams
 from mcal_engine import round as rounds
 from mcal_engine.acquisition import NEEDS_FEATURES
 from mcal_engine.bill import Labels
@@ -22,6 +23,7 @@ from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored, TrainingRequest
+from mcal_engine.two_bands import peel
 from mcal_engine.types import (
     Acquire,
     CertificateOutcome,
@@ -32,6 +34,8 @@ from mcal_engine.types import (
     IntArray,
     LabelByMachine,
     Observation,
+    PeelBatch,
+    PeelOrder,
 )
 
 
@@ -57,7 +61,7 @@ class SimulatedCampaign:
 
     Attributes:
         ids: shape (n,). X; every id is in exactly one of the next five.
-        test_ids, train_ids, certificate_ids, residual_ids: labelled by people.
+        test_ids, train_ids, certificate_ids, residual_ids: labelled by people; what was peeled is part of the residual.
         machine_ids, machine_classes, machine_surety: labelled by machine, surest first.
         history: the engine's rows, decisions included.
         decision: the last decision.
@@ -87,7 +91,7 @@ class SimulatedCampaign:
 
     @property
     def training_seconds(self) -> float:
-        return sum(row.training_seconds for row in self.observations)
+        return sum(row.training_seconds for row in self.history if isinstance(row, Observation | PeelOrder))
 
     @property
     def human_cost(self) -> float:
@@ -157,6 +161,8 @@ class _Play:
     sample: IntArray = field(default_factory=_none)
     sample_labels: IntArray = field(default_factory=_none)
     frozen: dict[int, Frozen] = field(default_factory=dict)
+    peeled: IntArray = field(default_factory=_none)
+    peeled_labels: IntArray = field(default_factory=_none)
     skims: list[rounds.Skim] = field(default_factory=list)
     decision_seconds: float = 0.0
 
@@ -168,9 +174,9 @@ class _Play:
         engine = Engine(self.spec, len(self.ids), self.n_classes)
         decision = engine.ask()
         number = 0
-        while isinstance(decision, Acquire | Certify):
-            if isinstance(decision, Certify):
-                decision = self._certify(engine, decision)
+        while isinstance(decision, Acquire | Certify | PeelBatch):
+            if not isinstance(decision, Acquire):
+                decision = self._certify(engine, decision) if isinstance(decision, Certify) else self._peel(engine, decision)
                 continue
             self._acquire(decision, number)
             self._train(decision.candidates, number)
@@ -267,7 +273,7 @@ class _Play:
         test = rounds.LabelledTest(self.test, self.test_labels, rounds.surviving(self.test, self.skims, ()))
         return rounds.measure(self.spec, standing, test, self.scored)
 
-    def _decide(self, engine: Engine, row: Observation | CertificateOutcome) -> Decision:
+    def _decide(self, engine: Engine, row: Observation | CertificateOutcome | PeelOrder) -> Decision:
         began = time.perf_counter()
         decision = engine.tell(row).ask()
         self.decision_seconds += time.perf_counter() - began
@@ -277,11 +283,47 @@ class _Play:
         """Freeze the pool's predictions and order, then ask people for V."""
         order = self._freeze(decision.classifier)
         self.frozen[decision.look] = order
-        self.sample = rounds.draw_random(self.spec, "certificate", decision.look, order[0], decision.n_certificate)
+        bands = rounds.bands_of(self.spec, decision, len(order[0]))
+        if bands is None:
+            self.sample = rounds.draw_random(self.spec, "certificate", decision.look, order[0], decision.n_certificate)
+        else:
+            self.sample = order[0][peel.draw(bands, streams.entropy(self.spec.seed, "certificate", decision.look))]
         self.sample_labels = self._ask_blindly(self.sample)
         answers = {int(item): int(label) for item, label in zip(self.sample, self.sample_labels, strict=True)}
         cuts = cuts_planned(self.spec, decision, len(self.ids), len(order[0]))
-        return self._decide(engine, rounds.outcome(decision.look, order[0], order[1], answers, self.people.n_labels_paid, cuts=cuts))
+        paid = self.people.n_labels_paid
+        return self._decide(engine, rounds.outcome(decision.look, order[0], order[1], answers, paid, cuts=cuts, bands=bands))
+
+    def _peel(self, engine: Engine, decision: PeelBatch) -> Decision:
+        """Ask people for what leaves, then rank what is left by the same candidate, trained on that as well.
+
+        T has done its work once the pool is frozen, so the ranker learns from it too.
+        """
+        ids, classes, _ = self.frozen[decision.look]
+        leaving = ids[np.array(decision.leaving, dtype=np.int64)]
+        asked = leaving[~np.isin(leaving, self.sample)]
+        self.peeled, self.peeled_labels = (
+            np.concatenate([self.peeled, asked]),
+            np.concatenate([self.peeled_labels, self.people.ask(asked)]),
+        )
+        state = peeling.standing(engine.history).state
+        left = np.isin(self.sample, ids[state.peelable], invert=True) & np.isin(self.sample, ids[state.reading.n_sure :])
+        machine = next(one for one in self.machines if one.name == decision.classifier)
+        number = len(engine.history)
+        request = TrainingRequest(
+            number,
+            machine.name,
+            self.n_classes,
+            np.concatenate([self.train, self.test, self.peeled, self.sample[left]]),
+            np.concatenate([self.train_labels, self.test_labels, self.peeled_labels, self.sample_labels[left]]),
+            _none(),
+            ids[state.peelable],
+            seed_of(self.spec.seed, number),
+        )
+        scored = machine.fit_and_score(request)
+        order = peel.least_trusted_first(state.peelable, scored.pool_logits, classes[state.peelable])[: peeling.batch_size(len(self.ids))]
+        row = PeelOrder(decision.look, order, self.people.n_labels_paid, scored.training_seconds)
+        return self._decide(engine, row)
 
     def _freeze(self, classifier: str) -> Frozen:
         logits = next(one for one in self.scored if one.classifier == classifier).pool_logits
@@ -295,7 +337,7 @@ class _Play:
         )
         by_people = np.concatenate([self.test, self.train, self.sample])
         residual = np.setdiff1d(self.ids, np.concatenate([machine, by_people]), assume_unique=True)
-        self.people.ask(residual)
+        self.people.ask(np.setdiff1d(residual, self.peeled, assume_unique=True))
         return SimulatedCampaign(
             spec=self.spec,
             ids=self.ids,

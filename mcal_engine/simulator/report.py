@@ -17,7 +17,7 @@ from mcal_engine import __version__
 from mcal_engine.looks import confidence_kept
 from mcal_engine.simulator.campaign import SimulatedCampaign
 from mcal_engine.simulator.truth import true_class_errors, true_machine_error, true_overall_error
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, IntArray, LabelByMachine, Observation
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, IntArray, LabelByMachine, Observation, PeelBatch, PeelOrder
 
 
 def report(campaign: SimulatedCampaign, labels: IntArray) -> dict[str, Any]:
@@ -99,8 +99,9 @@ def _cpu() -> str:
 
 def _looks(campaign: SimulatedCampaign) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for asked, outcome, then in zip(campaign.history, campaign.history[1:], campaign.history[2:], strict=False):
+    for place, (asked, outcome) in enumerate(zip(campaign.history, campaign.history[1:], strict=False)):
         if isinstance(asked, Certify) and isinstance(outcome, CertificateOutcome):
+            then = next(row for row in campaign.history[place + 2 :] if not isinstance(row, PeelBatch | PeelOrder))
             taken = then.n_machine if isinstance(then, LabelByMachine) and then.look == asked.look else 0
             rows.append(
                 {
@@ -119,7 +120,9 @@ def _looks(campaign: SimulatedCampaign) -> list[dict[str, Any]]:
 def _rounds(campaign: SimulatedCampaign) -> Sequence[tuple[Observation, Decision]]:
     pairs = zip(campaign.history, campaign.history[1:], strict=False)
     return [
-        (row, after) for row, after in pairs if isinstance(row, Observation) and not isinstance(after, Observation | CertificateOutcome)
+        (row, after)
+        for row, after in pairs
+        if isinstance(row, Observation) and not isinstance(after, Observation | CertificateOutcome | PeelOrder)
     ]
 
 

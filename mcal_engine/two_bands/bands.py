@@ -16,12 +16,12 @@ The whole proof is in ``CERTIFICATE.md``; its equation numbers stand beside the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import FloatArray, IntArray
+from mcal_engine.types import Bands, FloatArray, IntArray
 
 SURE_SHARE = 0.5  # of the pool: band 1
 SURE_DENSITY, UNSURE_DENSITY = 0.75, 1.30  # of q, the sample's share of a band
@@ -37,41 +37,15 @@ _STEPS = 400  # of the sample, at least, by which a long table is filled at firs
 _BLOCK = 64  # terms of a recurrence before it starts anew from logarithms
 
 
-@dataclass(frozen=True, slots=True)
-class Bands:
-    """What is drawn and what it tolerates, fixed before V is drawn.
-
-    Attributes:
-        n_pool: M, items of U.
-        n_sure: M1, the surest items of U, which are band 1; 0 makes one band of all.
-        sample_sure, sample_unsure: n1 and n2, items of V in each band.
-        allowed: E.
-        level: a, the chance that may be spent on more than E wrong machine labels.
-        sure_tolerated: c1, errors of V in band 1 up to which all of band 1 is the machine's; 0 with one band.
-        tolerated: t[0] ≥ t[1] ≥ …, errors of V that may stay in band 2; where the tuple ends, band 2 is people's.
-        worst_case: max W(k), the exact chance of more than E wrong machine labels under the worst errors; at most ``level``.
-    """
-
-    n_pool: int
-    n_sure: int
-    sample_sure: int
-    sample_unsure: int
-    allowed: int
-    level: float
-    sure_tolerated: int
-    tolerated: tuple[int, ...]
-    worst_case: float
-
-    @property
-    def n_sample(self) -> int:
-        return self.sample_sure + self.sample_unsure
-
-    @property
-    def n_unsure(self) -> int:
-        return self.n_pool - self.n_sure
-
-
-def plan(n_pool: int, *, allowed: int, level: float, expected: FloatArray | None = None, n_bands: int | None = None) -> Bands | None:
+def plan(
+    n_pool: int,
+    *,
+    allowed: int,
+    level: float,
+    expected: FloatArray | None = None,
+    n_bands: int | None = None,
+    n_sample: int | None = None,
+) -> Bands | None:
     """The sample for a pool of ``n_pool`` items and its table; ``None`` where no sample certifies anything.
 
     Args:
@@ -82,6 +56,7 @@ def plan(n_pool: int, *, allowed: int, level: float, expected: FloatArray | None
             and the number of bands are then those of the largest :func:`guessed_value`. ``None``: q = 1.1/√E, but for E below 200, where
             whole numbers matter, they are chosen in the same way, by the guess that e⁵ describes. Validity rests on no guess.
         n_bands: 1 or 2, where only one of them is wanted: one band where nobody has checked that sure items are right.
+        n_sample: items of V, where somebody has said how many; the number of bands is then all that is chosen.
     """
     if n_pool < 0 or allowed < 0 or not 0 < level < 1:
         raise InvalidValue(f"n_pool and allowed must be 0 or more and level in (0, 1), got {n_pool}, {allowed} and {level}")
@@ -91,19 +66,30 @@ def plan(n_pool: int, *, allowed: int, level: float, expected: FloatArray | None
         return table(n_pool, 0, 0, 0, allowed=allowed, level=level)
     if n_bands not in {None, 1, 2}:
         raise InvalidValue(f"n_bands must be 1 or 2, got {n_bands}")
-    if allowed >= SMALL_ALLOWANCE and expected is None and n_bands != 1:
+    if allowed >= SMALL_ALLOWANCE and expected is None and n_bands != 1 and n_sample is None:
         found = table(n_pool, *sizes(n_pool, allowed, FACTOR), allowed=allowed, level=level)
         if found is not None:
             return found
     factors = FACTORS if expected is None else FACTORS[::2] + MORE_FACTORS
     guess = None if expected is None else np.concatenate([[0.0], np.cumsum(expected)])
-    candidates = [sizes(n_pool, allowed, factor, two) for factor in factors for two in (True, False)] if allowed else []
+    if n_sample is None:
+        candidates = [sizes(n_pool, allowed, factor, two) for factor in factors for two in (True, False)] if allowed else []
+    else:
+        candidates = [_split(n_pool, min(n_sample, n_pool)), (0, 0, min(n_sample, n_pool))]
     if n_bands is not None:
         candidates = [each for each in candidates if (each[0] > 0) == (n_bands == 2)]
-    if n_bands != 2:
+    if n_bands != 2 and n_sample is None:
         candidates += [(0, 0, n) for n in _just_enough(n_pool, allowed, level)]
     tables = [table(n_pool, *each, allowed=allowed, level=level, guess=guess) for each in dict.fromkeys(candidates)]
     return max((each for each in tables if each is not None), key=lambda each: guessed_value(each, guess), default=None)
+
+
+def _split(n_pool: int, n_sample: int) -> tuple[int, int, int]:
+    """M1, n1 and n2 for a sample of so many items, its densities in the two bands as :func:`sizes` has them."""
+    n_sure = math.floor(SURE_SHARE * n_pool + 0.5)
+    wanted = math.floor(n_sample * SURE_DENSITY / (SURE_DENSITY + UNSURE_DENSITY) + 0.5)
+    sure = min(max(wanted, n_sample - (n_pool - n_sure)), n_sure)
+    return n_sure, sure, n_sample - sure
 
 
 def sizes(n_pool: int, allowed: int, factor: float, two: bool = True) -> tuple[int, int, int]:

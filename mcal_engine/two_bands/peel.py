@@ -17,8 +17,7 @@ import numpy as np
 
 from mcal_engine import streams
 from mcal_engine.errors import HistoryError, InvalidValue
-from mcal_engine.two_bands.bands import Bands
-from mcal_engine.types import BoolArray, FloatArray, IntArray
+from mcal_engine.types import Bands, BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)

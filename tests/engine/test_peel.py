@@ -15,8 +15,8 @@ from scipy import stats
 
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.two_bands import bands, peel
-from mcal_engine.two_bands.bands import Bands
 from mcal_engine.two_bands.peel import Peel, Sample
+from mcal_engine.types import Bands
 from tests.engine.test_two_bands import exact_chance
 
 Ranker = Callable[[Peel, np.ndarray], np.ndarray]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
 from mcal_engine.two_bands import bands
-from mcal_engine.two_bands.bands import Bands
 from mcal_engine.two_bands.peel import Sample, static_cut
+from mcal_engine.types import Bands
 
 LEVELS = (Fraction(1, 20), Fraction(1, 5), Fraction(2, 5))
 

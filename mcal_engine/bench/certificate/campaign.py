@@ -22,10 +22,9 @@ from mcal_engine.classifiers.base import Classifier
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored
 from mcal_engine.two_bands import bands, freeze_rule, peel
-from mcal_engine.two_bands.bands import Bands
 from mcal_engine.two_bands.freeze_rule import Foretold
 from mcal_engine.two_bands.peel import Peel, Sample
-from mcal_engine.types import BoolArray, FloatArray, IntArray
+from mcal_engine.types import Bands, BoolArray, FloatArray, IntArray
 
 LEVEL = 0.05
 PEEL_SHARE = 0.012  # of X: items that leave between two trainings
