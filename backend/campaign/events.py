@@ -16,7 +16,7 @@ from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.images.decoding import ImageForm
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, PeelBatch
 
 QueueKind = Literal["start", "train", "certificate", "residual", "audit"]
 JSON = dict[str, Any]
@@ -543,6 +543,8 @@ def decision_title(row: Decision) -> str:
             return "people label everything that is left"
         case Certify():
             return f"draw a blind certificate sample of {_items(row.n_certificate)}"
+        case PeelBatch():
+            return f"peel the {len(row.leaving):,} least trusted items"
         case _:
             return f"the machine labels {_items(row.n_machine)}"
 

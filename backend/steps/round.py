@@ -29,6 +29,7 @@ from mcal_engine.types import (
     HumanLabelAll,
     IntArray,
     Observation,
+    PeelBatch,
     StopReason,
     Verdict,
 )
@@ -155,6 +156,7 @@ def _follow(commit: Commit, trained: TrainedRound, decision: Decision, state: St
         one = None if name is None else trained.scored.get(name)
         commit.leave_rest_to_people({} if one is None else predicted(trained.pool_ids, one.pool_logits))
         return
+    assert not isinstance(decision, PeelBatch)  # that one follows a certificate sample
     assert decision.classifier is not None  # after an observation there is one to rank or freeze with
     # What people labelled while the training ran is no longer in the pool.
     still = np.isin(trained.pool_ids, ids_of(state.pool))

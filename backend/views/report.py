@@ -17,7 +17,18 @@ from backend.views.disagreement import Disagreement, disagreement
 from backend.views.labour import Labour, labour
 from backend.views.money import Money, money
 from mcal_engine.looks import confidence_kept
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row, StopReason
+from mcal_engine.types import (
+    Acquire,
+    CertificateOutcome,
+    Certify,
+    Decision,
+    HumanLabelAll,
+    LabelByMachine,
+    Observation,
+    PeelOrder,
+    Row,
+    StopReason,
+)
 
 LABOUR = ("price_per_hour", "hours", "seconds_per_label", "n", "n_capped", "n_assumed", "cap")
 
@@ -246,7 +257,7 @@ def rounds(state: State) -> list[Round]:
         if not isinstance(row, Observation):
             continue
         after = state.history[place + 1] if place + 1 < len(state.history) else None
-        decision = None if isinstance(after, Observation | CertificateOutcome) else after
+        decision = None if isinstance(after, Observation | CertificateOutcome | PeelOrder) else after
         plan = None if decision is None else decision.plan
         made.append(
             Round(
