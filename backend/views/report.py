@@ -16,6 +16,7 @@ from backend.views.classes import Bound, bounds
 from backend.views.disagreement import Disagreement, disagreement
 from backend.views.labour import Labour, labour
 from backend.views.money import Money, money
+from backend.views.warned import warnings
 from mcal_engine.looks import confidence_kept
 from mcal_engine.types import (
     Acquire,
@@ -118,6 +119,7 @@ class Report(TypedDict):
     disagreement: NotRequired[Disagreement]  # where two people are asked about some items
     min_class_precision: NotRequired[float]
     class_bounds: NotRequired[list[Bound]]  # beside it: what it leaves of each class
+    warnings: NotRequired[list[str]]  # where there are any
     labour: NotRequired[dict[str, float]]  # where hours are paid: what the human cost is made of
     true_overall_error: NotRequired[float]  # added by the demo and the simulator, which know the truth
     true_machine_error: NotRequired[float]
@@ -193,6 +195,9 @@ def make_report(state: State, now: datetime, work: Labour | None = None, bill: M
     found = disagreement(state)
     if found is not None:
         report["disagreement"] = found
+    warned = warnings(state, bill)
+    if warned:
+        report["warnings"] = warned
     if settings.min_class_precision is not None:
         report["min_class_precision"] = settings.min_class_precision
         report["class_bounds"] = bounds(state)

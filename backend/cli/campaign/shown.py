@@ -80,6 +80,8 @@ def campaign(store: Store, campaign_id: int, now: datetime, *, as_json: bool) ->
     console.print(f"[bold]campaign {campaign_id}[/] on project {state.project_id}{title}: {escape(sentence(state))}")
     if found["sentence"]:
         console.print(found["sentence"], markup=False)
+    for line in view["report"].get("warnings", []):
+        console.print(f"warning: {line}", markup=False)
     for row in view["report"]["audits"]:
         console.print(row["sentence"], markup=False)
     for line in people_lines(view):
@@ -162,6 +164,8 @@ def report(found: Mapping[str, Any], console: Console | None = None) -> None:
         table.add_row("two people differ", *_differ(found["disagreement"]))
     for row in found.get("audits", ()):
         table.add_row(f"audit {row['audit']}", "" if row["upper_bound"] is None else f"{row['upper_bound']:.2%}", escape(row["sentence"]))
+    for line in found.get("warnings", ()):
+        table.add_row("warning", "", escape(line))
     table.add_row("ended because", str(found["stop_reason"] or "not yet"), escape(found["sentence"]))
     table.add_row("time", f"{found['wall_seconds'] / 60:,.1f} min", f"campaign {found['campaign']}, seed {found['seed']}")
     console.print(table)

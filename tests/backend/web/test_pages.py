@@ -4,7 +4,7 @@ import html
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,20 @@ def test_a_target_that_is_finer_than_people_agree_is_warned_of_on_page_and_repor
         assert '<p class="note bad">A target error of 5% is finer than your people agree' in text, page
         assert '<th scope="row">two / seven</th>' in text and "How often two people differ" in text
     world.store.close()
+
+
+def test_tasks_that_were_labelled_twice_are_warned_of_on_page_and_report(fresh: DigitWorld) -> None:
+    queue = fresh.state().queue
+    assert queue is not None
+    fresh.clock += timedelta(hours=7)  # the store's clock says when the campaign began
+    for task in queue.ids[:5]:
+        for person in fresh.people:
+            fresh.label_studio.annotate(task, person, "two")
+    fresh.advance()
+    client = browser_of(fresh)
+    for page in ("/live", "/report"):
+        text = client.get(f"/campaigns/1{page}").text
+        assert '<p class="note bad">5 of 10 paid labels (50.0%, ' in text and "let it use PostgreSQL" in text, page
 
 
 @pytest.mark.parametrize("path", ["/campaigns", "/campaigns/1", "/campaigns/1/events", "/campaigns/1/review", "/campaigns/1/settings"])

@@ -1,0 +1,43 @@
+"""What an admin should know about a campaign and would not look for: sentences, each with its number and its way out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from backend.campaign.state import State
+from backend.views.money import Money
+
+TOLERATED = 0.005  # share of the paid labels that may be repeats
+LEVEL = 0.01  # how seldom that few repeats would be taken for more, at any one look
+FEWEST = 3  # repeats before anything is said
+
+
+def warnings(state: State, bill: Money) -> list[str]:
+    """Every warning that holds now, in the table's order."""
+    return [found for warn in WARNINGS if (found := warn(state, bill)) is not None]
+
+
+def repeats_paid(state: State, bill: Money) -> str | None:
+    """Labels that were paid for tasks that had one already, and that nobody asked for."""
+    n = state.n_repeats_paid - len(state.second_labels)
+    labels = state.n_labels_paid
+    if not too_many(n, labels):
+        return None
+    cost = f"{n * bill['price_each']:,.2f} {state.settings.currency}"
+    return (
+        f"{n:,} of {labels:,} paid labels ({n / labels:.1%}, {cost}) are on items that had one already, and nobody asked for them. "
+        "Label Studio on SQLite hands one task to two people who ask at once: let it use PostgreSQL, which does not. "
+        "People should take tasks with Label All Tasks only."
+    )
+
+
+def too_many(n: int, labels: int) -> bool:
+    """Whether repeats are more than ``TOLERATED``: an exact one-sided binomial test at ``LEVEL``. P(X ≥ n) = I_p(n, labels − n + 1)."""
+    if n < FEWEST:
+        return False
+    from scipy import special  # only where there is something to test: it takes long to import
+
+    return bool(special.betainc(n, labels - n + 1, TOLERATED) <= LEVEL)
+
+
+WARNINGS: tuple[Callable[[State, Money], str | None], ...] = (repeats_paid,)
