@@ -40,6 +40,7 @@ from mcal_engine.types import (
 )
 
 PEEL_SHARE = 0.012  # of X: items that leave between two trainings
+SMALLEST_BATCH = 10  # items, so that people of a small project do not wait for a training after every third label
 DEAR = 0.1  # of a batch's labels: a training that costs more than this share of them saves less than it takes
 SLOW_SECONDS = 120.0  # of one training: people would wait longer than they label
 
@@ -86,7 +87,7 @@ def standing(history: Sequence[Row]) -> Standing:
 
 def batch_size(n_items: int) -> int:
     """Items that leave between two trainings of the ranker."""
-    return max(round(PEEL_SHARE * n_items), 1)
+    return max(round(PEEL_SHARE * n_items), SMALLEST_BATCH)
 
 
 def after_sample(spec: CampaignSpec, history: Sequence[Row]) -> Decision:

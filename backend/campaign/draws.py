@@ -15,7 +15,8 @@ from backend.store import Assignment, Item
 from mcal_engine import streams
 from mcal_engine.round import Ranking, draw_random, draw_secret, draw_twice
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, IntArray
+from mcal_engine.two_bands import peel
+from mcal_engine.types import Acquire, Bands, IntArray
 
 
 def ids_of(items: Iterable[Item]) -> IntArray:
@@ -125,9 +126,20 @@ def random_queue(state: State, n: int, round: int, note: str) -> Queue:
     )
 
 
-def certificate_queue(state: State, round: int, n: int, pool: IntArray, entropy: int) -> tuple[Queue, list[Assignment]]:
-    """V, drawn from the frozen pool by bits made after the freeze, in the draw's own random order. Nobody works ahead of it."""
-    drawn = draw_secret(entropy, pool, min(n, len(pool))).tolist()
+def certificate_queue(
+    state: State, round: int, n: int, frozen: IntArray, entropy: int, bands: Bands | None
+) -> tuple[Queue, list[Assignment]]:
+    """V, drawn from the frozen pool by bits made after the freeze, in an order that tells nothing. Nobody works ahead of it.
+
+    Args:
+        n: items, where it is one uniform sample; ``bands`` say it themselves.
+        frozen: the pool's tasks in the frozen order.
+    """
+    if bands is None:
+        drawn = draw_secret(entropy, frozen, min(n, len(frozen))).tolist()
+    else:
+        sample = frozen[peel.draw(bands, entropy)]
+        drawn = draw_secret(entropy, sample, len(sample)).tolist()
     queue = Queue(
         "certificate",
         round,
@@ -139,6 +151,12 @@ def certificate_queue(state: State, round: int, n: int, pool: IntArray, entropy:
         twice=_twice(state, drawn),
     )
     return queue, [Assignment(task, "certificate", round, rank) for rank, task in enumerate(drawn)]
+
+
+def peel_queue(state: State, ids: Sequence[int]) -> Queue:
+    """What leaves band 2 next and has no label, the least trusted first. Nobody works ahead of it."""
+    asked, version = tuple(ids), model_version(state, "peel")
+    return Queue("peel", len(state.observations), version, asked, len(asked), next_sentinel(state, asked), scores=(None,) * len(asked))
 
 
 def residual_queue(state: State, predicted: Mapping[int, int]) -> Queue:

@@ -16,9 +16,9 @@ from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.images.decoding import ImageForm
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, PeelBatch
+from mcal_engine.types import Acquire, Bands, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, PeelBatch, PeelOrder
 
-QueueKind = Literal["start", "train", "certificate", "residual", "audit"]
+QueueKind = Literal["start", "train", "certificate", "peel", "residual", "audit"]
 JSON = dict[str, Any]
 Digest = str  # SHA-256, hexadecimal
 ByTask = tuple[int | None, ...]  # a class index for each task of a list beside it, None where there is none
@@ -27,6 +27,7 @@ QUEUES: Mapping[QueueKind, str] = {
     "start": "first queue",
     "train": "training batch",
     "certificate": "blind certificate sample",
+    "peel": "least trusted items",
     "residual": "rest",
     "audit": "blind audit",
 }
@@ -122,7 +123,7 @@ class SettingsChanged(Happening, kind="settings"):
 
 @dataclass(frozen=True, kw_only=True)
 class Decided(Happening, kind="decision"):
-    """``after``: what it was made on: ``start``, ``observation``, ``outcome``, or ``admin`` where a person made it."""
+    """``after``: what it was made on: ``start``, ``observation``, ``outcome``, ``peel``, or ``admin`` where a person made it."""
 
     decision: Annotated[Decision, _from_json, _as_json]
     after: str
@@ -156,6 +157,17 @@ class SampleRead(Happening, kind="outcome"):
     def sentence(self) -> str:
         missing = self.n_without_label
         return "Certificate sample read" + (f"; {missing:,} items without a label count as errors" if missing else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeelRanked(Happening, kind="peel_ranked"):
+    """What was peeled last is labelled, and a ranker that has learned from it says which items should leave next."""
+
+    order: Annotated[PeelOrder, _from_json, _as_json]
+    devices: dict[str, str] | None = None
+
+    def sentence(self) -> str:
+        return f"Items ranked anew by how far they are trusted: {len(self.order.order):,} may be peeled next"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +238,7 @@ class PoolFrozen(Happening, kind="frozen"):
     """The machine's classes for the pool, surest first, are fixed, and their hash is here, before a sample is drawn.
 
     ``entropy``: the random bits that the sample was drawn by, hexadecimal, made after the hash; empty where none is drawn, and in histories
-    of version 0.1, which drew it by the campaign's seed.
+    of version 0.1, which drew it by the campaign's seed. ``bands``: what it was drawn and is read by; ``None``: one uniform sample.
     """
 
     look: int
@@ -234,6 +246,7 @@ class PoolFrozen(Happening, kind="frozen"):
     n: int
     digest: Digest
     entropy: str = ""
+    bands: Bands | None = None
 
     def sentence(self) -> str:
         return f"{self.n:,} predictions frozen, look {self.look}, SHA-256 {self.digest[:12]}…"

@@ -31,8 +31,10 @@ def digest(rows: Sequence[Frozen]) -> str:
 
 def planned_labels(state: State, rows: Sequence[Frozen], decision: LabelByMachine, look: int) -> list[MachineLabel]:
     """S*: what was decided, without V and without what people have touched meanwhile: that is right now, whatever the machine said."""
-    planned = []
+    planned, peeled = [], frozenset(decision.peeled)
     for row in rows[: decision.n_ranked]:
+        if row.rank in peeled:
+            continue
         if decision.class_cuts and row.rank >= decision.class_cuts[row.label]:
             continue
         item = state.items.get(row.task_id)

@@ -16,7 +16,7 @@ from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.errors import HistoryError
-from mcal_engine.types import Acquire, Certify, Decision, Row
+from mcal_engine.types import Acquire, Bands, Certify, Decision, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Log:
         self.decision: Decision | None = None
         self.queues: list[Queue] = []
         self.look = 0
+        self.bands: Bands | None = None  # what the last look's sample was drawn by
         self.paused = False
         self.halt: Halt | None = None
         self.stop_requested_by: str | None = None
@@ -89,8 +90,11 @@ class Log:
                 self.published, self.sentinel = event.model_version, event.sentinel
             case events.TasksJoined(last_known_task=last):
                 self.last_known_task = max(self.last_known_task, last)
-            case events.PoolFrozen(look=look):
-                self.look = look
+            case events.PoolFrozen(look=look, bands=bands):
+                self.look, self.bands = look, bands
+            case events.PeelRanked(order=order):
+                self.history.append(order)
+                self.devices = self.devices if event.devices is None else event.devices
             case events.NamesRead():
                 self.title = event.title
                 self.names |= event.annotators

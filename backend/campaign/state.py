@@ -19,7 +19,19 @@ from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.store import Duplicate, Item, MachineLabel, Role, Store
 from mcal_engine.classifiers.images.decoding import ImageForm
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Row
+from mcal_engine.types import (
+    Acquire,
+    Bands,
+    CertificateOutcome,
+    Certify,
+    Decision,
+    HumanLabelAll,
+    LabelByMachine,
+    Observation,
+    PeelBatch,
+    PeelOrder,
+    Row,
+)
 
 SMALLEST = 200  # tasks; below that T alone is most of the work
 
@@ -28,7 +40,9 @@ class Phase(StrEnum):
     """The life of a campaign::
 
         requested ─▶ preparing ─▶ collecting ⇄ training_due ─▶ certifying ─▶ certificate_due ─▶ writing_back ─▶ residual ─▶ finished
-            │                                       │                               │                              ▲
+            │                                       │                               │  ▲                           ▲
+            │                                       │                               ▼  │                           │
+            │                                       │                       peeling ⇄ peel_due                     │
             │                                       └───────────────┬───────────────┘  people label all            │
             │                                                       └──────────────────────────────────────────────┘
             │                                                                     auditing, taking_back ⇄ residual or finished
@@ -37,6 +51,7 @@ class Phase(StrEnum):
 
     requested: the project has not been visited. preparing: images are fetched, T and B0 are to be drawn. collecting: people
     label T or B. training_due: enough labels are in. certifying: people label V blindly. certificate_due: V is answered.
+    peeling: people label the items that are trusted least. peel_due: they are labelled, and what is left is ranked anew.
     writing_back: S* goes to Label Studio, after awaiting_approval where approve_write_back is on. residual: people label what is left.
     auditing: people label some of S* again, blindly. taking_back: what an audit could not vouch for leaves S*; people label it.
     """
@@ -47,6 +62,8 @@ class Phase(StrEnum):
     TRAINING_DUE = "training_due"
     CERTIFYING = "certifying"
     CERTIFICATE_DUE = "certificate_due"
+    PEELING = "peeling"
+    PEEL_DUE = "peel_due"
     AWAITING_APPROVAL = "awaiting_approval"
     WRITING_BACK = "writing_back"
     AUDITING = "auditing"
@@ -68,6 +85,8 @@ BLIND_STAGES = (
     Phase.TRAINING_DUE,
     Phase.CERTIFYING,
     Phase.CERTIFICATE_DUE,
+    Phase.PEELING,
+    Phase.PEEL_DUE,
     Phase.AUDITING,
 )
 
@@ -92,6 +111,7 @@ class State:
         asked_again: task → the answer without a label that it had when the admin had people asked for it again. ``asking``: Label Studio
             has not been told yet.
         audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not visited since.
+        bands: what the sample of the last look was drawn by; ``None``: one uniform sample, or none yet.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
     """
 
@@ -116,6 +136,7 @@ class State:
     second_labels: dict[int, Duplicate]
     machine_labels: tuple[MachineLabel, ...]
     look: int
+    bands: Bands | None
     halt: Halt | None
     stop_requested_by: str | None
     devices: dict[str, str]
@@ -160,6 +181,11 @@ class State:
     @property
     def outcomes(self) -> tuple[CertificateOutcome, ...]:
         return tuple(row for row in self.history if isinstance(row, CertificateOutcome))
+
+    @property
+    def training_seconds(self) -> float:
+        """All that training has taken, rankers of what is peeled included."""
+        return sum(row.training_seconds for row in self.history if isinstance(row, Observation | PeelOrder))
 
     @property
     def planned(self) -> tuple[MachineLabel, ...]:
@@ -347,6 +373,7 @@ def derive(facts: Facts, now: datetime) -> State:
         second_labels=second,
         machine_labels=facts.machine_labels,
         look=log.look,
+        bands=log.bands,
         halt=log.halt,
         stop_requested_by=log.stop_requested_by,
         devices=log.devices,
@@ -381,5 +408,7 @@ def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: dat
     done = seen is None or queues.enough(seen, settings, now)
     if isinstance(log.decision, Certify):
         return Phase.CERTIFICATE_DUE if done else Phase.CERTIFYING
+    if isinstance(log.decision, PeelBatch):
+        return Phase.PEEL_DUE if done else Phase.PEELING
     hurried = log.stop_requested_by is not None and seen is not None and not seen.blind_missing
     return Phase.TRAINING_DUE if done or hurried else Phase.COLLECTING

@@ -20,7 +20,7 @@ from rich.text import Text
 from backend.campaign.state import State
 from backend.views.report import sentence_of
 from backend.views.status import sentence
-from mcal_engine.types import Acquire, Certify, HumanLabelAll, LabelByMachine
+from mcal_engine.types import Acquire, Certify, HumanLabelAll, LabelByMachine, PeelBatch
 
 EVERY_SECONDS = 15.0  # between plain lines while nothing but the counts changes
 
@@ -58,7 +58,7 @@ class Display:
 
     def update(self, state: State) -> None:
         """Show the campaign as it is now; each decision is a line that stays."""
-        decisions = [row for row in state.history if isinstance(row, Acquire | Certify | LabelByMachine | HumanLabelAll)]
+        decisions = [row for row in state.history if isinstance(row, Acquire | Certify | PeelBatch | LabelByMachine | HumanLabelAll)]
         for row in decisions[self._told_decisions :]:
             self.say(f"decided: {sentence_of(row)}")
         self._told_decisions = len(decisions)

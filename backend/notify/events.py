@@ -89,10 +89,10 @@ def _queue(state: State) -> Iterator[Notice]:
             left = f"The queue is nearly empty, {name}: {len(seen.missing):,} of {seen.asked:,} are left."
             yield Notice(f"low/{queue.model_version}", "queue_empty", left)
         return
-    if state.stage in (Phase.COLLECTING, Phase.CERTIFYING):
+    if state.stage in (Phase.COLLECTING, Phase.CERTIFYING, Phase.PEELING):
         return  # second labels are being given
     yield Notice(f"empty/{queue.model_version}", "queue_empty", f"The queue is empty, {name}: all {seen.asked:,} are answered.")
-    steps = {"certificate": "the certificate sample is read", "audit": "the audit is read"}
+    steps = {"certificate": "the certificate sample is read", "audit": "the audit is read", "peel": "what is left is ranked anew"}
     next_step = steps.get(queue.kind, "the machine trains, then decides what comes next")
     yield Notice(f"due/{queue.model_version}", "decision", f"A decision is due: {next_step}.")
 

@@ -21,7 +21,7 @@ from mcal_engine.types import LabelByMachine
 
 FIXED = ("seed", "label_control")  # every draw and every class rests on them
 SEARCHING = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE)
-JUDGING = (Phase.CERTIFYING, Phase.CERTIFICATE_DUE)
+JUDGING = (Phase.CERTIFYING, Phase.CERTIFICATE_DUE, Phase.PEELING, Phase.PEEL_DUE)
 
 
 # --- pause

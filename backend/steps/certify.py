@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from backend.campaign import draws, events, history
@@ -9,12 +11,12 @@ from backend.campaign.commit import Commit
 from backend.campaign.frozen import digest, final_model_version, planned_labels
 from backend.campaign.state import State
 from backend.steps.ports import Services
-from backend.store import Frozen
+from backend.store import Frozen, Item
 from mcal_engine import engine
 from mcal_engine.class_certificate import cuts_planned
 from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
-from mcal_engine.types import Acquire, Certify, LabelByMachine
+from mcal_engine.types import Acquire, Certify, Decision, LabelByMachine, PeelBatch
 
 
 def frozen_order(services: Services, state: State, look: int) -> list[Frozen]:
@@ -49,6 +51,7 @@ def commit_outcome(services: Services, state: State) -> Commit:
         answered,
         state.n_labels_paid,
         cuts=cuts_planned(state.settings, asked, state.observations[-1].n_items, len(rows)),
+        bands=state.bands,
     )
     decision = engine.decide(state.settings, [*state.history, seen], stop_requested=state.stop_requested_by is not None)
     commit = Commit(state)
@@ -61,12 +64,27 @@ def commit_outcome(services: Services, state: State) -> Commit:
         )
     )
     commit.decision(decision, "outcome")
+    follow(services, commit, decision, rows)
+    return commit
+
+
+def follow(services: Services, commit: Commit, decision: Decision, rows: Sequence[Frozen]) -> None:
+    """What a decision on an answered sample leads to; ``rows``: the frozen pool of the last look."""
+    state = commit.state
     if isinstance(decision, LabelByMachine):
         chosen = rows if decision.look == state.look else frozen_order(services, state, decision.look)
         planned = planned_labels(state, chosen, decision, decision.look)
         commit.write_back(final_model_version(state.campaign_id, decision.look), decision.look, planned)
+    elif isinstance(decision, PeelBatch):
+        sample = set(state.sample)
+        leaving = [rows[rank].task_id for rank in decision.leaving]
+        commit.open(draws.peel_queue(state, [task for task in leaving if task not in sample and not has_answer(state.items[task])]))
     elif isinstance(decision, Acquire):
         commit.open(draws.nothing_asked(state))
     else:
         commit.leave_rest_to_people({row.task_id: row.label for row in rows})
-    return commit
+
+
+def has_answer(item: Item) -> bool:
+    """Whether there is nothing to ask people about an item any more."""
+    return item.deleted or item.label is not None or item.skipped or item.unreadable is not None

@@ -13,7 +13,7 @@ from backend.campaign import events, history
 from backend.campaign.state import ENDED, Phase, State, state_of
 from backend.label_studio.port import LabelStudioError, Project
 from backend.steps import audit as audit_steps
-from backend.steps import certify, gone, prepare, write_back
+from backend.steps import certify, gone, peel, prepare, write_back
 from backend.steps import finish as residual
 from backend.steps import round as rounds
 from backend.steps.ask_again import ask_again
@@ -30,7 +30,14 @@ from mcal_engine.types import Certify, LabelByMachine
 logger = logging.getLogger(__name__)
 
 FULL_CHECK_EVERY = timedelta(minutes=5)
-WAITING = (Phase.COLLECTING, Phase.CERTIFYING, Phase.AWAITING_APPROVAL, Phase.AUDITING, Phase.RESIDUAL)  # for people
+WAITING = (  # for people
+    Phase.COLLECTING,
+    Phase.CERTIFYING,
+    Phase.PEELING,
+    Phase.AWAITING_APPROVAL,
+    Phase.AUDITING,
+    Phase.RESIDUAL,
+)
 
 
 def advance(services: Services, campaign_id: int, stop: Callable[[], bool] = lambda: False) -> State | None:
@@ -132,6 +139,11 @@ class _Loop:
                 state = self._reconcile(state, project, full=True)
                 if state.phase == Phase.CERTIFICATE_DUE:
                     certify.commit_outcome(self.services, state).store(self.services.store)
+                return True
+            case Phase.PEEL_DUE:
+                state = self._reconcile(state, project, full=True)
+                if state.phase == Phase.PEEL_DUE:
+                    peel.commit_order(self.services, state, self.lease.check).store(self.services.store)
                 return True
             case Phase.WRITING_BACK:
                 write_back.write_machine_labels(self.services, state, self.lease.check)

@@ -19,7 +19,7 @@ from backend.steps.ports import Heartbeat, Services
 from backend.store import Item
 from mcal_engine import engine
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances
-from mcal_engine.round import LabelledTest, Standing, measure, rank_for_people, surviving
+from mcal_engine.round import LabelledTest, Standing, bands_of, measure, rank_for_people, surviving
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import (
     Acquire,
@@ -179,11 +179,13 @@ def _follow(commit: Commit, trained: TrainedRound, decision: Decision, state: St
     frozen = digest(rows)
     bits = trained.entropy() if isinstance(decision, Certify) else None  # made once the predictions are fixed: nobody could have known V
     drawn_by = "" if bits is None else f"{bits:032x}"
-    commit.add(events.PoolFrozen(look=look, classifier=decision.classifier, n=len(rows), digest=frozen, entropy=drawn_by))
+    bands = bands_of(state.settings, decision, len(rows)) if isinstance(decision, Certify) else None
+    commit.add(events.PoolFrozen(look=look, classifier=decision.classifier, n=len(rows), digest=frozen, entropy=drawn_by, bands=bands))
     commit.frozen = (look, rows)
     if isinstance(decision, Certify):
         assert bits is not None
-        queue, assignments = draws.certificate_queue(state, trained.observation.round, decision.n_certificate, pool_ids, bits)
+        order = np.array([row.task_id for row in rows], dtype=np.int64)
+        queue, assignments = draws.certificate_queue(state, trained.observation.round, decision.n_certificate, order, bits, bands)
         commit.open(queue, assignments)
     else:
         planned = planned_labels(state, rows, decision, look)

@@ -8,7 +8,7 @@ from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings
 from backend.views.classes import bounds
 from backend.views.report import Report, missed
-from mcal_engine.types import Certify, HumanLabelAll, LabelByMachine
+from mcal_engine.types import Certify, HumanLabelAll, LabelByMachine, PeelBatch
 
 NAMED = 20  # classes that are told of one by one
 
@@ -38,6 +38,14 @@ def certificate(state: State, report: Report) -> Certificate:
         return Certificate(status="refused", headline="No set of machine labels could be certified.", steps=[decision.verdict.sentence])
     if isinstance(decision, HumanLabelAll):
         return Certificate(status="by_hand", headline="People label everything: nothing to certify.", steps=[decision.verdict.sentence])
+    if isinstance(decision, PeelBatch):
+        left, tolerated = (int(decision.verdict.evidence[name]) for name in ("left", "tolerated"))
+        step = (
+            f"The certificate sample is answered. People now label the {decision.n_asked:,} items that are trusted least, and what is left "
+            f"is ranked anew. That goes on until at most {tolerated:,} of the sample's wrong predictions are among the machine's items; "
+            f"now it is {left:,}. It may end with any batch. Then the machine labels are written."
+        )
+        return Certificate(status="running", headline="People label the least trusted items.", steps=[_in_bands(state), step])
     if isinstance(decision, Certify):
         step = (
             f"{decision.n_certificate:,} items were drawn at random from the frozen predictions. People label them without seeing what the "
@@ -78,6 +86,8 @@ def _steps(state: State, report: Report, decision: LabelByMachine) -> list[str]:
     evidence = decision.verdict.evidence
     asked = next(row for row in reversed(state.history) if isinstance(row, Certify) and row.look == decision.look)
     outcome = next(row for row in reversed(state.outcomes) if row.look == decision.look)
+    if outcome.bands is not None:
+        return _steps_of_bands(state, report, decision, asked)
     return [
         *_other_looks(state, decision),
         f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of {outcome.n_pool:,} items were "
@@ -93,6 +103,40 @@ def _steps(state: State, report: Report, decision: LabelByMachine) -> list[str]:
         f"It is relative to your own people's labels, over all items. "
         f"It says nothing about a single label{'' if decision.class_cuts else ' or a single class'}.",
     ]
+
+
+def _steps_of_bands(state: State, report: Report, decision: LabelByMachine, asked: Certify) -> list[str]:
+    evidence = decision.verdict.evidence
+    n_pool = next(row for row in reversed(state.outcomes) if row.look == decision.look).n_pool
+    n_peeled = int(evidence["peeled"])
+    peeled = (
+        f"People then labelled the least trusted items, {n_peeled:,} in all, until few enough of the sample's wrong predictions were left "
+        "among the machine's items."
+    )
+    return [
+        f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of {n_pool:,} items were stored and "
+        "hashed before the sample was drawn.",
+        f"{_in_bands(state)} {int(evidence['errors_in_sample']):,} of {int(evidence['sample']):,} predictions were wrong; items that "
+        f"nobody answered count as wrong{_first_counts(state)}.",
+        *([peeled] if n_peeled else []),
+        f"The target of {report['target_error']:g} allows {int(evidence['allowed_errors']):,} errors among "
+        f"{_counted_on(state, decision):,} labels. A table that was fixed before the draw says how many wrong predictions of the sample "
+        f"may be left for that: {int(evidence['tolerated']):,}. There are {int(evidence['left']):,}.",
+        f"So the machine labels the {decision.n_machine:,} items that are left and not in the sample. More wrong labels than are allowed "
+        f"would have shown more in all but {asked.level:.1%} of all draws, wherever they hide.",
+        "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
+        "It is relative to your own people's labels, over all items. It says nothing about a single label or a single class.",
+    ]
+
+
+def _in_bands(state: State) -> str:
+    bands = state.bands
+    if bands is None or not bands.n_sure:
+        return "People checked a secret random sample without seeing the predictions."
+    return (
+        f"People checked a secret random sample without seeing the predictions, more densely among the less sure half: "
+        f"{bands.sample_sure:,} of the {bands.n_sure:,} surest items and {bands.sample_unsure:,} of the other {bands.n_unsure:,}."
+    )
 
 
 def _first_counts(state: State) -> str:

@@ -19,7 +19,7 @@ from backend.campaign.events import Happening
 from backend.campaign.history import Entry
 from backend.campaign.state import State
 from mcal_engine.class_certificate import OfClasses, described
-from mcal_engine.types import Acquire, BoolArray, Certify, LabelByMachine, Measurement, Observation
+from mcal_engine.types import Acquire, BoolArray, Certify, LabelByMachine, Measurement, Observation, PeelBatch
 
 LEVEL = 0.95
 
@@ -104,14 +104,15 @@ def _sample_by_choice(state: State, history: Sequence[Entry[Happening]]) -> tupl
     decision = state.decision
     look = decision.look if isinstance(decision, LabelByMachine) else state.outcomes[-1].look if state.outcomes else None
     found = next((row for row in state.outcomes if row.look == look), None)
-    if found is None or isinstance(decision, Certify):
+    if found is None or isinstance(decision, Certify | PeelBatch):
         return items, errors
     read = [entry.event for entry in history if isinstance(entry.event, events.SampleRead)]
     choices = next((event.choices for event in read if event.outcome.look == look), ())
     cut = decision.n_ranked if isinstance(decision, LabelByMachine) else found.n_pool
     cuts = decision.class_cuts if isinstance(decision, LabelByMachine) else ()
+    left = frozenset(decision.peeled) if isinstance(decision, LabelByMachine) else frozenset()
     for rank, wrong, choice in zip(found.ranks.tolist(), found.errors.tolist(), choices, strict=False):
-        if rank < ((cuts[choice] if cuts else 0) or cut):  # a class that is people's is shown as far as the others go
+        if rank not in left and rank < ((cuts[choice] if cuts else 0) or cut):  # a class that is people's is shown as far as the others go
             items[choice] += 1
             errors[choice] += wrong
     return items, errors
@@ -128,7 +129,7 @@ def bounds(state: State) -> list[Bound]:
 def _bounded(state: State) -> OfClasses | None:
     """What the last look showed of each class; ``None`` before it is answered, or where it tested no class."""
     decision = state.decision
-    if isinstance(decision, Certify) or not state.outcomes:
+    if isinstance(decision, Certify | PeelBatch) or not state.outcomes:
         return None
     look = decision.look if isinstance(decision, LabelByMachine) else state.outcomes[-1].look
     found = next((row for row in state.outcomes if row.look == look), None)
@@ -204,9 +205,9 @@ def _observed(state: State) -> Observation | None:
 
 
 def _inside(state: State, measurement: Measurement, last: Observation) -> BoolArray:
-    """Which test items are as sure as the machine's set: to the nearest step of the θ grid."""
+    """Which test items are as sure as the machine's set, or as a surest part of the pool as large as it: to a step of the θ grid."""
     decision = state.decision
-    n_machine = getattr(decision, "n_ranked", None)
+    n_machine = decision.n_ranked - len(decision.peeled) if isinstance(decision, LabelByMachine) else None
     theta = n_machine / last.n_items if n_machine is not None else 0.0
     if n_machine is None and decision is not None and decision.plan is not None and decision.plan.n_machine:
         theta = decision.plan.theta

@@ -26,7 +26,7 @@ CAP = 5.0  # medians of its kind that one lead time may count for
 ENOUGH = 30  # lead times from which on they are believed more than the price that was set
 MOVED = 0.03  # relative change of the measured price from which on it is recorded: below, it would only make forecasts restless
 Kind = Literal[QueueKind, "other"]
-KINDS: tuple[Kind, ...] = ("start", "train", "certificate", "residual", "audit", "other")
+KINDS: tuple[Kind, ...] = ("start", "train", "certificate", "peel", "residual", "audit", "other")
 
 
 class LeadTimes(TypedDict):

@@ -11,7 +11,7 @@ from typing import TypedDict
 from backend.campaign.bill import labels_of
 from backend.campaign.state import Phase, State
 from backend.views.labour import Labour, labour
-from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, LabelByMachine, Plan
+from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, LabelByMachine, PeelBatch, Plan
 
 
 class Money(TypedDict):
@@ -46,7 +46,7 @@ class Money(TypedDict):
 def money(state: State, work: Labour | None = None) -> Money:
     """The campaign's money now; ``work`` is its labour, where that has been measured already."""
     labels, settings = labels_of(state), state.settings
-    training = settings.machine_price_per_hour * sum(row.training_seconds for row in state.observations) / 3600
+    training = settings.machine_price_per_hour * state.training_seconds / 3600
     human, each = _paid(state, work)
     total, human_only = human + training, each * labels.n_alone
     machine = 0 if state.ended else machine_left(state, state.decision)
@@ -75,7 +75,7 @@ def money(state: State, work: Labour | None = None) -> Money:
 
 def plan_in_force(state: State) -> Plan | None:
     """The forecast that the campaign still follows; none once the machine's labels are decided, and what is left is counted instead."""
-    return state.decision.plan if isinstance(state.decision, Acquire | Certify) and not state.ended else None
+    return state.decision.plan if isinstance(state.decision, Acquire | Certify | PeelBatch) and not state.ended else None
 
 
 def machine_left(state: State, decision: Decision | None) -> int:

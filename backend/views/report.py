@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from importlib import metadata
+from itertools import pairwise
 from typing import Any, NotRequired, TypedDict, TypeGuard
 
 import mcal_engine
@@ -26,6 +28,7 @@ from mcal_engine.types import (
     HumanLabelAll,
     LabelByMachine,
     Observation,
+    PeelBatch,
     PeelOrder,
     Row,
     StopReason,
@@ -142,7 +145,7 @@ def make_report(state: State, now: datetime, work: Labour | None = None, bill: M
     n_train = min(state.observations[-1].n_train, others) if ended else others
     n_machine = len(state.live) - len(labelled) - len(state.unlabelled)
     n_set_aside = len(state.set_aside)
-    seconds = sum(row.training_seconds for row in state.observations)
+    seconds = state.training_seconds
     hourly = None if settings.price_per_hour is None else work or labour(state)
     bill = bill or money(state, hourly)
     estimate, bound = errors(decision)
@@ -233,9 +236,10 @@ def over_labels(state: State, bound: float | None) -> float | None:
 def looks(state: State) -> list[Look]:
     made: list[Look] = []
     history = (*state.history, None, None)  # what a campaign under way has not come to yet
-    for asked, following, after in zip(history, history[1:], history[2:], strict=False):
+    for place, (asked, following) in enumerate(pairwise(history)):
         if not isinstance(asked, Certify):
             continue
+        after = _after_peel(history[place + 2 :])
         answer = following if isinstance(following, CertificateOutcome) else None
         made.append(
             Look(
@@ -244,11 +248,22 @@ def looks(state: State) -> list[Look]:
                 n_sample=asked.n_certificate if answer is None else len(answer.ranks),
                 n_pool=None if answer is None else answer.n_pool,
                 errors_in_sample=None if answer is None else int(answer.errors.sum()),
-                n_machine=after.n_machine if _takes(after, asked) else None if after is None else 0,
-                certified=None if after is None else _takes(after, asked),
+                n_machine=after.n_machine if _takes(after, asked) else None if after is None or isinstance(after, PeelBatch) else 0,
+                certified=None if after is None or isinstance(after, PeelBatch) else _takes(after, asked),
             )
         )
     return made
+
+
+def _after_peel(rows: Sequence[Row | None]) -> Row | None:
+    """What followed an answered sample once the peel had ended; while it goes on, its last batch."""
+    found: Row | None = None
+    for row in rows:
+        if not isinstance(row, PeelOrder):
+            found = row or found
+        if not isinstance(row, PeelBatch | PeelOrder):
+            break
+    return found
 
 
 def _takes(decision: Decision | Row | None, asked: Certify) -> TypeGuard[LabelByMachine]:

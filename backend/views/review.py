@@ -7,7 +7,7 @@ from typing import TypedDict
 from backend.campaign.frozen import score
 from backend.campaign.state import State
 from backend.store import Store
-from mcal_engine.types import LabelByMachine
+from mcal_engine.types import LabelByMachine, PeelBatch
 
 LEAST_SURE = 60
 
@@ -40,7 +40,7 @@ def review(store: Store, state: State) -> Review:
         Tile(task=row.task_id, machine=choices[row.label], human=_human(state, row.task_id), surety=row.surety, score=score(row.surety))
         for row in least
     ]
-    decided = bool(state.outcomes)
+    decided = bool(state.outcomes) and not isinstance(state.decision, PeelBatch)  # until the peel has ended the sample stays hidden
     return Review(
         n_machine=len(rows) if isinstance(state.decision, LabelByMachine) else 0,
         least_sure=tiles,

@@ -61,6 +61,10 @@ def _stage(state: State) -> str:
             return f"certificate: {_progress(state)} of the blind sample in{_waiting(state)}"
         case Phase.CERTIFICATE_DUE:
             return "certificate: the sample is answered and is being read"
+        case Phase.PEELING:
+            return f"certificate: {_progress(state)} of the least trusted items in{_waiting(state)}"
+        case Phase.PEEL_DUE:
+            return f"certificate: what is left is ranked anew{_how_long(state)}"
         case Phase.AWAITING_APPROVAL:
             n = f"{len(state.planned):,} " if state.planned else ""
             return f"waiting for the admin's yes to write {n}machine labels"

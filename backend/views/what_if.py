@@ -86,7 +86,7 @@ def _then(state: State, settings: CampaignSettings, last: Observation) -> Outloo
     asked = replace(state, settings=settings, decision=decision)
     if plan_in_force(state) is not None:
         return _outlook(asked, decision)
-    price, training = settings.price_per_label, sum(row.training_seconds for row in state.observations) / 3600
+    price, training = settings.price_per_label, state.training_seconds / 3600
     by_hand = price * last.counted.n_at_end() + settings.machine_price_per_hour * training
     plan = None if isinstance(decision, HumanLabelAll) else decision.plan
     total, human_only = by_hand if plan is None else plan.total_cost, price * last.counted.n_alone

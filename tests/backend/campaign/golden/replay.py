@@ -101,7 +101,9 @@ def _decisions(facts: Facts, now: datetime, before: int) -> Iterator[dict[str, A
     """What the engine says today to the history before each decision that it has made then."""
     for place in range(before, len(facts.events)):
         event = facts.events[place].event
-        if isinstance(event, events.Decided) and isinstance(facts.events[place - 1].event, events.Observed | events.SampleRead):
+        if isinstance(event, events.Decided) and isinstance(
+            facts.events[place - 1].event, events.Observed | events.SampleRead | events.PeelRanked
+        ):
             state = derive(replace(facts, events=facts.events[:place]), now)
             measured = {row.classifier for row in state.observations[-1].measurements}
             spec = state.settings

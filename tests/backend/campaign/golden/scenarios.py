@@ -208,6 +208,16 @@ def rolled_back(directory: Path) -> Recorder:
 
 
 @scenario
+def peeled(directory: Path) -> Recorder:
+    """A sample in two bands holds errors: people label the least trusted items in some batches before the machine's are written."""
+    bands = {"certificate_rule": "two_bands", "max_looks": 1}
+    world, recorder = begun(directory, n=260, max_rounds=4, test_size=20, batch_size=10, **bands)
+    world.trainer.skill = lambda request: 0.9
+    world.run()
+    return recorder
+
+
+@scenario
 def two_looks(directory: Path) -> Recorder:
     """A certificate sample falls short by bad luck, joins the test items, and a fresh one decides."""
     world, recorder = begun(directory, n=800, test_size=60)
