@@ -95,7 +95,7 @@ def test_an_unknown_kind_is_refused_by_its_name() -> None:
     ("changes", "says"),
     [
         ({"n_asked": "many"}, "event 1 of kind 'queue_opened' cannot be read: n_asked: Input should be a valid integer"),
-        ({"queue": "next"}, "queue: Input should be 'start', 'train', 'certificate', 'residual' or 'audit'"),
+        ({"queue": "next"}, "queue: Input should be 'start', 'train', 'certificate', 'peel', 'residual' or 'audit'"),
     ],
 )
 def test_a_part_of_another_type_is_refused_with_its_place_and_without_what_it_held(changes: dict[str, Any], says: str) -> None:
