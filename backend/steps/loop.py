@@ -21,10 +21,10 @@ from backend.steps.lease import Lease, hold
 from backend.steps.names import learn_names
 from backend.steps.open import Unfit, open_campaign
 from backend.steps.ports import Services
+from backend.steps.price import record_price
 from backend.steps.reconcile import Trouble, check_project, labelled_by_hand, reconcile
 from backend.steps.serve import guard, serve
 from backend.store import retried
-from backend.views.labour import record_price
 from mcal_engine.types import Certify, LabelByMachine
 
 logger = logging.getLogger(__name__)

@@ -16,15 +16,13 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-from backend.campaign import events, history
 from backend.campaign.events import QueueKind
 from backend.campaign.state import State
-from backend.store import Item, Store
+from backend.store import Item
 from mcal_engine.types import FloatArray
 
 CAP = 5.0  # medians of its kind that one lead time may count for
 ENOUGH = 30  # lead times from which on they are believed more than the price that was set
-MOVED = 0.03  # relative change of the measured price from which on it is recorded: below, it would only make forecasts restless
 Kind = Literal[QueueKind, "other"]
 KINDS: tuple[Kind, ...] = ("start", "train", "certificate", "peel", "residual", "audit", "other")
 
@@ -119,28 +117,6 @@ def labour(state: State) -> Labour:
         human_cost=None if rate is None or hours is None else rate * hours,
         kinds=[_row(group) for group in groups],
     )
-
-
-def record_price(store: Store, state: State) -> bool:
-    """Before a decision: record the measured price as a change of settings, where there is a rate and the price has moved.
-
-    The decision then follows from the history alone, and a replay makes it again. Returns whether the history has grown.
-
-    Raises:
-        Conflict: somebody else appended first.
-    """
-    seen = labour(state)
-    price, seconds = seen["price_per_label"], seen["seconds_per_label"]
-    if not seen["measured"] or price is None or seconds is None or price <= 0:
-        return False
-    price = float(f"{price:.4g}")  # as forms show it, so that saving one changes nothing
-    if abs(price - state.wanted.price_per_label) <= MOVED * state.wanted.price_per_label:
-        return False
-    settings = state.wanted.model_dump(mode="json") | {"price_per_label": price}
-    measured = events.Measured(n=seen["n"], seconds_per_label=seconds)
-    changed = events.SettingsChanged(settings=settings, changed=("price_per_label",), by="lead_time", measured=measured)
-    store.append(state.campaign_id, [history.new(changed)], expected_seq=state.last_seq)
-    return True
 
 
 def _price(rate: float | None, seconds: float | None) -> float | None:

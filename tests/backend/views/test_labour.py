@@ -13,8 +13,9 @@ from backend.campaign.state import Phase
 from backend.label_studio.port import User
 from backend.simtest.label_studio import FakeLabelStudio
 from backend.steering.control import change_settings
+from backend.steps.price import record_price
 from backend.store import Conflict
-from backend.views.labour import CAP, ENOUGH, labour, record_price
+from backend.views.labour import CAP, ENOUGH, labour
 from backend.views.report import make_report
 from backend.views.series import series
 from backend.views.what_if import what_if
