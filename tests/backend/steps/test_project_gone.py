@@ -8,6 +8,7 @@ import pytest
 
 from backend.campaign.state import Phase
 from backend.label_studio.port import LabelStudioError
+from backend.steering.actions import possible
 from backend.steps.rollback import rollback
 from backend.views.status import sentence
 from mcal_engine.errors import InvalidValue
@@ -62,3 +63,13 @@ def test_a_token_of_another_user_who_may_not_see_the_project_ends_nothing(tmp_pa
     with pytest.raises(LabelStudioError):
         world.advance()
     assert not world.state().ended
+
+
+def test_nothing_can_be_done_any_more_to_a_campaign_whose_project_is_gone(tmp_path: Path) -> None:
+    world = World(tmp_path, n=220)
+    world.advance()
+    world.label_studio.delete_project(world.project)
+    world.advance()
+    assert possible(world.state()) == {}
+    with pytest.raises(InvalidValue, match=f"project {world.project} is gone from Label Studio: there is nothing to roll back"):
+        world.act("rollback")
