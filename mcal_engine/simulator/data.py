@@ -35,6 +35,26 @@ def read(path: Path | str, label_column: str | None = None) -> LabelledImages:
     return checked(decoded(read_listing(path, label_column), str(path)), str(path))
 
 
+def read_part(
+    path: Path | str, n: int | None, seed: int, per_class: int | None = None, label_column: str | None = None
+) -> tuple[LabelledImages, IntArray]:
+    """Read a data set and draw a random part of it as :func:`subset` does; of encoded images no others are decoded.
+
+    Returns:
+        The images, and the rows of them that are the part, ascending.
+
+    Raises:
+        InvalidValue: as :func:`read` and :func:`subset`.
+    """
+    listing = read_listing(Path(path), label_column)
+    if (n is None and per_class is None) or isinstance(listing.images, np.ndarray):
+        data = checked(decoded(listing, str(path)), str(path))
+        return data, subset(data, n, seed, per_class)
+    _enough(listing, str(path))
+    data = checked(decoded(listing.part(subset(listing, n, seed, per_class)), str(path)), str(path))
+    return data, np.arange(len(data), dtype=np.int64)
+
+
 def decoded(listing: Listing, source: str) -> LabelledImages:
     """The images of a listing at one size; those that cannot be read are left out and named in the notes."""
     unused = {reason: n for reason, n in listing.unused.items() if n}
@@ -50,17 +70,22 @@ def decoded(listing: Listing, source: str) -> LabelledImages:
 
 def checked(data: LabelledImages, source: str) -> LabelledImages:
     """``data`` if a campaign can be simulated on it."""
-    if len(data) < MIN_ITEMS:
-        left = counted({**data.unused, "that cannot be read": data.n_skipped})
-        why = f" (not used: {left})" if left else ""
-        raise InvalidValue(f"a simulation needs at least {MIN_ITEMS} items, {source} has {len(data)}{why}")
+    _enough(data, source, data.n_skipped)
     present = np.unique(data.labels)
     if len(present) < 2:
         raise InvalidValue(f"a simulation needs at least 2 classes, every item of {source} is {data.class_names[int(present[0])]!r}")
     return data
 
 
-def subset(data: LabelledImages, n: int | None, seed: int, per_class: int | None = None) -> IntArray:
+def _enough(data: LabelledImages | Listing, source: str, n_skipped: int = 0) -> None:
+    if len(data) >= MIN_ITEMS:
+        return
+    left = counted({**data.unused, "that cannot be read": n_skipped})
+    why = f" (not used: {left})" if left else ""
+    raise InvalidValue(f"a simulation needs at least {MIN_ITEMS} items, {source} has {len(data)}{why}")
+
+
+def subset(data: LabelledImages | Listing, n: int | None, seed: int, per_class: int | None = None) -> IntArray:
     """Rows of a random part of the data, ascending: ``n`` of all, or ``per_class`` of each class.
 
     Rows rather than a copy, so that parts of one data set share its embeddings.
@@ -69,7 +94,7 @@ def subset(data: LabelledImages, n: int | None, seed: int, per_class: int | None
         raise InvalidValue(f"give items or per_class, not both; got {n} and {per_class}")
     order = streams.generator(seed, "images").permutation(len(data)).astype(np.int64)
     if per_class is not None:
-        groups = [order[data.labels[order] == label][:per_class] for label in range(data.n_classes)]
+        groups = [order[data.labels[order] == label][:per_class] for label in range(len(data.class_names))]
         rows = np.concatenate(groups)
     else:
         rows = order if n is None else order[:n]

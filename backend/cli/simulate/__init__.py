@@ -50,11 +50,10 @@ def simulate(
         if file is not None and not file.absolute().parent.is_dir():
             raise InvalidValue(f"the folder {file.parent} of {file.name} does not exist")
     settings = given(options, CampaignSpec)
-    data = datasets.read(data_path, label_column)
     seed = make_seed(settings.get("seed"))
+    data, ids = datasets.read_part(data_path, items, seed, per_class, label_column)
     if shuffle_labels:
         data = datasets.shuffled(data, seed)
-    ids = datasets.subset(data, items, seed, per_class)
     spec = make_spec(preset, len(ids), settings, device)
     machines = open_machines(data, spec.classifiers, cache_folder(cache_dir), device)
     with Bars(len(ids), spec, machines, hidden=quiet) as bars:

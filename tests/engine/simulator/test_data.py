@@ -15,7 +15,8 @@ from PIL import Image
 
 from mcal_engine.classifiers.base import UInt8Array
 from mcal_engine.errors import InvalidValue
-from mcal_engine.simulator.data import read, subset
+from mcal_engine.simulator import decoding
+from mcal_engine.simulator.data import read, read_part, subset
 from tests.engine.simulator.toy import toy_data
 
 N = 240
@@ -254,6 +255,20 @@ def test_a_subset_is_random_by_seed_and_can_be_balanced() -> None:
         subset(data, 150, seed=0)
     with pytest.raises(InvalidValue, match="items must be at most the 1,000"):
         subset(data, 2000, seed=0)
+
+
+def test_only_the_part_that_is_played_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path)
+    whole = read(tmp_path)
+    calls: list[int] = []
+    decode = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda content, side, **form: calls.append(side) or decode(content, side, **form))
+    part, ids = read_part(tmp_path, 210, seed=3)
+    rows = subset(whole, 210, seed=3)
+    assert len(calls) == 210 and ids.tolist() == list(range(210))
+    assert np.array_equal(part.images, whole.images[rows]) and np.array_equal(part.labels, whole.labels[rows])
+    with pytest.raises(InvalidValue, match="items must be at most the 240 of the data set, got 241"):
+        read_part(tmp_path, 241, seed=3)
 
 
 def test_the_digest_names_the_images_and_not_the_labels() -> None:
