@@ -55,9 +55,17 @@ MESSAGES: tuple[Message, ...] = (
         "halt",
         "no task has an image under …",
         r"no task has an image under",
-        "The value of the Image tag leads to nothing in the tasks' data: the field has another name, is empty, or holds several images.",
+        "The value of the Image tag leads to nothing in the tasks' data: the field has another name or is empty.",
         "Compare the Image tag's value with a task's data in Label Studio; [Data that can be read](data.md#image-fields-in-label-studio) "
         "says how it is resolved. The campaign begins by itself after that.",
+    ),
+    Message(
+        "halt",
+        "task … holds … images under …",
+        r"task .* holds .* images under|shows people all images of",
+        "People are shown all images of such a task, and a label would not say which one it means.",
+        'Write `value="$images[0]"` in the Image tag to ask about the first one of each task, or import one task for each image. '
+        "The campaign begins by itself after that.",
     ),
     Message(
         "halt",

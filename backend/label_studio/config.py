@@ -152,8 +152,11 @@ def _outermost(tag: ElementTree.Element) -> Iterator[ElementTree.Element]:
 
 def _data_key(image: ElementTree.Element, to_name: str) -> str:
     value = image.get("value", "")
-    if image.get("valueList"):
-        raise InvalidValue(f"Image {to_name!r} must show one image per task, got valueList={image.get('valueList')!r}")
+    if several := next((text for name, text in image.attrib.items() if name.lower() == "valuelist" and text), None):
+        raise InvalidValue(
+            f"Image {to_name!r} shows people all images of {several!r} (valueList), and a campaign is about one image in each task. Write "
+            f'value="{several}[0]" to ask about the first one, or import one task for each image'
+        )
     key = data_key_of(value)
     if key is None:
         raise InvalidValue(f'Image {to_name!r} must have value="$field" naming a field of the task\'s data, got value={value!r}')

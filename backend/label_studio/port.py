@@ -82,6 +82,7 @@ class Task:
     is_labeled: bool  # done: nobody is asked about it; what serving relies on, so that the contract tests look at it
     annotations: tuple[Annotation, ...]
     overlap: int = 1  # how many different people are asked
+    n_images: int = 1  # that its data names: people are shown all of them
 
 
 @dataclass(frozen=True, slots=True)

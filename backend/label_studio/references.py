@@ -23,13 +23,15 @@ def data_key_of(value: str) -> str | None:
     return plain if _REFERENCE.search(plain) else None
 
 
-def image_in(data: Mapping[str, Any], data_key: str) -> str:
-    """The one image that a task's data names; "" where there is none, or several.
+def images_in(data: Mapping[str, Any], data_key: str) -> list[str]:
+    """The images that a task's data names: none, one, or several where the field is a list of them.
 
-    Blanks around it do not count, as in a browser, and a list of one image is that image.
+    Blanks around one do not count, as in a browser.
     """
     if "$" not in data_key:
-        return _one(_at(data, data_key))
+        found = _at(data, data_key)
+        texts = [each.strip() for each in (found if isinstance(found, list) else [found]) if isinstance(each, str)]
+        return [text for text in texts if text]
     missing = False
 
     def resolved(match: re.Match[str]) -> str:
@@ -38,14 +40,8 @@ def image_in(data: Mapping[str, Any], data_key: str) -> str:
         missing = missing or not isinstance(found, str | int)
         return str(found)
 
-    text = _REFERENCE.sub(resolved, data_key)
-    return "" if missing else text.strip()
-
-
-def _one(found: Any) -> str:
-    if isinstance(found, list) and len(found) == 1:
-        found = found[0]
-    return found.strip() if isinstance(found, str) else ""
+    text = _REFERENCE.sub(resolved, data_key).strip()
+    return [] if missing or not text else [text]
 
 
 def _at(data: Mapping[str, Any], path: str) -> Any:

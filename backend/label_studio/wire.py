@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
-from backend.label_studio.references import image_in
+from backend.label_studio.references import images_in
 
 #: Fields to ask for when listing tasks. Label Studio applies the list to the nested annotations too.
 TASK_FIELDS = ("id", "data", "created_at", "updated_at", "is_labeled", "overlap", "annotations")
@@ -60,14 +60,16 @@ def project(data: Mapping[str, Any]) -> Project:
 def task(data: Mapping[str, Any], control: LabelControl) -> Task:
     """A row of ``GET /api/tasks``, asked for with the fields above."""
     task_id = _field(data, "id", "task")
+    fields = data.get("data") or {}
     return Task(
         id=task_id,
-        image=image_reference(data.get("data") or {}, control),
+        image=image_reference(fields, control),
         created_at=moment(_field(data, "created_at", "task")),
         updated_at=moment(_field(data, "updated_at", "task")),
         is_labeled=bool(data.get("is_labeled")),
         annotations=tuple(annotation(each, task_id, control) for each in _field(data, "annotations", "task")),
         overlap=data.get("overlap") or 1,
+        n_images=len(images_in(fields, control.data_key)),
     )
 
 
@@ -93,7 +95,8 @@ def skips_count(data: Mapping[str, Any]) -> bool:
 
 def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
     """What the task's data has for the Image tag; "" where that is no image, or several."""
-    return image_in(data, control.data_key)
+    found = images_in(data, control.data_key)
+    return found[0] if len(found) == 1 else ""
 
 
 def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> Annotation:

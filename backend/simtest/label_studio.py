@@ -47,6 +47,7 @@ class _StoredTask:
     predictions: list[_StoredPrediction] = field(default_factory=list)
     locks: dict[int, datetime] = field(default_factory=dict)  # user → expiry
     overlap: int = 1
+    n_images: int = 1
 
     @property
     def labellers(self) -> set[int]:
@@ -57,7 +58,9 @@ class _StoredTask:
         return len(self.labellers) >= self.overlap
 
     def freeze(self) -> Task:
-        return Task(self.id, self.image, self.created_at, self.updated_at, self.is_labeled, tuple(self.annotations), self.overlap)
+        return Task(
+            self.id, self.image, self.created_at, self.updated_at, self.is_labeled, tuple(self.annotations), self.overlap, self.n_images
+        )
 
 
 @dataclass

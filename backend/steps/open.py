@@ -118,6 +118,12 @@ class _Checked:
             yield task
 
     def _check(self, task: Task) -> None:
+        if task.n_images > 1:
+            key = self._control.data_key
+            raise Unfit(
+                f"task {task.id} holds {task.n_images:,} images under {key!r}, and a label would not say which one it means",
+                f'Write value="${key}[0]" in the Image tag to ask about the first one of each task, or import one task for each image.',
+            )
         for annotation in task.annotations:
             if not is_machine(annotation, self._user.id) or annotation.was_cancelled:
                 continue  # what giving a lock back leaves behind, if interrupted, looks like a skip by the service user
@@ -136,7 +142,7 @@ class _Checked:
 def _check_items(live: list[Item], control: LabelControl) -> None:
     if not any(item.image for item in live):
         raise Unfit(
-            f"no task has an image under {control.data_key!r}: the field is missing or empty in its data, or holds several images",
+            f"no task has an image under {control.data_key!r}: the field is missing or empty in its data",
             f"Compare the value of the Image tag {control.to_name!r} with the data of a task: it must name one image in each.",
         )
     unlabelled = sum(item.label is None and not item.skipped for item in live)

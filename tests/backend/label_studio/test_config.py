@@ -51,7 +51,11 @@ def test_one_of_several_controls_is_taken_by_name() -> None:
         (view('<Image name="image" value="http://x/y.png"/>', choices()), r'must have value="\$field".*got value=\'http'),
         (view('<Image name="image"/>', choices()), r'must have value="\$field".*got value=\'\''),
         (view('<Image name="image" value="$"/>', choices()), r'must have value="\$field"'),
-        (view('<Image name="image" valueList="$images"/>', choices()), "one image per task"),
+        (
+            view('<Image name="image" valueList="$images"/>', choices()),
+            r'one image in each task.*value="\$images\[0\]" to ask',
+        ),
+        (view('<Image name="image" value="$image" valuelist="$images"/>', choices()), "all images of .*images"),
         ("<View>", "not valid XML"),
         ("", "not valid XML"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><View/>', "must not have a DOCTYPE"),

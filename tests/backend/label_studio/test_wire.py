@@ -10,12 +10,12 @@ from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelControl, LabelStudioError, Prediction
 
 CONTROL = LabelControl("kind", "image", "image", ("cat", "dog"))
+TIMES = {"created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z"}
 
 
 def annotation(**fields: Any) -> dict[str, Any]:
     row = {"id": 5, "result": wire.result_of("dog", CONTROL), "completed_by": 2, "updated_by": 2, "lead_time": 1.5, "was_cancelled": False}
-    row |= {"created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z"}
-    return row | fields
+    return row | TIMES | fields
 
 
 def test_an_annotation_is_read_whether_users_come_as_ids_or_as_objects() -> None:
@@ -81,6 +81,8 @@ def test_an_image_is_found_by_its_field_or_by_its_path() -> None:
     for missing in ({}, {"image": None}, {"image": 3}, {"image": []}, {"image": ["x", "y"]}, {"image": [["x"]]}, {"image": {"x": "y"}}):
         assert wire.image_reference(missing, CONTROL) == ""
     assert wire.image_reference({"a": "text"}, nested) == ""
+    several = wire.task({"id": 9, "data": {"image": ["x", " ", "y"]}, "annotations": [], **TIMES}, CONTROL)
+    assert (several.image, several.n_images) == ("", 2)  # people are shown both
 
 
 @pytest.mark.parametrize(

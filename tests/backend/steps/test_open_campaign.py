@@ -64,6 +64,18 @@ def test_a_project_without_an_image_under_its_tag_is_refused_before_anything_is_
     assert world.advance().phase == Phase.COLLECTING
 
 
+def test_a_task_with_several_images_is_refused_before_anything_is_asked_and_the_way_out_is_told(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    crowded = world.label_studio._tasks[world.tasks[7]]
+    crowded.n_images = 3
+    state = world.advance()
+    assert state.phase == Phase.HALTED and state.halt is not None
+    assert f"task {world.tasks[7]} holds 3 images under 'image', and a label would not say which" in state.halt.reason
+    assert 'value="$image[0]"' in state.halt.fix and world.shelf.fetched == []
+    crowded.n_images = 1
+    assert world.advance().phase == Phase.COLLECTING
+
+
 def test_a_service_user_who_labelled_by_hand_is_refused_and_told_how_to_make_another(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.label_studio.annotate(world.tasks[3], world.label_studio.service_user, "ant")
