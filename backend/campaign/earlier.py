@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from backend.store import Campaign, MachineLabel
+from backend.store import Campaign, MachineLabel, same_address
 from mcal_engine.errors import InvalidValue
 
 
@@ -29,7 +29,8 @@ def refuse_beside_an_earlier_one(store: Campaigns, label_studio_url: str, projec
     """
     live = store.live_campaign(label_studio_url, project_id)
     for campaign in store.campaigns():
-        if (campaign.project_id, campaign.label_studio_url) != (project_id, label_studio_url) or campaign == live:
+        here = same_address(campaign.label_studio_url) == same_address(label_studio_url)
+        if campaign.project_id != project_id or not here or campaign == live:
             continue
         n = sum(row.state == "written" for row in store.machine_labels(campaign.id))
         if n:

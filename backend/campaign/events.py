@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainSerializer, PlainValidator
@@ -80,7 +81,11 @@ class ServiceUser:
 
 @dataclass(frozen=True, kw_only=True)
 class Created(Happening, kind="created"):
-    """What was found when the campaign began. ``project_before``: the project's settings that the campaign changes."""
+    """What was found when the campaign began.
+
+    ``project_before``: the project's settings that the campaign changes. ``project_created_at``: by which the project is told from one of
+    the same number in another Label Studio.
+    """
 
     settings: JSON
     title: str = ""
@@ -91,6 +96,7 @@ class Created(Happening, kind="created"):
     n_items: int
     n_preexisting: int
     label_studio_version: str = ""
+    project_created_at: datetime | None = None
 
     def sentence(self) -> str:
         return f"Project read: {self.n_items:,} items, {self.n_preexisting:,} labelled before"

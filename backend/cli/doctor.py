@@ -94,9 +94,11 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
 
 def _campaigns(house: Opened) -> dict[int, Any]:
     """Project → its live campaign on this Label Studio."""
+    from backend.store import same_address
     from backend.views.status import standing
 
-    live = [each for each in house.store.live_campaigns() if each.label_studio_url == house.settings.label_studio_url]
+    here = same_address(house.settings.label_studio_url)
+    live = [each for each in house.store.live_campaigns() if same_address(each.label_studio_url) == here]
     return {each.project_id: standing(house.store, each.id, now()) for each in live}
 
 

@@ -98,6 +98,31 @@ MESSAGES: tuple[Message, ...] = (
     ),
     Message(
         "halt",
+        "project … was created at …, and the project that this campaign began on at …: this is another one",
+        r"project .* was created at .* this is another one",
+        "The address or the database is another Label Studio's, or Label Studio was set up anew: the numbers of its projects and tasks are "
+        "the same, and what they stand for is not. The campaign changes nothing there.",
+        "Set `MCAL_LABEL_STUDIO_URL` to the Label Studio that the campaign began on, or bring its database back, and restart the worker.",
+    ),
+    Message(
+        "halt",
+        "this campaign began on …, and MCAL_LABEL_STUDIO_URL is …",
+        r"this campaign began on .* and MCAL_LABEL_STUDIO_URL is",
+        "The worker is set to another Label Studio. A campaign that began with an earlier version, or that has not begun, cannot tell "
+        "whether it is the same one under another address.",
+        "Set `MCAL_LABEL_STUDIO_URL` to the address that the campaign began on, and restart the worker.",
+    ),
+    Message(
+        "halt",
+        "Label Studio counts no tasks in project … any more, and the campaign has …",
+        r"Label Studio counts no tasks in project",
+        "All tasks have disappeared at once. That is more often a database in trouble than somebody's wish, so nothing is taken "
+        "for deleted.",
+        "Bring the tasks back from a backup of Label Studio: the campaign goes on by itself. If they were deleted on "
+        "purpose, roll the campaign back.",
+    ),
+    Message(
+        "halt",
         "no image can be read: …",
         r"no image can be read",
         "Not a single image of the project could be fetched or decoded, so it is the access and not the images.",

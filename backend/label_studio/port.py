@@ -49,6 +49,7 @@ class Project:
     show_collab_predictions: bool
     n_tasks: int
     n_labelled: int = 0  # tasks that Label Studio counts as done
+    created_at: datetime | None = None  # what tells it from a project of the same number in another Label Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,10 @@ class LabelStudioPort(Protocol):
         """The given tasks as they are now, in any order; tasks that are gone are left out."""
 
     def task_ids(self, project_id: int) -> list[int]:
-        """The ids of all tasks, cheaply (no annotations): what the full check compares the ledger with."""
+        """The ids of all tasks, cheaply (no annotations)."""
+
+    def task_times(self, project_id: int) -> dict[int, datetime]:
+        """Each task with the time of its last change, as cheaply: what the full check compares the ledger with."""
 
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         """Import in chunks; raises unless Label Studio created every one of them."""

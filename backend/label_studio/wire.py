@@ -32,6 +32,7 @@ PROJECT_FIELDS = (
     "show_collab_predictions",
     "task_number",
     "finished_task_number",
+    "created_at",
 )
 _PROVENANCE_MARK = "MCAL "
 
@@ -52,9 +53,15 @@ def project(data: Mapping[str, Any]) -> Project:
         model_version=data.get("model_version") or "",
         sampling=data.get("sampling") or "",
         show_collab_predictions=bool(data.get("show_collab_predictions")),
-        n_tasks=data.get("task_number") or 0,
+        n_tasks=_known(data, "task_number", "project"),
         n_labelled=data.get("finished_task_number") or 0,
+        created_at=_time(data.get("created_at")),
     )
+
+
+def task_time(data: Mapping[str, Any]) -> tuple[int, datetime]:
+    """Id and time of the last change, of a row of ``GET /api/tasks``."""
+    return int(_field(data, "id", "task")), moment(_field(data, "updated_at", "task"))
 
 
 def task(data: Mapping[str, Any], control: LabelControl) -> Task:
@@ -184,9 +191,14 @@ def predictions_of(data: Mapping[str, Any], model_version: str) -> tuple[list[in
     return mine, len(mine) < len(rows)
 
 
-def moment(text: str) -> datetime:
-    when = datetime.fromisoformat(text)
+def moment(text: str | datetime) -> datetime:
+    """A point in time, in UTC; the SDK has read some of them already."""
+    when = text if isinstance(text, datetime) else datetime.fromisoformat(text)
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _time(value: str | datetime | None) -> datetime | None:
+    return None if value is None else moment(value)
 
 
 def moment_text(when: datetime) -> str:

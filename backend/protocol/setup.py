@@ -14,7 +14,7 @@ from backend.campaign.earlier import refuse_beside_an_earlier_one
 from backend.campaign.history import Entry
 from backend.label_studio.config import campaign_control
 from backend.protocol.ports import CampaignStore, JobQueue, SettingsParser
-from backend.store import Campaign, Conflict, retried
+from backend.store import Campaign, Conflict, retried, same_address
 from mcal_engine.errors import InvalidValue
 
 Settings = events.Requested | events.Created | events.SettingsChanged
@@ -102,7 +102,8 @@ class CampaignSetup:
 
     def _campaigns(self, project_id: int) -> list[Campaign]:
         """This project's campaigns, newest first."""
-        mine = [row for row in self._store.campaigns() if row.project_id == project_id and row.label_studio_url == self._url]
+        here = same_address(self._url)
+        mine = (row for row in self._store.campaigns() if row.project_id == project_id and same_address(row.label_studio_url) == here)
         return sorted(mine, key=lambda row: row.id, reverse=True)
 
     def _settings_of(self, campaign_id: int) -> list[Entry[Settings]]:

@@ -120,7 +120,7 @@ class FakeLabelStudio:
                 "model_version": "",
                 "sampling": "Sequential sampling",
             }
-            settings |= {"show_collab_predictions": True} | fields
+            settings |= {"show_collab_predictions": True, "created_at": self._tick()} | fields
             project = Project(id=self._id(), label_config=label_config, n_tasks=0, **settings)
             self._projects[project.id] = project
             self._webhooks[project.id] = []
@@ -265,6 +265,9 @@ class FakeLabelStudio:
 
     def task_ids(self, project_id: int) -> list[int]:
         return self._call("task_ids", lambda: [task.id for task in self._of(project_id)])
+
+    def task_times(self, project_id: int) -> dict[int, datetime]:
+        return self._call("task_times", lambda: {task.id: task.updated_at for task in self._of(project_id)})
 
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         if bad := [row.score for row in predictions if not 0 <= row.score <= 1]:

@@ -9,6 +9,7 @@ from backend.campaign import events, history
 from backend.campaign.state import Phase, State
 from backend.label_studio.port import LabelStudioError
 from backend.steps.ports import Services
+from backend.store import same_address
 from backend.views.report import make_report
 
 logger = logging.getLogger(__name__)
@@ -19,15 +20,17 @@ NOT_FOUND = 404
 def is_gone(services: Services, state: State, error: LabelStudioError) -> bool:
     """Whether ``error`` means that the project was deleted: the user who began the campaign is there, and its project is not.
 
-    A proxy may say "not found" too, and another user may not be allowed to see the project.
+    A proxy may say "not found" too, another user may not be allowed to see the project, and another Label Studio never had it.
 
     Raises:
         LabelStudioError: Label Studio is away after all.
     """
     if error.status != NOT_FOUND:
         return False
-    user = services.label_studio.current_user().id
-    if state.created is not None and user != state.created.service_user.id:
+    user = services.label_studio.current_user()
+    if state.created is not None and (user.id, user.email) != (state.created.service_user.id, state.created.service_user.email):
+        return False
+    if same_address(services.store.campaign(state.campaign_id).label_studio_url) != same_address(services.label_studio_url):
         return False
     return all(project.id != state.project_id for project in services.label_studio.projects())
 

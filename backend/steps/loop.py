@@ -22,7 +22,7 @@ from backend.steps.names import learn_names
 from backend.steps.open import Unfit, open_campaign
 from backend.steps.ports import Services
 from backend.steps.price import record_price
-from backend.steps.reconcile import Trouble, check_project, labelled_by_hand, reconcile
+from backend.steps.reconcile import Trouble, check_project, elsewhere, labelled_by_hand, reconcile
 from backend.steps.serve import guard, serve
 from backend.store import retried
 from mcal_engine.types import Certify, LabelByMachine
@@ -93,6 +93,8 @@ class _Loop:
             return False
 
     def _step(self, state: State) -> bool:
+        if self._in_trouble(state, elsewhere(self.services.store.campaign(self.campaign_id), self.services.label_studio_url, state)):
+            return False
         if state.stage == Phase.REQUESTED:
             return state.phase != Phase.PAUSED and self._open(state)
         project = self.services.label_studio.project(state.project_id)

@@ -164,4 +164,5 @@ def _created(
         n_items=len(live),
         n_preexisting=sum(item.preexisting for item in live),
         label_studio_version=services.label_studio.version(),
+        project_created_at=project.created_at,
     )

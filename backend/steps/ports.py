@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from backend.label_studio.checked import checked
 from backend.label_studio.fence import fenced
 from backend.label_studio.port import LabelStudioPort
 from backend.steps.lease import Beats, Lease, by_thread, steady_clock
@@ -113,6 +114,9 @@ class Services:
     steady: Callable[[], float] = steady_clock
 
     def owned(self, campaign_id: int, lease: Lease) -> Services:
-        """The same for this owner alone: nothing is changed any more, neither here nor in Label Studio, once the lease is another's."""
-        store, label_studio = self.store.fenced(campaign_id, lease.owner), fenced(self.label_studio, lease.require)
+        """The same for one visit of this owner: nothing is changed any more, here or in Label Studio, once the lease is another's.
+
+        What contradicts itself in Label Studio's answers is an error there.
+        """
+        store, label_studio = self.store.fenced(campaign_id, lease.owner), fenced(checked(self.label_studio), lease.require)
         return replace(self, store=store, label_studio=label_studio)

@@ -14,7 +14,7 @@ from backend.label_studio import write_back
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelControl, Project, Task
 from backend.steps.ports import Services
-from backend.store import Item, MachineLabel
+from backend.store import Campaign, Item, MachineLabel, same_address
 from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,15 @@ class Trouble:
 
 
 def check_project(project: Project, state: State) -> Trouble | None:
-    """Whether the labels still mean what they meant at the start."""
+    """Whether it is the project that the campaign began on, and the labels still mean what they meant at the start."""
     control = state.control
+    if (other := another_project(project, state)) is not None:
+        return other
+    if not project.n_tasks and state.live:
+        return Trouble(
+            f"Label Studio counts no tasks in project {project.id} any more, and the campaign has {len(state.live):,}",
+            "Bring the tasks back from a backup of Label Studio. If they were deleted on purpose, roll this campaign back.",
+        )
     try:
         now = parse_label_config(project.label_config, control.from_name)
     except InvalidValue as error:
@@ -56,6 +63,33 @@ def check_project(project: Project, state: State) -> Trouble | None:
     if project.maximum_annotations > 1:
         return too_many_annotators(project)
     return None
+
+
+def another_project(project: Project, state: State) -> Trouble | None:
+    """Whether another project has the number of the one that the campaign began on."""
+    began_on = state.created.project_created_at if state.created is not None else None
+    if began_on is not None and project.created_at is not None and project.created_at != began_on:
+        return Trouble(
+            f"project {project.id} was created at {project.created_at:%Y-%m-%d %H:%M:%S} UTC, and the project that this campaign began on "
+            f"at {began_on:%Y-%m-%d %H:%M:%S} UTC: this is another one",
+            "Set MCAL_LABEL_STUDIO_URL to the Label Studio that the campaign began on, and restart the worker.",
+        )
+    return None
+
+
+def elsewhere(campaign: Campaign, label_studio_url: str, state: State) -> Trouble | None:
+    """Whether this may be another Label Studio than the campaign began on.
+
+    One that has only got another address is told by the project's time of creation, which :func:`check_project` looks at.
+    """
+    if same_address(campaign.label_studio_url) == same_address(label_studio_url):
+        return None
+    if state.created is not None and state.created.project_created_at is not None:
+        return None
+    return Trouble(
+        f"this campaign began on {campaign.label_studio_url}, and MCAL_LABEL_STUDIO_URL is {label_studio_url}",
+        "Set MCAL_LABEL_STUDIO_URL to the Label Studio that the campaign began on, and restart the worker.",
+    )
 
 
 def too_many_annotators(project: Project) -> Trouble:
@@ -82,8 +116,8 @@ def reconcile(services: Services, state: State, project: Project, *, full: bool 
 
     Args:
         state: the campaign, created; its items are what the ledger has so far.
-        project: as just read. A count of tasks that differs from the ledger's makes the ids be compared as well.
-        full: look further back and compare the ids of all tasks: only that finds deleted ones.
+        project: as just read. A count of tasks that differs from the ledger's makes all tasks be compared as well.
+        full: look further back, and compare the times of all tasks: only that finds deleted ones, and changes that a clock hid.
 
     Returns:
         Whether the ledger has changed.
@@ -95,7 +129,7 @@ def reconcile(services: Services, state: State, project: Project, *, full: bool 
     tasks = services.label_studio.tasks(state.project_id, state.control, updated_since=start)
     changed = read_into_ledger(services, state.campaign_id, state.control, _service_user(state), known, tasks, baseline=False, since=since)
     if full or project.n_tasks != sum(not item.deleted for item in known.values()):
-        changed |= _check_ids(services, state, known)
+        changed |= _check_all(services, state, known, start)
     changed |= humans_win(services, state, known)
     services.memory.visited_at[state.campaign_id] = started
     return changed
@@ -125,16 +159,20 @@ def read_into_ledger(
     baseline: bool,
     since: datetime | None,
 ) -> bool:
-    """Read tasks chunk by chunk, store the rows that differ, and move the watermark once all are in. ``known`` is updated in place."""
+    """Read tasks chunk by chunk, store the rows that differ, and move the watermark once all are in. ``known`` is updated in place.
+
+    The watermark is Label Studio's time, and never beyond our own clock: one label with a time to come would hide all that follow.
+    """
     latest, changed, started = since, False, services.now()
     for chunk in _chunks(tasks):
         readings = [read_task(task, control.choices, service_user, known.get(task.id), baseline=baseline) for task in chunk]
         changed |= _store(services, campaign_id, known, readings)
         latest = max(task.updated_at for task in chunk) if latest is None else max(latest, *(task.updated_at for task in chunk))
-    if latest is not None and services.now() - started > OVERLAP:
+    if latest is not None:
         # While a long reading went on, tasks that it had passed may have changed. Clocks may differ by some of this minute.
-        latest = min(latest, started - timedelta(minutes=1))
-        latest = latest if since is None else max(latest, since)
+        long = services.now() - started > OVERLAP
+        latest = min(latest, started - timedelta(minutes=1) if long else started)
+        latest = latest if since is None else max(latest, min(since, started))
     if latest is not None and latest != since:
         services.store.set_watermark(campaign_id, latest)
     return changed
@@ -164,18 +202,26 @@ def humans_win(services: Services, state: State, known: dict[int, Item]) -> bool
     return bool(changed)
 
 
-def _check_ids(services: Services, state: State, known: dict[int, Item]) -> bool:
-    there = set(services.label_studio.task_ids(state.project_id))
+def _check_all(services: Services, state: State, known: dict[int, Item], start: datetime | None) -> bool:
+    """Compare every task's time of change with the ledger's. What was read from ``start`` on has just been read."""
+    there = services.label_studio.task_times(state.project_id)
     gone = [task for task, item in known.items() if not item.deleted and task not in there]
-    missing = sorted(task for task in there if task not in known or known[task].deleted)
+    back = sorted(task for task in there if task in known and known[task].deleted)
     if gone:
         services.store.mark_deleted(state.campaign_id, gone)
         known.update({task: replace(known[task], deleted=True) for task in gone})
         logger.info("campaign %d: %d tasks are gone from Label Studio", state.campaign_id, len(gone))
+    if back:
+        logger.warning("campaign %d: %d deleted tasks are there again, such as task %d", state.campaign_id, len(back), back[0])
     changed = bool(gone)
-    for place in range(0, len(missing), CHUNK):
-        tasks = services.label_studio.tasks_by_id(state.project_id, state.control, missing[place : place + CHUNK])
+    other = sorted(task for task, at in there.items() if task not in known or known[task].deleted or known[task].updated_at != at)
+    for place in range(0, len(other), CHUNK):
+        tasks = services.label_studio.tasks_by_id(state.project_id, state.control, other[place : place + CHUNK])
         changed |= _store(services, state.campaign_id, known, _read(state, known, tasks))
+    hidden = [there[task] for task in other if start is not None and there[task] <= start]
+    if hidden:  # Label Studio's clock was set back: what follows now is older than what was read before
+        logger.warning("campaign %d: %d changes were older than what had been read already", state.campaign_id, len(hidden))
+        services.store.set_watermark(state.campaign_id, max(hidden))
     return changed
 
 

@@ -16,6 +16,7 @@ from backend.steps import gone
 from backend.steps.finish import tidy
 from backend.steps.lease import hold
 from backend.steps.ports import Heartbeat, Services
+from backend.steps.reconcile import another_project, elsewhere
 from backend.store import MachineLabel
 from mcal_engine.errors import InvalidValue
 
@@ -65,14 +66,19 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
     state = state_of(services.store, campaign_id, services.now())
     if (why := nothing_to_undo(state)) is not None:
         raise InvalidValue(why)
+    away = elsewhere(services.store.campaign(campaign_id), services.label_studio_url, state)
     try:
-        services.label_studio.project(state.project_id)
+        project = None if away is not None else services.label_studio.project(state.project_id)
     except LabelStudioError as error:
         if not gone.is_gone(services, state, error):
             raise
         if not state.ended:
             gone.end(services, state)
         raise InvalidValue(_gone(state)) from None
+    if project is not None and state.created is not None:
+        away = another_project(project, state)
+    if away is not None:
+        raise InvalidValue(f"{away.reason}. {away.fix}")
     if state.created is None:
         services.store.append(campaign_id, [history.new(events.Cancelled(reason=f"rolled back by {by}"))], ends=True)
         return RolledBack(0, 0)

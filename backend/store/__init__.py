@@ -3,6 +3,7 @@
 SQL lives here and nowhere else. :class:`Store` is the whole interface; the other names are its rows and errors.
 """
 
+from backend.store.address import same_address
 from backend.store.database import StoreUnavailable
 from backend.store.retry import retried
 from backend.store.rows import (
@@ -37,4 +38,5 @@ __all__ = [
     "Store",
     "StoreUnavailable",
     "retried",
+    "same_address",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from backend.store.address import same_address
 from backend.store.database import dumps
 from backend.store.rows import Assignment, Campaign, Conflict, Event, Frozen, MachineLabel, NewEvent
 from backend.store.schema import assignments, campaigns, events, frozen, machine_labels
@@ -22,18 +23,23 @@ _CAMPAIGN = (campaigns.c.id, campaigns.c.project_id, campaigns.c.label_studio_ur
 
 def create_campaign(connection: Connection, project_id: int, label_studio_url: str, new: Sequence[NewEvent], now: datetime) -> Campaign:
     url = same_address(label_studio_url)
+    if (other := live_campaign(connection, url, project_id)) is not None:
+        raise _is_live(other, url, project_id)
     row = {"project_id": project_id, "label_studio_url": url, "created_at": now, "live": not _ends(new)}
     try:
         with connection.begin_nested():  # so that the question below can still be asked on PostgreSQL
             campaign_id = connection.execute(insert(campaigns).values(row).returning(campaigns.c.id)).scalar_one()
     except IntegrityError:
-        other = live_campaign(connection, url, project_id)
-        raise InvalidValue(
-            f"project {project_id} on {url} already has a campaign that is not finished{f' (campaign {other.id})' if other else ''}; "
-            "finish, cancel or roll it back first"
-        ) from None
+        raise _is_live(live_campaign(connection, url, project_id), url, project_id) from None
     _insert_events(connection, campaign_id, 0, new, now)
     return campaign(connection, campaign_id)
+
+
+def _is_live(other: Campaign | None, url: str, project_id: int) -> InvalidValue:
+    return InvalidValue(
+        f"project {project_id} on {url} already has a campaign that is not finished{f' (campaign {other.id})' if other else ''}; "
+        "finish, cancel or roll it back first"
+    )
 
 
 def all_campaigns(connection: Connection, *, only_live: bool = False) -> list[Campaign]:
@@ -51,11 +57,10 @@ def campaign(connection: Connection, campaign_id: int) -> Campaign:
 
 
 def live_campaign(connection: Connection, label_studio_url: str, project_id: int) -> Campaign | None:
-    query = select(*_CAMPAIGN).where(
-        campaigns.c.label_studio_url == same_address(label_studio_url), campaigns.c.project_id == project_id, campaigns.c.live
-    )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Campaign(*row)
+    query = select(*_CAMPAIGN).where(campaigns.c.project_id == project_id, campaigns.c.live).order_by(campaigns.c.id)
+    wanted = same_address(label_studio_url)
+    # Compared here, not there: earlier versions stored addresses as they were written.
+    return next((found for row in connection.execute(query) if same_address((found := Campaign(*row)).label_studio_url) == wanted), None)
 
 
 def read_events(connection: Connection, campaign_id: int, *, after: int, kinds: Collection[str] | None) -> list[Event]:
@@ -105,11 +110,6 @@ def _revive(connection: Connection, campaign_id: int) -> None:
             f"campaign {campaign_id} cannot be taken up again: campaign {other.id if other else 'another one'} is running on its project; "
             "wait until it is finished, or roll it back"
         ) from None
-
-
-def same_address(label_studio_url: str) -> str:
-    """One spelling per address, so that a slash at the end does not open a second campaign."""
-    return label_studio_url.rstrip("/")
 
 
 def _ends(new: Sequence[NewEvent]) -> bool:

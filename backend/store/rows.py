@@ -22,7 +22,7 @@ class LeaseLost(MCALError):
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One campaign on one project. ``label_studio_url`` has no slash at its end."""
+    """One campaign on one project. ``label_studio_url`` is :func:`backend.store.same_address` of what it began on."""
 
     id: int
     project_id: int

@@ -8,7 +8,7 @@ from datetime import datetime
 from backend.campaign import events, history
 from backend.campaign.frozen import final_model_version, score
 from backend.campaign.state import state_of
-from backend.store import Store
+from backend.store import Store, same_address
 from mcal_engine.types import LabelByMachine
 
 
@@ -22,7 +22,8 @@ def predictions(
     """
     campaign = store.live_campaign(label_studio_url, project_id)
     if campaign is None:
-        mine = [row for row in store.campaigns() if row.project_id == project_id and row.label_studio_url == label_studio_url.rstrip("/")]
+        here = same_address(label_studio_url)
+        mine = [row for row in store.campaigns() if row.project_id == project_id and same_address(row.label_studio_url) == here]
         campaign = mine[-1] if mine else None
     if campaign is None or not history.read(store, campaign.id, events.WriteBackStarted):
         return {}

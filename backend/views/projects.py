@@ -8,7 +8,7 @@ from backend.campaign.state import SMALLEST
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import campaign_control, controls_beside, warn_of
 from backend.label_studio.port import LabelStudioPort
-from backend.store import Store
+from backend.store import Store, same_address
 from backend.views.estimate import Estimate, estimate
 
 
@@ -18,11 +18,11 @@ def project_rows(store: Store, label_studio: LabelStudioPort, label_studio_url: 
     Raises:
         LabelStudioError: Label Studio cannot be asked.
     """
-    campaigns = store.campaigns()
+    campaigns = [row for row in store.campaigns() if same_address(row.label_studio_url) == same_address(label_studio_url)]
     live = {each.id for each in store.live_campaigns()}
     rows = []
     for project in sorted(label_studio.projects(), key=lambda each: -each.id):
-        mine = [each.id for each in campaigns if (each.project_id, each.label_studio_url) == (project.id, label_studio_url)]
+        mine = [each.id for each in campaigns if each.project_id == project.id]
         rows.append(
             {
                 "project": project.id,

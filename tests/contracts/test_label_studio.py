@@ -82,6 +82,7 @@ class LabelStudioContract:
         skip = world.skip(ids[2], world.bob)
         tasks = {task.id: task for task in world.port.tasks(project_id, CONTROL)}
         assert sorted(tasks) == ids == world.port.task_ids(project_id)
+        assert world.port.task_times(project_id) == {task.id: task.updated_at for task in tasks.values()}
         assert tasks[ids[3]].image == "https://images.test/3.png"
         (labelled,) = tasks[ids[1]].annotations
         assert (labelled.id, labelled.task_id, labelled.choice, labelled.completed_by) == (label, ids[1], "two", world.ann.id)
