@@ -15,7 +15,7 @@ from dotenv import dotenv_values
 from pydantic import Field, field_validator
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.rules import about, shown, told
+from mcal_engine.rules import about, looser, shown, told
 from mcal_engine.spec import AUTO, LARGEST_PRICE, MONEY, SEARCH, CampaignSpec, Fraction
 
 ENV_PREFIX = "MCAL_"
@@ -54,7 +54,7 @@ class CampaignSettings(CampaignSpec):
         json_schema_extra=about(PEOPLE),
     )
     approve_write_back: Switch = Field(
-        "off", description="on: machine labels are only written once the admin has said yes.", json_schema_extra=about(PEOPLE)
+        "off", description="on: machine labels are only written once the admin has said yes.", json_schema_extra=about(PEOPLE, guards="on")
     )
     quorum: float = Field(
         0.9,
@@ -144,6 +144,23 @@ def parse_setting(name: str, value: Any) -> Any:
     """
     required = {"target_error": 0.05, "price_per_label": 1.0}
     return getattr(CampaignSettings.parse(required | {name: value}), name)
+
+
+def refuse_to_loosen(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """For those who may change settings and are no admin: what guards money or the promise may be made stricter, never looser.
+
+    Args:
+        before, after: values by name; a name that only one of them has is not compared.
+
+    Raises:
+        InvalidValue: a sentence that names the first such setting and both values.
+    """
+    for name, field in CampaignSettings.model_fields.items():
+        if name in before and name in after and looser(field, before[name], after[name]):
+            raise InvalidValue(
+                f"{name} guards money or the promise: only an admin may change it from {shown(before[name])} to {shown(after[name])}, "
+                "on the page, by the API or with mcal campaign set"
+            )
 
 
 def read_environment(environment: Mapping[str, str] | None) -> dict[str, str]:

@@ -49,9 +49,29 @@ class Interval(NamedTuple):
         return " and ".join(part for part in (low, high) if part)
 
 
-def about(group: str, unit: str = "") -> dict[str, Any]:
-    """What a setting's documents say besides its description: the group it stands in, and its unit."""
-    return {"group": group} | ({"unit": unit} if unit else {})
+LESS, MORE, FIXED = "less", "more", "fixed"
+"""Which way a setting that guards something is stricter; a word of its choices says so of a switch. Fixed: neither way."""
+
+
+def about(group: str, unit: str = "", *, guards: str = "") -> dict[str, Any]:
+    """What a setting's documents say besides its description: the group it stands in, and its unit.
+
+    Args:
+        guards: which way is stricter, for a setting that guards money or the promise; only an admin may loosen it.
+    """
+    return {"group": group} | ({"unit": unit} if unit else {}) | ({"guards": guards} if guards else {})
+
+
+def looser(field: FieldInfo, before: Any, after: Any) -> bool:
+    """Whether a change of one setting gives up some of what it guards; never where it guards nothing."""
+    guards = told(field, "guards")
+    if not guards or before == after:
+        return False
+    if guards in (LESS, MORE):
+        if before is None or after is None:
+            return after is None
+        return bool(after > before if guards == LESS else after < before)
+    return guards in (FIXED, before)
 
 
 def told(field: FieldInfo, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.rules import about, choices_of, complaint, explain, kind_of, told, within_reason
+from mcal_engine.rules import FIXED, LESS, MORE, about, choices_of, complaint, explain, kind_of, told, within_reason
 
 Acquisition = Literal["margin", "entropy", "least_confidence", "k_center", "diverse_margin", "random"]
 Surety = Literal["margin", "entropy", "least_confidence"]
@@ -40,7 +40,10 @@ class CampaignSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     target_error: float = Field(
-        gt=0, lt=1, description="Largest share of wrong labels over all items (ε).", json_schema_extra=about(PROMISE, "fraction")
+        gt=0,
+        lt=1,
+        description="Largest share of wrong labels over all items (ε).",
+        json_schema_extra=about(PROMISE, "fraction", guards=LESS),
     )
     price_per_label: float = Field(
         ge=SMALLEST_PRICE,
@@ -57,24 +60,28 @@ class CampaignSpec(BaseModel):
     guarantee: Guarantee = Field(
         "certified",
         description="certified: ε holds at confidence_level; estimate: the paper's plug-in rule.",
-        json_schema_extra=about(PROMISE),
+        json_schema_extra=about(PROMISE, guards="certified"),
     )
     min_class_precision: float | None = Field(
         None,
         gt=0,
         lt=1,
         description="Least share of right ones among the machine's labels of each class; empty: no bound per class.",
-        json_schema_extra=about(PROMISE, "fraction"),
+        json_schema_extra=about(PROMISE, "fraction", guards=MORE),
     )
     budget: float | None = Field(
         None,
         gt=0,
         le=LARGEST_SUM,
         description="Most that may be spent; then the error is made as small as it can be and reported, and ε is not promised.",
-        json_schema_extra=about(MONEY, "currency"),
+        json_schema_extra=about(MONEY, "currency", guards=FIXED),
     )
     confidence_level: float = Field(
-        0.95, gt=0.5, lt=1, description="Probability with which the certificate holds.", json_schema_extra=about(PROMISE, "fraction")
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="Probability with which the certificate holds.",
+        json_schema_extra=about(PROMISE, "fraction", guards=MORE),
     )
     acquisition: Acquisition = Field("margin", description="Which items people are asked for next (M).", json_schema_extra=about(SEARCH))
     surety: Surety = Field(
@@ -143,7 +150,7 @@ class CampaignSpec(BaseModel):
     exploration_tax: Fraction = Field(
         0.10,
         description="Training spend, as a share of the human-only cost, after which a hopeless search ends (x).",
-        json_schema_extra=about(SEARCH, "fraction"),
+        json_schema_extra=about(SEARCH, "fraction", guards=LESS),
     )
     training_law: TrainingLaw = Field(
         "epochs_fixed",
@@ -155,7 +162,7 @@ class CampaignSpec(BaseModel):
         ge=4,
         le=1000,
         description="Rounds after which the search ends with the best plan in hand.",
-        json_schema_extra=about(SEARCH, "rounds"),
+        json_schema_extra=about(SEARCH, "rounds", guards=LESS),
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of every random draw.", json_schema_extra=about(SEARCH))
 

@@ -24,6 +24,9 @@ from backend.web.api import Api
 from backend.web.metrics import GAUGES
 from backend.web.openapi import template
 from backend.web.operation import PREFIX, Operation
+from mcal_engine.rules import told
+
+GUARDED = "in extra params it can only be made stricter"
 
 PART = re.compile(r"<!-- made: ([a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -61,6 +64,7 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[str]:
         for setting in (row for row in rows if row.group == group):
             yield f"#### `{prefix + setting.name.upper() if prefix else setting.name}`"
             facts = [_type(setting.type), setting.bounds, setting.unit and f"unit: {setting.unit}", _default(setting.default)]
+            facts.append(GUARDED if told(model.model_fields[setting.name], "guards") else "")
             yield f"{_escaped(setting.description)}\n\n*{'; '.join(fact for fact in facts if fact)}*"
 
 

@@ -2,6 +2,8 @@
 
 Label Studio repeats ``/setup`` with the same extra params whenever somebody opens the settings page, so only a *change* since the
 last setup acts. The extra params as given are kept in the event they caused; settings changed elsewhere (CLI, page) stay.
+
+Every member of Label Studio may write extra params. So they loosen nothing that guards money or the promise: that is the admin's.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 from backend.campaign import events, history
 from backend.campaign.earlier import refuse_beside_an_earlier_one
 from backend.campaign.history import Entry
+from backend.campaign_settings import campaign_defaults, parse_setting, refuse_to_loosen
 from backend.label_studio.config import campaign_control
 from backend.protocol.ports import CampaignStore, JobQueue, SettingsParser
 from backend.store import Campaign, Conflict, retried, same_address
@@ -65,6 +68,7 @@ class CampaignSetup:
 
     def _start(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
         settings = self._parse_settings(given)
+        refuse_to_loosen({name: parse_setting(name, value) for name, value in campaign_defaults().items()}, settings.model_dump())
         self._check_label_config(label_config, settings.label_control)
         refuse_beside_an_earlier_one(self._store, self._url, project_id)
         request = events.Requested(settings=settings.model_dump(mode="json"), source="setup", extra_params=given)
@@ -85,6 +89,7 @@ class CampaignSetup:
         news = given if last_given is None else self._difference(given, last_given)
         merged = self._parse_settings(news, defaults=current)
         after = merged.model_dump(mode="json")
+        refuse_to_loosen(current, after)
         changed = sorted(name for name in after if after[name] != current.get(name))
         if "label_control" in changed:
             self._check_label_config(label_config, merged.label_control)

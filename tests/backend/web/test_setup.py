@@ -101,6 +101,52 @@ def test_changed_extra_params_change_the_live_campaign_and_keep_both_in_its_hist
     assert world.queue.jobs == [(1, "setup"), (1, "setup")]
 
 
+LOOSER = [
+    ("approve_write_back", "on", "off"),
+    ("target_error", 0.05, 0.06),
+    ("confidence_level", 0.95, 0.9),
+    ("guarantee", "certified", "estimate"),
+    ("min_class_precision", 0.9, 0.8),
+    ("min_class_precision", 0.9, None),
+    ("budget", None, 100),
+    ("budget", 100, 200),
+    ("budget", 100, None),
+    ("exploration_tax", 0.1, 0.2),
+    ("max_rounds", 10, 11),
+]
+
+
+@pytest.mark.parametrize(("name", "before", "after"), LOOSER)
+def test_extra_params_loosen_nothing_that_guards_money_or_the_promise(world: World, name: str, before: Any, after: Any) -> None:
+    world.campaign(settings={**PARAMS, name: before})
+    with pytest.raises(InvalidValue, match=rf"^{name} guards money or the promise: only an admin .*mcal campaign set$"):
+        world.protocol.setup(setup_body({**PARAMS, name: after}))
+    assert world.kinds(1) == ["requested"] and world.settings(1)[name] == before
+
+
+def test_extra_params_that_leave_out_what_they_had_switched_on_do_not_switch_it_off(world: World) -> None:
+    version(world, setup_body({**PARAMS, "approve_write_back": "on"}))
+    with pytest.raises(InvalidValue, match="approve_write_back guards"):
+        world.protocol.setup(setup_body(PARAMS))
+    assert world.settings(1)["approve_write_back"] == "on"
+
+
+def test_extra_params_may_make_everything_stricter(world: World) -> None:
+    world.campaign(settings={**PARAMS, "max_rounds": 60})
+    stricter = {"approve_write_back": "on", "target_error": 0.03, "confidence_level": 0.99, "min_class_precision": 0.9, "max_rounds": 10}
+    version(world, setup_body({**PARAMS, **stricter}))
+    assert {name: world.settings(1)[name] for name in stricter} == stricter
+
+
+def test_a_campaign_that_extra_params_start_is_no_looser_than_the_server_s_defaults(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCAL_APPROVE_WRITE_BACK", "on")
+    with pytest.raises(InvalidValue, match="approve_write_back guards"):
+        world.protocol.setup(setup_body({**PARAMS, "approve_write_back": "off"}))
+    assert world.store.campaigns() == []
+    version(world, setup_body(PARAMS))
+    assert world.settings(1)["approve_write_back"] == "on"
+
+
 def test_a_setting_left_out_of_the_extra_params_is_back_at_its_default(world: World) -> None:
     version(world, setup_body({**PARAMS, "batch_size": 50}))
     version(world, setup_body(PARAMS))
@@ -120,18 +166,16 @@ def test_what_the_command_line_changed_stays_until_the_extra_params_change(world
 
 def test_extra_params_that_only_repeat_what_the_command_line_set_are_remembered(world: World) -> None:
     version(world, setup_body(PARAMS))
-    world.store.append(
-        1, [NewEvent("settings", {"settings": {**world.settings(1), "target_error": 0.02}, "changed": ["target_error"], "by": "cli"})]
-    )
-    version(world, setup_body({**PARAMS, "target_error": 0.02}))
+    world.store.append(1, [NewEvent("settings", {"settings": {**world.settings(1), "quorum": 0.8}, "changed": ["quorum"], "by": "cli"})])
+    version(world, setup_body({**PARAMS, "quorum": 0.8}))
     version(world, setup_body(PARAMS))
-    assert world.settings(1)["target_error"] == 0.05
+    assert world.settings(1)["quorum"] == 0.9
 
 
 def test_extra_params_on_a_campaign_of_the_command_line_change_only_what_they_name(world: World) -> None:
     world.campaign(settings={**PARAMS, "target_error": 0.02, "seed": 9})
-    version(world, setup_body({"target_error": 0.03, "price": 0.04}))
-    assert world.settings(1)["target_error"] == 0.03 and world.settings(1)["seed"] == 9
+    version(world, setup_body({"target_error": 0.01, "price": 0.04}))
+    assert world.settings(1)["target_error"] == 0.01 and world.settings(1)["seed"] == 9
     assert world.store.events(1)[-1].payload["changed"] == ["target_error"]
 
 
