@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from backend.campaign.events import Happening
 from backend.store import Event, NewEvent
-from mcal_engine.errors import HistoryError
+from mcal_engine.errors import HistoryError, MCALError
 
 E_co = TypeVar("E_co", bound=Happening, covariant=True)
 A = TypeVar("A", bound=Happening)
@@ -69,6 +70,22 @@ def read(store: HasEvents, campaign_id: int, one: type[A], other: type[B], third
 def read(store: HasEvents, campaign_id: int, /, *types: type[Happening]) -> Sequence[Entry[Happening]]:
     """The events of these types, in order: a few of a history, where the rest is not needed."""
     return [entry(row) for row in store.events(campaign_id, kinds=tuple(found.kind for found in types))]
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Whatever breaks within the block makes ``what`` unreadable, with the reason: damage to one campaign stays that campaign's.
+
+    Raises:
+        HistoryError: in place of anything that is no MCALError.
+    """
+    try:
+        yield
+    except MCALError:
+        raise
+    except Exception as error:
+        found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise HistoryError(f"{what} cannot be read: it contradicts the rest ({found})") from error
 
 
 @cache

@@ -15,7 +15,7 @@ from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campa
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.images.decoding import ImageForm
-from mcal_engine.errors import HistoryError
+from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.types import Acquire, Bands, Certify, Decision, Row
 
 
@@ -36,7 +36,7 @@ class Log:
     """What the events say, read one after the other; the last word on each thing counts."""
 
     def __init__(self) -> None:
-        self.settings = CampaignSettings(target_error=0.05, price_per_label=1.0)  # replaced by the first event
+        self._given: Mapping[str, Any] = {"target_error": 0.05, "price_per_label": 1.0}  # replaced by the first event
         self.certificate_settings: CampaignSettings | None = None
         self.created: events.Created | None = None
         self.image_form: ImageForm | None = None  # in which all images of the campaign are kept
@@ -68,9 +68,9 @@ class Log:
         self.audits.read(entry)
         match event := entry.event:
             case events.Requested() | events.SettingsChanged():
-                self.settings = _settings(event.settings)
+                self._given = _known(event.settings)
             case events.Created():
-                self.settings = _settings(event.settings)
+                self._given = _known(event.settings)
                 self.created, self.title = event, event.title
             case events.ImageFormChosen(form=form):
                 self.image_form = form
@@ -126,6 +126,18 @@ class Log:
             case events.RolledBack() | events.Cancelled():
                 self.ending = type(event)
 
+    @property
+    def settings(self) -> CampaignSettings:
+        """As the last event has them. Earlier ones are not looked at: bad ones are mended by good ones that follow.
+
+        Raises:
+            HistoryError: they break a rule.
+        """
+        try:
+            return parse_campaign_settings(self._given, defaults={})
+        except InvalidValue as error:
+            raise HistoryError(f"the recorded settings cannot be used: {error}") from None
+
     def settings_for_decisions(self) -> CampaignSettings:
         """A changed ε after V was drawn would be another look at the same sample: V is read under what it was drawn for."""
         drawn_for = self.certificate_settings
@@ -155,8 +167,8 @@ class Log:
                 self.queues[place] = replace(queue, closed=True, n_taken=event.n_taken)
 
 
-def _settings(said: Mapping[str, Any]) -> CampaignSettings:
-    """Settings as they were recorded; version 0.1 had two more.
+def _known(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they were recorded, without the two that version 0.1 had more.
 
     Raises:
         HistoryError: one of these was in use.
@@ -166,4 +178,4 @@ def _settings(said: Mapping[str, Any]) -> CampaignSettings:
         raise HistoryError(codec.SECOND_HARVEST)
     if recorded.pop("error_scope", "all") != "all":
         raise HistoryError(codec.ERROR_SCOPE)
-    return parse_campaign_settings(recorded, defaults={})
+    return recorded

@@ -12,6 +12,7 @@ from backend.campaign import queues
 from backend.campaign.audits import Audit
 from backend.campaign.events import Created
 from backend.campaign.facts import Facts, load, load_history
+from backend.campaign.history import reading
 from backend.campaign.log import Halt, Log
 from backend.campaign.queues import Progress, Queue
 from backend.campaign_settings import CampaignSettings
@@ -335,10 +336,20 @@ def state_of(store: Store, campaign_id: int, now: datetime, *, ledger: bool = Tr
 
 
 def derive(facts: Facts, now: datetime) -> State:
-    """The campaign's state at ``now`` (the clock matters only for how long people have been quiet)."""
+    """The campaign's state at ``now`` (the clock matters only for how long people have been quiet).
+
+    Raises:
+        HistoryError: the facts contradict each other, or hold what no version wrote.
+    """
     log = Log()
     for event in facts.events:
-        log.read(event)
+        with reading(f"event {event.seq} of kind {event.event.kind!r}"):
+            log.read(event)
+    with reading(f"campaign {facts.campaign.id}"):
+        return _derive(facts, log, now)
+
+
+def _derive(facts: Facts, log: Log, now: datetime) -> State:
     items = {item.task_id: item for item in facts.items}
     roles: dict[int, Role] = {row.task_id: row.role for row in facts.assignments}
     queue = log.queues[-1] if log.queues and not log.queues[-1].closed else None

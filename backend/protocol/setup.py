@@ -18,7 +18,7 @@ from backend.campaign_settings import campaign_defaults, parse_setting, refuse_t
 from backend.label_studio.config import campaign_control
 from backend.protocol.ports import CampaignStore, JobQueue, SettingsParser
 from backend.store import Campaign, Conflict, retried, same_address
-from mcal_engine.errors import InvalidValue
+from mcal_engine.errors import HistoryError, InvalidValue
 
 Settings = events.Requested | events.Created | events.SettingsChanged
 
@@ -116,7 +116,13 @@ class CampaignSetup:
 
     def _last_given(self, project_id: int) -> dict[str, Any] | None:
         for campaign in self._campaigns(project_id):
-            for entry in reversed(history.read(self._store, campaign.id, events.Requested, events.SettingsChanged)):
+            try:
+                said = history.read(self._store, campaign.id, events.Requested, events.SettingsChanged)
+            except HistoryError:  # an unreadable one that has ended stands in nobody's way
+                if campaign == self._store.live_campaign(self._url, project_id):
+                    raise
+                continue
+            for entry in reversed(said):
                 if entry.event.extra_params is not None:
                     return entry.event.extra_params
         return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.campaign.state import State
+from backend.steering.abandon import abandon, abandon_unreadable, refuses_abandon, says_abandon
 from backend.steering.ask_again import ask_again, refuses_ask_again, says_ask_again
 from backend.steering.audits import (
     AuditInputs,
@@ -151,6 +152,16 @@ _TABLE: tuple[Action[Any], ...] = (
         _says_rollback,
         _rollback,
         grave=True,
+    ),
+    Action(
+        "abandon",
+        "Abandon",
+        "End a campaign whose history cannot be read; nothing in Label Studio is touched.",
+        refuses_abandon,
+        says_abandon,
+        abandon,
+        grave=True,
+        unreadable=abandon_unreadable,
     ),
 )
 ACTIONS: dict[str, Action[Any]] = {action.name: action for action in _TABLE}

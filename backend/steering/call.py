@@ -12,7 +12,10 @@ from backend.campaign.state import State, state_of
 from backend.steering.inputs import Inputs
 from backend.steps.ports import Services
 from backend.store import Store, retried
-from mcal_engine.errors import InvalidValue
+from mcal_engine.errors import HistoryError, InvalidValue
+
+UNREADABLE = "unreadable"
+"""What stands in place of a phase where the history cannot be read."""
 
 
 class Nothing(Inputs):
@@ -88,6 +91,7 @@ class Action(Generic[A]):
         does: does it; returns what was done, in sentences without a full stop. Called once more where others were faster.
         asks: the model of its inputs. ``hints``: by field.
         grave: it cannot be taken back, so that the command line asks for a yes.
+        unreadable: does it where the history cannot be read; ``None``: then it cannot be done.
     """
 
     name: str
@@ -100,6 +104,7 @@ class Action(Generic[A]):
     hints: Callable[[State], Mapping[str, Hint]] = _no_hints
     details: str = ""
     grave: bool = False
+    unreadable: Callable[[Means, int, str], list[str]] | None = None
 
     def read(self, values: Mapping[str, Any], *, typed: bool) -> A:
         """The inputs as the model has them; ``typed`` as :meth:`Inputs.read` has it."""
@@ -114,7 +119,12 @@ class Action(Generic[A]):
         """
 
         def act() -> list[str]:
-            state = state_of(means.store, campaign_id, means.now())
+            try:
+                state = state_of(means.store, campaign_id, means.now())
+            except HistoryError:
+                if self.unreadable is None:
+                    raise
+                return self.unreadable(means, campaign_id, by)
             refusal = self.refuses(state)
             if refusal is None:
                 return self.does(Call(state, by, asked, means))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from backend.campaign import events
+from backend.campaign import events, history
 from backend.campaign.commit import Commit
 from backend.campaign.events import Happening
-from backend.campaign.state import Phase, State, state_of
-from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings
+from backend.campaign.facts import load
+from backend.campaign.history import Entry
+from backend.campaign.state import Phase, State, derive, state_of
+from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings, parse_setting
 from backend.steering.call import Call, Nothing, Refusal, ended, words
 from backend.store import Store, retried
 from mcal_engine import classifiers
-from mcal_engine.errors import InvalidValue
+from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import confidence_kept
 from mcal_engine.spec import AUTO
 from mcal_engine.types import LabelByMachine
@@ -136,11 +139,15 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
 
     Raises:
         InvalidValue: an unknown or bad setting, one that cannot change, or an ended campaign.
+        HistoryError: the campaign is unreadable, and not for its settings.
         Conflict: the history is changing too fast.
     """
 
     def change() -> list[str]:
-        state = state_of(store, campaign_id, now)
+        try:
+            state = state_of(store, campaign_id, now)
+        except HistoryError:
+            return _mend(store, campaign_id, changes, now, by)
         if (refusal := ended(state)) is not None:
             raise InvalidValue(refusal.text)
         before = state.wanted.model_dump(mode="json")
@@ -155,6 +162,33 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
         return _notes(state, after, changed)
 
     return retried(f"campaign {campaign_id}", change)
+
+
+def recorded_settings(store: Store, campaign_id: int) -> dict[str, Any]:
+    """Those of the last recorded settings that keep to their rules, by name: for a campaign that cannot be read."""
+    said = store.events(campaign_id, kinds=[events.Requested.kind, events.Created.kind, events.SettingsChanged.kind])
+    recorded = said[-1].payload.get("settings") if said and isinstance(said[-1].payload, dict) else None
+    kept = {}
+    for name, value in recorded.items() if isinstance(recorded, dict) else ():
+        try:
+            kept[name] = parse_setting(name, value)
+        except InvalidValue:
+            continue
+    return kept
+
+
+def _mend(store: Store, campaign_id: int, changes: Mapping[str, Any], now: datetime, by: str) -> list[str]:
+    """New settings for a campaign whose own ones make it unreadable: taken if it can be read with them."""
+    found = load(store, campaign_id)
+    before = recorded_settings(store, campaign_id)
+    after = parse_campaign_settings(changes, defaults=before)
+    changed = tuple(name for name in CampaignSettings.model_fields if before.get(name) != getattr(after, name))
+    event = events.SettingsChanged(settings=after.model_dump(mode="json"), changed=changed, by=by)
+    last = found.events[-1].seq if found.events else 0
+    mended = replace(found, events=(*found.events, Entry(last + 1, found.campaign.created_at, event)))
+    _check(derive(mended, now), after, [])
+    store.append(campaign_id, [history.new(event)], expected_seq=last)
+    return [f"{name} is {getattr(after, name)} from the next decision on" for name in changed]
 
 
 def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:

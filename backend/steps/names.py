@@ -10,6 +10,7 @@ from backend.campaign.state import State
 from backend.label_studio.port import LabelStudioError, Project
 from backend.steps.ports import Services
 from backend.store import Store
+from mcal_engine.errors import HistoryError
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,11 @@ def learn_names(services: Services, state: State, project: Project) -> bool:
 
 
 def title_of(store: Store, campaign_id: int) -> str:
-    """The project's title as last seen, from the history alone; "" before the first visit."""
-    rows = history.read(store, campaign_id, events.Created, events.NamesRead)
+    """The project's title as last seen, from the history alone; "" before the first visit, and where the history cannot be read."""
+    try:
+        rows = history.read(store, campaign_id, events.Created, events.NamesRead)
+    except HistoryError:
+        return ""
     return rows[-1].event.title if rows else ""
 
 

@@ -15,7 +15,7 @@ from backend.store.database import dumps
 from backend.store.rows import Assignment, Campaign, Conflict, Event, Frozen, MachineLabel, NewEvent
 from backend.store.schema import assignments, campaigns, events, frozen, machine_labels
 from backend.store.tables import as_parameters, insert_rows, select_rows, upsert_rows
-from mcal_engine.errors import InvalidValue
+from mcal_engine.errors import HistoryError, InvalidValue
 
 ENDINGS = frozenset({"finished", "rolled_back", "cancelled", "project_gone"})
 _CAMPAIGN = (campaigns.c.id, campaigns.c.project_id, campaigns.c.label_studio_url, campaigns.c.created_at)
@@ -67,7 +67,10 @@ def read_events(connection: Connection, campaign_id: int, *, after: int, kinds: 
     query = select_rows(events, Event, campaign_id, events.c.seq > after).order_by(events.c.seq)
     if kinds is not None:
         query = query.where(events.c.kind.in_(sorted(kinds)))
-    return [Event(*row) for row in connection.execute(query)]
+    try:
+        return [Event(*row) for row in connection.execute(query)]
+    except (ValueError, TypeError) as error:  # a payload that is no JSON any more, a time that is none
+        raise HistoryError(f"campaign {campaign_id}: a row of its history is damaged in the database ({error})") from None
 
 
 def append(

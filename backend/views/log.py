@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-from backend.campaign.history import entry
+from backend.campaign.history import entry, reading
 from backend.store import Event
+from mcal_engine.errors import MCALError
 
 LONG = 12  # elements from which on a list is counted
 
@@ -21,11 +22,17 @@ class LogRow(TypedDict):
 
 
 def log_row(event: Event) -> LogRow:
+    """One row; a damaged one says so, and hides none of the others."""
+    try:
+        with reading(f"event {event.seq}"):
+            sentence = entry(event).event.sentence()
+    except MCALError as error:
+        sentence = str(error)
     return LogRow(
         seq=event.seq,
         at=event.created_at.isoformat(),
         kind=event.kind,
-        sentence=entry(event).event.sentence(),
+        sentence=sentence,
         payload=_short(event.payload),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.campaign import facts
+from backend.campaign.history import reading
 from backend.campaign.state import State, derive
 from backend.store import Store
 from backend.views.campaign import View, campaign_view
@@ -95,6 +96,7 @@ class Snapshots:
         now = self._now()
         found = facts.load(self.store, campaign_id)
         state = derive(found, now)
-        view = campaign_view(state, found.campaign, found.events, now)
+        with reading(f"campaign {campaign_id}"):
+            view = campaign_view(state, found.campaign, found.events, now)
         ended = time.monotonic()
         return Snapshot(state, view, ended, ended - began)

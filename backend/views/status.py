@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from backend.campaign.history import reading
 from backend.campaign.state import Phase, State, state_of
 from backend.store import Store
 from backend.views.aside import without_label
@@ -22,7 +23,8 @@ def status_line(store: Store, campaign_id: int, now: datetime) -> str:
     Raises:
         InvalidValue: there is no such campaign.
     """
-    return sentence(standing(store, campaign_id, now))
+    with reading(f"campaign {campaign_id}"):
+        return sentence(standing(store, campaign_id, now))
 
 
 def standing(store: Store, campaign_id: int, now: datetime) -> State:

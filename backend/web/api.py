@@ -9,10 +9,11 @@ from typing import Any
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
+from backend.campaign.history import reading
 from backend.campaign_settings import CampaignSettings
 from backend.settings_reference import describe_settings
 from backend.steering.actions import ACTIONS
-from backend.steering.call import Action
+from backend.steering.call import UNREADABLE, Action
 from backend.steps.names import title_of
 from backend.store import Campaign
 from backend.views.certificate import certificate
@@ -29,10 +30,12 @@ from backend.web.operation import PREFIX, Operation
 from backend.web.session import Sessions
 from backend.web.thumbnails import Thumbnails
 from mcal_engine.errors import MCALError
+from mcal_engine.rules import shown
 
 SETTINGS = CampaignSettings.model_json_schema()["properties"]
 ONE = "/campaigns/<int:campaign_id>"
 EVENTS_AT_ONCE = 200
+LONGEST_NUMBER = 18  # digits of what a database column holds for certain
 
 
 class Api:
@@ -100,7 +103,7 @@ class Api:
         def act(campaign_id: int) -> Answer:
             asked = action.read(read_object() if body else {}, typed=True)
             notes = self.desk.act(campaign_id, action, asked)
-            return {"campaign": campaign_id, "notes": notes, "phase": self.desk.snapshot(campaign_id).view["phase"]}, 200
+            return {"campaign": campaign_id, "notes": notes, "phase": self.desk.phase(campaign_id)}, 200
 
         name = action.name.replace("-", "_")
         return Operation("POST", f"{ONE}/{action.name}", name, action.summary, act, details=action.details, body=body)
@@ -153,10 +156,7 @@ class Api:
 
     def events(self, campaign_id: int) -> Answer:
         self.desk.campaign(campaign_id)
-        after = request.args.get("after", "0")
-        if not after.isdigit():
-            raise BadRequest(f"after must be a whole number, got {after!r}")
-        rows = self.desk.store.events(campaign_id, after=int(after))
+        rows = self.desk.store.events(campaign_id, after=_whole("after", request.args.get("after", "0")))
         return {"events": [log_row(row) for row in rows[:EVENTS_AT_ONCE]], "more": len(rows) > EVENTS_AT_ONCE}, 200
 
     def what_if(self, campaign_id: int) -> Answer:
@@ -176,6 +176,13 @@ class Api:
         form = found.state.image_form
         content = self.thumbnails.get(self.desk.tools(), campaign_id, item, gray=None if form is None else form.gray)
         return Response(content, mimetype="image/webp", headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _whole(name: str, text: str) -> int:
+    """A whole number that a database column can hold. ``isdigit`` alone takes other scripts' digits, and ``²``."""
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
+        raise BadRequest(f"{name} must be a whole number of at most {LONGEST_NUMBER} digits, got {shown(text)}")
+    return int(text)
 
 
 def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
@@ -198,10 +205,11 @@ def campaign_row(desk: Desk, campaign: Campaign) -> dict[str, Any]:
         "url": f"{desk.label_studio_url(campaign)}/projects/{campaign.project_id}/",
     }
     try:
-        state = standing(desk.store, campaign.id, desk.now())
+        with reading(f"campaign {campaign.id}"):
+            state = standing(desk.store, campaign.id, desk.now())
+            said = sentence(state)
     except MCALError as error:
-        return row | {"phase": "unknown", "sentence": f"Its state cannot be told: {error}"}
-    said = sentence(state)
+        return row | {"phase": UNREADABLE, "sentence": f"It is unreadable: {error}"}
     return row | {"phase": state.phase.value, "sentence": f"{said[:1].upper()}{said[1:]}"}
 
 

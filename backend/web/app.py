@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import BadRequest
+from werkzeug.routing import IntegerConverter
 
 from backend.web import api, assets, docs, formats, health, metrics, ml_backend, pages
 from backend.web.answers import error_response
@@ -30,6 +31,7 @@ def create_app(deps: WebDeps) -> Flask:
     """A Flask app that serves Label Studio, the admin's pages and API, and the health probes."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = deps.max_body_bytes
+    app.url_map.converters["int"] = _Id
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     sessions = Sessions(deps.desk.admin)
     sessions.configure(app)
@@ -46,6 +48,12 @@ def create_app(deps: WebDeps) -> Flask:
         app.before_request(_only_by_name(deps.trusted_hosts))
     app.after_request(_harden)
     return app
+
+
+class _Id(IntegerConverter):
+    """An id that a database can hold, in plain digits; others are not found. Python refuses to read thousands of digits."""
+
+    regex = r"[0-9]{1,18}"
 
 
 def _only_by_name(names: tuple[str, ...]) -> Callable[[], None]:

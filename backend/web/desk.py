@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.port import Project
-from backend.steering.call import Action, Means
+from backend.steering.call import UNREADABLE, Action, Means
 from backend.steering.control import change_settings
 from backend.steering.inputs import Inputs
 from backend.steps.open import request_campaign
@@ -23,7 +23,7 @@ from backend.views.estimate import Estimate
 from backend.views.projects import project_estimate, project_rows
 from backend.views.snapshots import Snapshot, Snapshots
 from backend.web.admin import Admin
-from mcal_engine.errors import MCALError
+from mcal_engine.errors import HistoryError, MCALError
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +63,12 @@ class Desk:
     def snapshot(self, campaign_id: int) -> Snapshot:
         self.campaign(campaign_id)
         return self.snapshots.get(campaign_id)
+
+    def phase(self, campaign_id: int) -> str:
+        try:
+            return self.snapshot(campaign_id).view["phase"]
+        except HistoryError:
+            return UNREADABLE
 
     def label_studio_url(self, campaign: Campaign) -> str:
         return self.label_studio_public_url or campaign.label_studio_url

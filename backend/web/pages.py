@@ -15,9 +15,10 @@ from backend.campaign import history
 from backend.campaign.events import Created
 from backend.campaign.state import ENDED, State
 from backend.campaign_settings import CampaignSettings, campaign_defaults
+from backend.steering.abandon import WAYS_OUT
 from backend.steering.actions import ACTIONS, possible
 from backend.steering.call import Action
-from backend.steering.control import SEARCHING
+from backend.steering.control import SEARCHING, recorded_settings
 from backend.steps.names import title_of
 from backend.store import Campaign, Conflict
 from backend.views import settings_form
@@ -30,7 +31,7 @@ from backend.web.api import campaign_row
 from backend.web.assets import asset, plotly_style_id
 from backend.web.desk import Desk
 from backend.web.session import Sessions
-from mcal_engine.errors import InvalidValue, MCALError
+from mcal_engine.errors import HistoryError, InvalidValue, MCALError
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +161,12 @@ class Pages:
         return self._page("events.html", campaign, rows=[log_row(row) for row in rows[::-1][:SHOWN_EVENTS]], n=len(rows))
 
     def settings(self, campaign_id: int) -> Page:
-        view = self.desk.snapshot(campaign_id).view
-        return self._settings_form(campaign_id, settings_form.as_text(view["settings"]), {}, 200)
+        self.desk.campaign(campaign_id)
+        try:
+            found = self.desk.snapshots.get(campaign_id).view["settings"]
+        except HistoryError:  # the form is how bad settings are mended
+            found = recorded_settings(self.desk.store, campaign_id)
+        return self._settings_form(campaign_id, settings_form.as_text(found), {}, 200)
 
     def save(self, campaign_id: int) -> Page:
         typed = _typed()
@@ -170,7 +175,7 @@ class Pages:
             return self._settings_form(campaign_id, typed, errors, 422)
         try:
             notes = self.desk.change(campaign_id, settings.model_dump(mode="json"))
-        except (InvalidValue, Conflict) as error:
+        except (InvalidValue, Conflict, HistoryError) as error:
             name = next((field for field in CampaignSettings.model_fields if str(error).startswith(f"{field} ")), "")
             return self._settings_form(campaign_id, typed, {name: str(error)}, 422)
         for note in notes:
@@ -179,22 +184,30 @@ class Pages:
 
     def _settings_form(self, campaign_id: int, typed: dict[str, str], errors: dict[str, str], status: int) -> Page:
         campaign = self.desk.campaign(campaign_id)
-        state = self.desk.snapshots.get(campaign_id).state
+        try:
+            state = self.desk.snapshots.get(campaign_id).state
+        except HistoryError:
+            state = None
         page = self._page(
             "settings.html",
             campaign,
             fields=settings_form.fields(typed, errors),
             trouble=errors.get("", ""),
             wrong=len(errors),
-            ended=state.phase in ENDED,
-            judging=state.stage not in SEARCHING,
+            ended=state is not None and state.phase in ENDED,
+            judging=state is not None and state.stage not in SEARCHING,
         )
         return make_response(page, status)
 
     def confirm(self, campaign_id: int, action: str) -> Page:
         campaign = self.desk.campaign(campaign_id)
-        state = self.desk.snapshots.get(campaign_id).state
         found = _action(action)
+        try:
+            state = self.desk.snapshots.get(campaign_id).state
+        except HistoryError:
+            if found.unreadable is None:
+                raise
+            return self._page("confirm.html", campaign, action=found, what=WAYS_OUT, fields=[])
         if (refusal := found.refuses(state)) is not None:
             return self._page("confirm.html", campaign, action=found, refusal=refusal.text)
         return self._page("confirm.html", campaign, action=found, what=found.says(state), fields=action_form.fields(found, state))
@@ -222,6 +235,9 @@ class Pages:
 
     def failed(self, error: Exception) -> Page:
         """An error as a page; to the login where there is no session."""
+        if isinstance(error, HistoryError) and (campaign_id := (request.view_args or {}).get("campaign_id")) is not None:
+            page = self._page("unreadable.html", self.desk.campaign(campaign_id), reason=str(error), ways_out=WAYS_OUT)
+            return make_response(page, 503)
         if isinstance(error, Unauthorized):
             if request.headers.get("X-Fragment"):
                 return Response("log in again", 401, mimetype="text/plain")

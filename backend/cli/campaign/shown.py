@@ -14,7 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from backend.campaign import facts
+from backend.campaign.history import reading
 from backend.campaign.state import State, derive, state_of
+from backend.steering.call import UNREADABLE
 from backend.steps.names import title_of
 from backend.store import Store
 from backend.views.campaign import View, campaign_view
@@ -177,10 +179,11 @@ def _row(store: Store, campaign_id: int, now: datetime) -> dict[str, Any]:
     row["created_at"] = known.created_at.isoformat()
     row["title"] = title_of(store, campaign_id)
     try:
-        state = state_of(store, campaign_id, now)
+        with reading(f"campaign {campaign_id}"):
+            state = state_of(store, campaign_id, now)
+            return row | {"phase": state.phase.value, "sentence": sentence(state)}
     except MCALError as error:  # one broken history must not hide the others
-        return row | {"phase": "unknown", "sentence": f"its state cannot be told: {error}"}
-    return row | {"phase": state.phase.value, "sentence": sentence(state)}
+        return row | {"phase": UNREADABLE, "sentence": f"it is unreadable: {error}"}
 
 
 def _progress(state: State) -> dict[str, Any] | None:

@@ -14,9 +14,11 @@ from backend.cli.campaign.command import campaign_id, command, who
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import given, model_options
 from backend.settings import ServerSettings
+from backend.steering.abandon import WAYS_OUT
 from backend.steering.actions import ACTIONS
-from backend.steering.call import Action, Means
+from backend.steering.call import UNREADABLE, Action, Means
 from backend.steps.ports import Services
+from mcal_engine.errors import HistoryError
 
 
 def steering_command(action: Action[Any]) -> click.Command:
@@ -41,7 +43,10 @@ def steering_command(action: Action[Any]) -> click.Command:
 def say(house: Opened, campaign_id: int, sentences: list[str], *, as_json: bool) -> None:
     """What was done, and the phase after it."""
     if as_json:
-        phase = state_of(house.store, campaign_id, now()).phase.value
+        try:
+            phase = state_of(house.store, campaign_id, now()).phase.value
+        except HistoryError:
+            phase = UNREADABLE
         shown.print_json({"campaign": campaign_id, "notes": sentences, "phase": phase})
         return
     for sentence in sentences:
@@ -50,10 +55,17 @@ def say(house: Opened, campaign_id: int, sentences: list[str], *, as_json: bool)
 
 def _ask(action: Action[Any], house: Opened, campaign_id: int) -> None:
     """Say what will be done and wait for a yes; what cannot be done is refused without a question."""
-    state = state_of(house.store, campaign_id, now())
-    if action.refuses(state) is not None:
-        return
-    for sentence in action.says(state):
+    try:
+        state = state_of(house.store, campaign_id, now())
+    except HistoryError as error:
+        if action.unreadable is None:
+            raise
+        said = [f"The campaign is unreadable: {error}.", *WAYS_OUT]
+    else:
+        if action.refuses(state) is not None:
+            return
+        said = action.says(state)
+    for sentence in said:
         click.echo(sentence, err=True)
     click.confirm(f"{action.title} (campaign {campaign_id})?", abort=True, err=True)
 

@@ -87,6 +87,6 @@ def test_a_campaign_with_a_second_harvest_is_listed_and_the_others_are_read(
     shown.campaigns(world.store, world.now(), as_json=True)
     rows = {row["campaign"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows[world.campaign.id]["phase"] == "collecting"
-    assert rows[other.id]["phase"] == "unknown" and "mcal 0.1.0" in rows[other.id]["sentence"]
+    assert rows[other.id]["phase"] == "unreadable" and "mcal 0.1.0" in rows[other.id]["sentence"]
     with pytest.raises(HistoryError, match=LAST_VERSION):
         status_line(world.store, other.id, world.now())

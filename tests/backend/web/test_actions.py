@@ -153,7 +153,7 @@ def test_every_action_can_be_done_at_some_stage_and_not_at_another(stages: tuple
         state = world.state()
         for name, action in ACTIONS.items():
             seen[name].add(action.refuses(state) is None)
-    assert seen == {name: {True, False} for name in seen}
+    assert seen == {name: {False} if ACTIONS[name].unreadable else {True, False} for name in seen}
 
 
 @pytest.mark.slow
