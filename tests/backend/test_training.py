@@ -23,9 +23,9 @@ from backend.training import Place, TrainingFailed, run_training
 from mcal_engine.classifiers import make
 from mcal_engine.classifiers.base import Progress, TooFewClasses
 from mcal_engine.classifiers.images.image_cache import ImageCache
+from mcal_engine.classifiers.images.shapes import shapes
 from mcal_engine.errors import InvalidValue
 from mcal_engine.training import Scored, TrainingRequest
-from tests.engine.classifiers.pictures import shapes
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from mcal_engine.bench.device import measure
+from mcal_engine.classifiers.images.shapes import shapes
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.labelled_images import LabelledImages
-from tests.engine.classifiers.pictures import shapes
 
 
 @pytest.fixture

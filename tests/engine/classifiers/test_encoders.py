@@ -15,8 +15,8 @@ from torchvision import models
 from mcal_engine.classifiers import encoders, make
 from mcal_engine.classifiers.encoders import EncoderUnavailable
 from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.classifiers.images.shapes import shapes
 from mcal_engine.errors import InvalidValue
-from tests.engine.classifiers.pictures import shapes
 
 pytestmark = pytest.mark.slow
 

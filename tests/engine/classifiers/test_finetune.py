@@ -11,10 +11,10 @@ import torch
 from mcal_engine.classifiers import finetune, make
 from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
 from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.classifiers.images.shapes import shapes
 from mcal_engine.classifiers.nets import checkpoints
 from mcal_engine.classifiers.nets.headed import Headed
 from mcal_engine.errors import InvalidValue
-from tests.engine.classifiers.pictures import shapes
 
 pytestmark = pytest.mark.slow
 

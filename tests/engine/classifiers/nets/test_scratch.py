@@ -16,11 +16,11 @@ from mcal_engine.classifiers import devices, make
 from mcal_engine.classifiers.base import Progress
 from mcal_engine.classifiers.images.image_cache import ArrayImages
 from mcal_engine.classifiers.images.pixels import Pixels
+from mcal_engine.classifiers.images.shapes import shapes
 from mcal_engine.classifiers.nets import checkpoints, fitting, paper, scratch
 from mcal_engine.classifiers.nets import named as nets
 from mcal_engine.classifiers.nets.headed import Headed
 from mcal_engine.classifiers.nets.mirroring import mirror_helps
-from tests.engine.classifiers.pictures import shapes
 
 pytestmark = pytest.mark.slow
 
@@ -238,7 +238,7 @@ TOGETHER = textwrap.dedent(
     from mcal_engine.classifiers import make
     from mcal_engine.classifiers.nets import parallel
     from mcal_engine.classifiers.images.image_cache import ArrayImages
-    from tests.engine.classifiers.pictures import shapes
+    from mcal_engine.classifiers.images.shapes import shapes
 
     images, labels = shapes(60, side=16)
     with parallel.joined("cpu") as device:

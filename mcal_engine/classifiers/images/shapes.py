@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from mcal_engine.classifiers.base import UInt8Array
+from mcal_engine.types import IntArray
 
-def shapes(n: int, *, side: int = 28, n_classes: int = 3, seed: int = 0, colour: bool = True) -> tuple[np.ndarray, np.ndarray]:
+
+def shapes(n: int, *, side: int = 28, n_classes: int = 3, seed: int = 0, colour: bool = True) -> tuple[UInt8Array, IntArray]:
     """Images uint8 (n, side, side, 3) and classes (n,): a bar across, a bar down, a square, a frame."""
     draw = np.random.default_rng(seed)
     classes = np.arange(n) % n_classes
