@@ -12,15 +12,14 @@ import pytest
 import torch
 
 from mcal_engine.classifiers import encoder, make
-from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
+from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress
+from mcal_engine.classifiers.contract import REST, SIDE, TRAIN, ClassifierContract
 from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.classifiers.images.shapes import shapes
 from mcal_engine.classifiers.nets.scratch import PAPER_RECIPE
 from mcal_engine.errors import InvalidValue
-from tests.engine.classifiers.pictures import shapes
 
 pytestmark = pytest.mark.slow
-
-TRAIN, REST = np.arange(36), np.arange(36, 60)
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +39,36 @@ def name(request, monkeypatch) -> str:
     return request.param
 
 
-SIDE = 16  # px; small, as the nets from scratch pay for every pixel
-
-
 def fitted(name: str, cache: Path, *, seed: int = 7, n_classes: int = 3):
     images, labels = shapes(60, side=SIDE)
     classifier = make(name, ArrayImages(images), cache_dir=cache, device="cpu")
     classifier.fit(TRAIN, labels[TRAIN], n_classes, seed=seed)
     return classifier, labels
+
+
+class TestEveryCandidate(ClassifierContract):
+    @pytest.fixture(autouse=True)
+    def _which(self, name, kept):
+        self.name, self.kept = name, kept
+
+    def make(self, images, cache_dir):
+        return make(self.name, images, cache_dir=self.kept, device="cpu")
+
+    def test_the_same_inputs_and_seed_give_the_same_finite_logits_bit_for_bit(self, tmp_path):
+        state = torch.random.get_rng_state()
+        super().test_the_same_inputs_and_seed_give_the_same_finite_logits_bit_for_bit(tmp_path)
+        assert torch.equal(state, torch.random.get_rng_state())  # the caller's generator is left alone
+
+    def test_classes_without_an_example_are_below_the_others_but_finite(self, tmp_path):
+        images, labels = shapes(60, side=SIDE)
+        classifier = self.make(ArrayImages(images), tmp_path)
+        classifier.fit(TRAIN, np.array([1, 4, 4])[labels[TRAIN]], 6, seed=0)
+        logits = classifier.logits(REST)
+        assert np.isfinite(logits).all()
+        assert logits.shape == (24, 6)
+        assert set(logits.argmax(axis=1).tolist()) <= {1, 4}
+        lowest_seen = logits[:, [1, 4]].min(axis=1, keepdims=True)
+        assert np.allclose(logits[:, [0, 2, 3, 5]], lowest_seen - UNSEEN_CLASS_GAP)
 
 
 @pytest.mark.parametrize("name", ["frozen", pytest.param("cnn", marks=pytest.mark.slow)])
@@ -62,62 +83,6 @@ def test_shapes_are_learnt_from_a_few_examples(name, kept, monkeypatch):
     assert np.mean(right) > 0.9  # over three seeds: one net of 36 images may be unlucky
 
 
-def test_the_same_inputs_and_seed_give_the_same_logits_bit_for_bit(name, kept):
-    state = torch.random.get_rng_state()
-    first, second = (fitted(name, kept)[0].logits(REST) for _ in range(2))
-    assert np.array_equal(first, second)
-    assert torch.equal(state, torch.random.get_rng_state())  # the caller's generator is left alone
-
-
-def test_the_order_of_the_labels_does_not_matter(name, kept):
-    images, labels = shapes(60, side=SIDE)
-    expected = fitted(name, kept)[0].logits(REST)
-    classifier = make(name, ArrayImages(images), cache_dir=kept, device="cpu")
-    classifier.fit(TRAIN[::-1].copy(), labels[TRAIN[::-1]], 3, seed=7)
-    assert np.array_equal(classifier.logits(REST), expected)
-
-
-def test_a_row_s_logits_do_not_depend_on_what_else_is_scored(name, kept):
-    classifier, _ = fitted(name, kept)
-    assert np.allclose(
-        classifier.logits(REST)[5:7], classifier.logits(REST[5:7]), rtol=1e-6, atol=1e-4
-    )  # nets on 36 images reach logits of 10⁴
-
-
-def test_classes_without_an_example_are_far_below_the_others_but_finite(name, kept):
-    images, labels = shapes(60, side=SIDE)
-    classifier = make(name, ArrayImages(images), cache_dir=kept, device="cpu")
-    classifier.fit(TRAIN, np.array([1, 4, 4])[labels[TRAIN]], 6, seed=0)
-    logits = classifier.logits(REST)
-    assert np.isfinite(logits).all()
-    assert logits.shape == (24, 6)
-    assert set(logits.argmax(axis=1).tolist()) <= {1, 4}
-    lowest_seen = logits[:, [1, 4]].min(axis=1, keepdims=True)
-    assert np.allclose(logits[:, [0, 2, 3, 5]], lowest_seen - UNSEEN_CLASS_GAP)
-
-
-@pytest.mark.parametrize(
-    ("labels", "error", "said"),
-    [
-        ([1, 1, 1], TooFewClasses, "at least 2 classes, got 1 in 3 labels"),
-        ([], TooFewClasses, "got 0 in 0 labels"),
-        ([0, 1, 3], InvalidValue, r"0 … 2, got 3"),
-        ([0, -1, 1], InvalidValue, r"0 … 2, got -1"),
-        ([0, 1], InvalidValue, "one length, got 3 and 2"),
-    ],
-)
-def test_labels_that_break_a_rule_are_refused_by_name(name, kept, labels, error, said):
-    classifier = make(name, ArrayImages(shapes(6, side=SIDE)[0]), cache_dir=kept, device="cpu")
-    rows = np.arange(len(labels) if said != "one length, got 3 and 2" else 3)
-    with pytest.raises(error, match=said):
-        classifier.fit(rows, np.array(labels, dtype=np.int64), 3, seed=0)
-
-
-def test_scoring_before_fitting_is_refused(name, kept):
-    with pytest.raises(InvalidValue, match="must be fitted"):
-        make(name, ArrayImages(shapes(6, side=SIDE)[0]), cache_dir=kept, device="cpu").logits(np.arange(6))
-
-
 def test_progress_is_told_and_ends_at_the_total(name, tmp_path):
     images, labels = shapes(12, side=SIDE)
     told: list[Progress] = []
@@ -130,13 +95,6 @@ def test_progress_is_told_and_ends_at_the_total(name, tmp_path):
     assert report.n_train == 12
     assert report.seconds > 0
     assert report.device.startswith("cpu")
-
-
-def test_features_and_logits_of_no_rows_are_empty(name, kept):
-    classifier, _ = fitted(name, kept)
-    nothing = np.empty(0, dtype=np.int64)
-    assert classifier.logits(nothing).shape == (0, 3)
-    assert classifier.features(nothing).shape == (0, classifier.features(TRAIN[:2]).shape[1])
 
 
 def test_unknown_devices_are_refused_with_those_there_are(tmp_path):
