@@ -30,7 +30,6 @@ import numpy as np
 
 from mcal_engine.classifiers import make, parse
 from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClasses, check_labels
-from mcal_engine.classifiers.candidates import FAMILIES
 from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.training import Scored, TrainingRequest
@@ -278,7 +277,7 @@ def main(folder: Path) -> None:
 
 def _processes(request: TrainingRequest, place: Place) -> int:
     """How many shall train together."""
-    if place.processes is not None or not FAMILIES[parse(request.classifier).family].parallel or place.device not in ("auto", "cuda"):
+    if place.processes is not None or not parse(request.classifier).parallel or place.device not in ("auto", "cuda"):
         return place.processes or 1
     if len(request.train_ids) + len(request.score_ids) < PARALLEL_FROM:
         return 1

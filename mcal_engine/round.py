@@ -15,7 +15,7 @@ from mcal_engine.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.streams import Purpose
-from mcal_engine.surety import surety
+from mcal_engine.surety import answered, surety
 from mcal_engine.training import Scored
 from mcal_engine.two_bands import bands as two_bands
 from mcal_engine.types import Bands, BoolArray, CertificateOutcome, Certify, FloatArray, IntArray, LabelByMachine, Measurement, Observation
@@ -246,7 +246,7 @@ def measure(spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: 
         test_surety = surety(one.test_logits, spec.surety)[order]
         level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")].astype(np.int64)
         predicted = np.asarray(one.test_logits).argmax(axis=1)[order].astype(np.int64)
-        correct = predicted == test.labels[order]
+        correct = (predicted == test.labels[order]) & answered(one.test_logits)[order]  # a label by no answer is right by chance alone
         measurements.append(Measurement(one.classifier, level, correct, one.training_seconds, one.one_off_seconds, predicted))
     return Observation(
         round=standing.round,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import FloatArray
+from mcal_engine.types import BoolArray, FloatArray
 
 
 def surety(logits: FloatArray, kind: str = "margin") -> FloatArray:
@@ -36,3 +36,8 @@ def surety(logits: FloatArray, kind: str = "margin") -> FloatArray:
     # H = log(1 + others) + Σ p_j·gap_j; neither part cancels, however sure the prediction is.
     entropy = np.log1p(others) + (odds * gaps).sum(axis=1) / (1 + others)
     return np.asarray(-np.log(np.maximum(entropy, tiny)))
+
+
+def answered(logits: FloatArray) -> BoolArray:
+    """Shape (n,). Which rows of logits say anything; one whose values are all equal is that of an item without an answer."""
+    return np.asarray(np.ptp(logits, axis=1) > 0, dtype=np.bool_)

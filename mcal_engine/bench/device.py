@@ -89,7 +89,7 @@ def _candidate(data: LabelledImages, name: str, rows: IntArray, device: str, fol
     from mcal_engine.classifiers.nets import reference_loop
 
     candidate = parse(name)
-    options = FAMILIES[candidate.family].options
+    options = FAMILIES[candidate.family].options if candidate.family in FAMILIES else {}
     trains_a_net = "epochs" in options
     images, labels = ArrayImages(data.images), data.labels[rows]
     timed = ":".join([name, *(f"{option}={value}" for option, value in FIXED.items() if option in options)])

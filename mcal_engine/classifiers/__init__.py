@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from mcal_engine.acquisition import Closest, Distances, Features
 from mcal_engine.classifiers.base import Classifier, ImageSource
-from mcal_engine.classifiers.candidates import FAMILIES, check_race, default_candidates, names, parse, race_of
+from mcal_engine.classifiers.candidates import PYTHON, Candidate, check_race, default_candidates, names, parse, race_of
+from mcal_engine.errors import InvalidValue
 from mcal_engine.types import FloatArray
 
 __all__ = ["check_race", "default_candidates", "distances_on", "make", "names", "parse", "race_of"]
@@ -20,11 +22,31 @@ def make(name: str, images: ImageSource, *, cache_dir: Path, device: str = "auto
         InvalidValue: a name that does not exist (the text lists those that do), an option that is wrong, an unknown device.
     """
     candidate = parse(name)
-    family = FAMILIES[candidate.family]
-    kind = getattr(importlib.import_module(family.module), family.kind)
-    made: Classifier = kind(images, cache_dir=cache_dir, device=device, **candidate.arguments)
+    if candidate.asked:
+        raise InvalidValue(f"classifier {name!r} is asked by the worker of a campaign; it cannot be trained here")
+    kind = _class_of(candidate)
+    try:
+        made: Classifier = kind(images, cache_dir=cache_dir, device=device, **candidate.arguments)
+    except TypeError as error:
+        if candidate.family != PYTHON:
+            raise
+        raise InvalidValue(f"classifier {name!r} cannot be made: {error}") from error
     made.name = name
     return made
+
+
+def _class_of(candidate: Candidate) -> Any:
+    module, _, kind = candidate.path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), kind)
+    except (ImportError, AttributeError) as error:
+        if candidate.family != PYTHON:
+            raise
+        raise InvalidValue(f"classifier {candidate.name!r} cannot be found: {error}") from error
+    lacking = [method for method in ("prepare", "fit", "logits", "features") if not callable(getattr(found, method, None))]
+    if lacking:
+        raise InvalidValue(f"classifier {candidate.name!r} must have the methods of the classifier contract; it lacks {', '.join(lacking)}")
+    return found
 
 
 def distances_on(device: str) -> Distances:

@@ -3,14 +3,20 @@
 ``cnn``, ``frozen``, ``resnet18:epochs=20``, ``finetune:resnet50:epochs=4``. Parts are separated by colons, as names themselves are
 listed with commas. What a family understands is in :data:`FAMILIES`, and in one place: the command line, the page, the environment and
 Label Studio's extra params all hand their text to :func:`parse`.
+
+Candidates from outside have names of their own: ``python:package.module:Class[:option=value]…`` (or the name of an entry point of the
+group :data:`ENTRY_POINTS`), and ``backend:URL`` for an ML backend that is asked.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import AUTO
@@ -128,13 +134,35 @@ FAMILIES: Mapping[str, Family] = {  # cheapest first
 }
 
 
+PYTHON, BACKEND = "python", "backend"
+ENTRY_POINTS = "mcal.classifiers"  # the group under which packages announce classes by a short name
+FORMS = ("python:PACKAGE.MODULE:CLASS", "backend:URL")  # of the names of candidates from outside
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A parsed name."""
+    """A parsed name.
+
+    Attributes:
+        family: one of :data:`FAMILIES`, ``python`` or ``backend``.
+        arguments: keyword arguments of the class; of ``backend`` its ``address``.
+        path: where the class is, ``package.module:Class``.
+    """
 
     name: str
     family: str
     arguments: Mapping[str, Any]
+    path: str = ""
+
+    @property
+    def parallel(self) -> bool:
+        """Whether it can train on several devices at once."""
+        return self.family in FAMILIES and FAMILIES[self.family].parallel
+
+    @property
+    def asked(self) -> bool:
+        """Whether its answers come from a server, so that nothing is trained here."""
+        return self.family == BACKEND
 
 
 def names() -> tuple[str, ...]:
@@ -149,8 +177,15 @@ def parse(name: str) -> Candidate:
         InvalidValue: one sentence that names the part that is wrong and what it could be.
     """
     head, *parts = name.split(":")
+    if head == BACKEND:
+        return Candidate(name, BACKEND, {"address": _address(name, name.partition(":")[2])})
+    if head == PYTHON:
+        return _python(name, ":".join(parts[:2]), parts[2:])
     if head not in FAMILIES:
-        raise InvalidValue(f"unknown classifier {name!r}; known: {', '.join(FAMILIES)}")
+        announced = metadata.entry_points(group=ENTRY_POINTS, name=head)
+        if announced:
+            return _python(name, next(iter(announced)).value, parts)
+        raise InvalidValue(f"unknown classifier {name!r}; known: {', '.join((*FAMILIES, *_announced(), *FORMS))}")
     family = FAMILIES[head]
     arguments: dict[str, Any] = dict(family.fixed)
     for place, part in enumerate(parts):
@@ -170,7 +205,38 @@ def parse(name: str) -> Candidate:
             arguments[key] = family.options[key].read(text)
         except ValueError:
             raise InvalidValue(f"classifier {name!r}: {key} must be {family.options[key].says}, got {text!r}") from None
-    return Candidate(name, head, arguments)
+    return Candidate(name, head, arguments, f"{family.module}:{family.kind}")
+
+
+def _announced() -> list[str]:
+    return sorted({point.name for point in metadata.entry_points(group=ENTRY_POINTS)})
+
+
+def _python(name: str, path: str, parts: Sequence[str]) -> Candidate:
+    """A class of somebody else's; what its options mean is its own business, so they are handed over as text."""
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", path):
+        raise InvalidValue(f"classifier {name!r}: the form is {FORMS[0]}[:OPTION=VALUE]…")
+    options: dict[str, str] = {}
+    for part in parts:
+        key, equals, text = part.partition("=")
+        if not equals or not key.isidentifier() or key in ("images", "cache_dir", "device", *options):
+            raise InvalidValue(f"classifier {name!r}: {part!r} has no meaning there; the form is {FORMS[0]}[:OPTION=VALUE]…")
+        options[key] = text
+    return Candidate(name, PYTHON, options, path)
+
+
+def _address(name: str, address: str) -> str:
+    """An http(s) address without a login, which would be shown wherever the name is."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # read to be checked
+    except ValueError:
+        parts = urlsplit("")
+    if "@" in address or parts.query or parts.fragment:
+        raise InvalidValue(f"classifier {BACKEND}:…: its address must be scheme, host, port and path only, without a login, '?' or '#'")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InvalidValue(f"classifier {name!r}: the form is {BACKEND}:http://HOST:PORT")
+    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
 def _options(family: Family) -> str:
