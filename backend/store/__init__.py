@@ -7,6 +7,7 @@ from backend.store.address import same_address
 from backend.store.database import StoreUnavailable
 from backend.store.retry import retried
 from backend.store.rows import (
+    Answer,
     Assignment,
     Campaign,
     Conflict,
@@ -23,6 +24,7 @@ from backend.store.rows import (
 from backend.store.store import Store
 
 __all__ = [
+    "Answer",
     "Assignment",
     "Campaign",
     "Conflict",

@@ -127,3 +127,24 @@ class MachineLabel:
     surety: float
     state: MachineLabelState
     annotation_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model from outside said of one task.
+
+    Attributes:
+        asked: digest of the question: the model, the task, its content, the choices, and what else the answer depends on.
+        model: the candidate's name.
+        label: class index; ``None`` where the model had no usable answer.
+        confidence: in [0, 1]; 0 where it told none.
+        price: what was paid for it, in the campaign's currency.
+    """
+
+    asked: str
+    model: str
+    task_id: int
+    label: int | None
+    confidence: float
+    price: float
+    answered_at: datetime

@@ -166,6 +166,20 @@ machine_labels = Table(
     Column("annotation_id", BigInteger),
 )
 
+answers = Table(
+    "answers",
+    metadata,
+    Column("asked", String(64), primary_key=True),
+    Column("campaign_id", Integer, ForeignKey("campaigns.id"), nullable=False),  # whose question it was, and who paid
+    Column("model", Text, nullable=False),
+    Column("task_id", BigInteger, nullable=False),
+    Column("label", Integer),
+    Column("confidence", Double, nullable=False),
+    Column("price", Double, nullable=False),
+    Column("answered_at", UTCDateTime, nullable=False),
+    Index("ix_answers_campaign_id", "campaign_id"),
+)
+
 leases = Table(
     "leases",
     metadata,

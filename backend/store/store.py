@@ -11,11 +11,11 @@ from typing import IO, Self
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from backend.store import history, leases, mirror
+from backend.store import answers, history, leases, mirror
 from backend.store.backup import restore_backup, write_backup
 from backend.store.database import Database
 from backend.store.migrate import migrate
-from backend.store.rows import Assignment, Campaign, Duplicate, Event, Frozen, Item, MachineLabel, NewEvent
+from backend.store.rows import Answer, Assignment, Campaign, Duplicate, Event, Frozen, Item, MachineLabel, NewEvent
 from backend.store.schema import assignments, duplicates, frozen, items, machine_labels
 from backend.store.tables import as_parameters, select_rows, upsert_rows
 from mcal_engine.errors import InvalidValue
@@ -225,6 +225,23 @@ class Store:
     def set_watermark(self, campaign_id: int, when: datetime) -> None:
         with self._writing(campaign_id) as connection:
             mirror.set_watermark(connection, campaign_id, when)
+
+    # --- what models from outside answered
+
+    def answers(self, asked: Sequence[str]) -> dict[str, Answer]:
+        """The answers to these questions (:attr:`Answer.asked`), as far as anybody's campaign has them."""
+        with self._database.reading() as connection:
+            return answers.known(connection, asked)
+
+    def keep_answers(self, campaign_id: int, rows: Sequence[Answer]) -> None:
+        """Add answers that this campaign has had; the first answer to a question stays."""
+        with self._writing(campaign_id) as connection:
+            answers.keep(connection, campaign_id, rows)
+
+    def answers_paid(self, campaign_id: int) -> dict[str, tuple[int, float]]:
+        """By model: how many answers this campaign has had first, and what it paid for them."""
+        with self._database.reading() as connection:
+            return answers.paid(connection, campaign_id)
 
     # --- leases
 
