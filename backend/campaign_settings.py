@@ -82,6 +82,12 @@ class CampaignSettings(CampaignSpec):
         description="Extra items served behind each batch so that nobody waits while a round trains, as a share of the batch; 0 is off.",
         json_schema_extra=about(PEOPLE, "fraction"),
     )
+    when_model_fails: Literal["wait", "people"] = Field(
+        "wait",
+        description="A model from outside does not answer. wait: the campaign halts until somebody has mended that; people: they take over "
+        "what it has not answered, round by round.",
+        json_schema_extra=about(PEOPLE),
+    )
     label_control: str | None = Field(
         None,
         min_length=1,

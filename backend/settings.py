@@ -20,6 +20,7 @@ from mcal_engine.errors import InvalidValue
 from mcal_engine.rules import about, complaint, findings, shown, unknown, within_reason
 
 LABEL_STUDIO, STORAGE, WEB, WORKER, IMAGES, LOGS = "Label Studio", "Storage", "Web server", "Worker", "Images", "Logs"
+MODELS = "Models from outside"
 A_DAY, A_YEAR = 86_400, 8_760  # seconds, hours
 WAITING = "default_factory_not_called"
 PAGES_OF_LABEL_STUDIO = {"api", "data", "organization", "projects", "tasks", "user"}
@@ -169,6 +170,18 @@ class ServerSettings(BaseSettings):
     training_time_limit_hours: float = Field(
         6.0, gt=0, le=A_YEAR, description="Time after which a training is ended.", json_schema_extra=about(WORKER, "h")
     )
+    ml_backends: SecretStr | None = Field(
+        None,
+        repr=False,
+        description="ML backends that campaigns may ask as candidates, separated by commas, each with its login where it wants one: "
+        "http://USER:PASSWORD@HOST:9090.",
+        json_schema_extra=about(MODELS),
+    )
+    classifier_modules: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Python modules whose classes campaigns may load as candidates, separated by commas.",
+        json_schema_extra=about(MODELS),
+    )
     allowed_private_hosts: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="Private hosts that images may be fetched from, separated by commas.",
@@ -224,6 +237,11 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _hosts(cls, value: Any) -> Any:
         return [host.strip().lower() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
+
+    @field_validator("classifier_modules", mode="before")
+    @classmethod
+    def _modules(cls, value: Any) -> Any:
+        return [module.strip() for module in value.split(",") if module.strip()] if isinstance(value, str) else value
 
     @field_validator("device")
     @classmethod

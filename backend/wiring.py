@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 
 import mcal_engine
 from backend.campaign_settings import parse_campaign_settings
@@ -17,10 +17,14 @@ from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
 from backend.notify.channels import Channel, open_channels
 from backend.notify.notifier import Notifier
+from backend.outside.allowed import Allowed
+from backend.outside.answers import OutsideModel
+from backend.outside.ml_backend import MLBackend
 from backend.protocol import MLProtocol
 from backend.settings import ServerSettings
 from backend.shared_cache import SharedCache
 from backend.steps.images import CampaignImages
+from backend.steps.outside import OutsideTrainer, Trainers
 from backend.steps.ports import Services
 from backend.steps.trainer import ChildTrainer
 from backend.steps.webhook import Webhook
@@ -34,6 +38,7 @@ from backend.web.ports import WebDeps
 from backend.web.server import trusted_hosts
 from backend.worker import Worker
 from mcal_engine.classifiers import distances_on
+from mcal_engine.classifiers.candidates import BACKEND, Candidate, parse
 
 
 def now() -> datetime:
@@ -76,7 +81,7 @@ def image_folder(campaign: Campaign) -> str:
 def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
     """What the steps of a campaign work with. Raises as :func:`label_studio` does."""
     with label_studio(settings) as client:
-        shared = shared_cache(settings)
+        shared, allowed = shared_cache(settings), allowed_of(settings)
         images = CampaignImages(
             client,
             settings.data_dir / "images",
@@ -89,12 +94,16 @@ def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
         yield Services(
             store=store,
             label_studio=client,
-            trainer=ChildTrainer(
-                images,
-                cache_dir=settings.data_dir / "encoders",
-                device=settings.device,
-                time_limit_hours=settings.training_time_limit_hours,
-                shared=shared,
+            trainer=Trainers(
+                allowed,
+                ChildTrainer(
+                    images,
+                    cache_dir=settings.data_dir / "encoders",
+                    device=settings.device,
+                    time_limit_hours=settings.training_time_limit_hours,
+                    shared=shared,
+                ),
+                OutsideTrainer(store, client, partial(open_model, allowed), now),
             ),
             images=images,
             now=now,
@@ -103,7 +112,26 @@ def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
             webhook=webhook(settings),
             distances=distances_on(settings.device),
             device=settings.device,
+            check_race=allowed.check,
         )
+
+
+def allowed_of(settings: ServerSettings) -> Allowed:
+    """Which candidates from outside may be asked and loaded. Raises :class:`InvalidValue` where the setting is malformed."""
+    listed = "" if settings.ml_backends is None else settings.ml_backends.get_secret_value()
+    return Allowed.of([each.strip() for each in listed.split(",") if each.strip()], settings.classifier_modules)
+
+
+def open_model(allowed: Allowed, candidate: Candidate) -> OutsideModel:
+    """How a candidate is asked; it has been found to be allowed."""
+    address = candidate.arguments["address"]
+    return MLBackend(address, allowed.backends[address])
+
+
+def models(settings: ServerSettings) -> dict[str, Callable[[], OutsideModel]]:
+    """The models that campaigns may ask, by their candidates' names. Raises :class:`InvalidValue` where the setting is malformed."""
+    allowed = allowed_of(settings)
+    return {name: partial(open_model, allowed, parse(name)) for name in (f"{BACKEND}:{address}" for address in allowed.backends)}
 
 
 def webhook(settings: ServerSettings) -> Webhook:

@@ -66,6 +66,10 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
         inspector = Inspector(connection)
     except InvalidValue as error:
         trouble = str(error)
+    try:
+        models = wiring.models(settings)
+    except InvalidValue as error:
+        models, trouble, client = {}, str(error), None
 
     def probe() -> None:
         try:
@@ -89,6 +93,7 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
         data_dir=settings.data_dir,
         max_image_bytes=settings.max_image_bytes,
         max_image_pixels=settings.max_image_pixels,
+        models=models,
     )
 
 

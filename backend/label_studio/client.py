@@ -132,6 +132,10 @@ class LabelStudioClient:
         """The ids of all tasks, ascending, with the time of each one's last change."""
         return dict(wire.task_time(row) for row in self._rows(project_id, "id,updated_at", [], page=5 * PAGE))
 
+    def task_data(self, project_id: int, task_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """The data of the given tasks, as they were imported; tasks that are gone are left out."""
+        return {int(row["id"]): wire.data_of(row) for row in self._rows_by_id(project_id, task_ids, "id,data", [])}
+
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         """Import in chunks; raises unless Label Studio created every one of them (it drops what it does not like, answering 201)."""
         for chunk in _chunks(predictions, PREDICTIONS_PER_CALL):

@@ -138,6 +138,9 @@ class LabelStudioPort(Protocol):
     def task_times(self, project_id: int) -> dict[int, datetime]:
         """Each task with the time of its last change, as cheaply: what the full check compares the ledger with."""
 
+    def task_data(self, project_id: int, task_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """The data of the given tasks, as they were imported; tasks that are gone are left out."""
+
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         """Import in chunks; raises unless Label Studio created every one of them."""
 

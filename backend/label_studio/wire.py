@@ -100,6 +100,11 @@ def skips_count(data: Mapping[str, Any]) -> bool:
     return data.get("skip_queue") == "IGNORE_SKIPPED"
 
 
+def data_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of a row of ``GET /api/tasks`` that was asked for with ``data``."""
+    return dict(_field(data, "data", "task") or {})
+
+
 def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
     """What the task's data has for the Image tag; "" where that is no image, or several."""
     found = images_in(data, control.data_key)

@@ -8,22 +8,22 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Protocol
+from typing import Protocol
 
 from backend.campaign.state import SMALLEST, State
 from backend.label_studio.config import campaign_control, controls_beside, parse_label_config, warn_of
 from backend.label_studio.inspection import ConnectedModel, TokenSettings
 from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, MediaError, Project, User
+from backend.setup.findings import Finding, Status
+from backend.setup.models import Models, ask_models
 from backend.steps.open import HOW_TO_MAKE_A_USER
 from backend.steps.reconcile import check_project
 from mcal_engine.classifiers.base import UnreadableImage
 from mcal_engine.classifiers.images.decoding import decode, image_size
 from mcal_engine.errors import InvalidValue, MCALError
-
-Status = Literal["ok", "warn", "fail"]
 
 SUPPORTED = "1.23"  # the release that every behaviour was measured on
 SAMPLED = 40  # images that are looked at: one in ten damaged ones is found in 98 of 100 cases
@@ -32,16 +32,6 @@ LET_US_IN = (
     "Start Label Studio with USE_DEFAULT_BANNED_SUBNETS=false and USER_ADDITIONAL_BANNED_SUBNETS=169.254.0.0/16 (plus every network that "
     "it must not reach), or with both ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. ``fix`` is what to do; empty where all is well."""
-
-    name: str
-    status: Status
-    detail: str
-    fix: str = ""
 
 
 class Inspection(Protocol):
@@ -68,6 +58,7 @@ class Patient:
         checks: name of a dependency of ours (store, queue) → a call that raises MCALError.
         device: says what trainings run on; raises MCALError.
         max_image_bytes, max_image_pixels: the limits that images are read with.
+        models: from outside, which each project's tasks are shown to.
     """
 
     settings_error: str
@@ -83,6 +74,7 @@ class Patient:
     data_dir: Path
     max_image_bytes: int
     max_image_pixels: int
+    models: Models = field(default_factory=dict)
 
 
 def examine(
@@ -202,6 +194,7 @@ def _project(
         yield Finding("connection", "fail", str(error), "Label Studio's log says more.")
     if control is not None:
         yield _media(patient, label_studio, project_id, control)
+        yield from ask_models(patient.models, label_studio, project, control, patient.label_studio_url)
 
 
 def _labelling(project: Project, control_name: str | None, campaign: State | None) -> Generator[Finding, None, LabelControl | None]:

@@ -263,6 +263,10 @@ class FakeLabelStudio:
         wanted = set(task_ids)
         return self._call("tasks_by_id", lambda: [task.freeze() for task in self._of(project_id) if task.id in wanted])
 
+    def task_data(self, project_id: int, task_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        wanted = set(task_ids)
+        return self._call("task_data", lambda: {task.id: {"image": task.image} for task in self._of(project_id) if task.id in wanted})
+
     def task_ids(self, project_id: int) -> list[int]:
         return self._call("task_ids", lambda: [task.id for task in self._of(project_id)])
 

@@ -55,6 +55,10 @@ def check(services: Services, project_id: int, settings: CampaignSettings) -> tu
         classifiers.check_race(settings.classifiers)
     except InvalidValue as error:
         raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names())}.") from None
+    try:
+        services.check_race(settings.classifiers)
+    except InvalidValue as error:
+        raise Unfit(str(error), "The operator can add it there and restart, or set classifiers to others.") from None
     project = services.label_studio.project(project_id)
     if project.maximum_annotations != 1:
         trouble = too_many_annotators(project)

@@ -79,6 +79,10 @@ def random_bits() -> int:
     return secrets.randbits(128)
 
 
+def _anything(race: Sequence[str]) -> None:
+    """Allow every candidate."""
+
+
 def _nobody(state: State) -> None:
     """Tell nobody."""
 
@@ -95,6 +99,7 @@ class Services:
             nobody can set.
         entropy: 128 random bits that nobody can know beforehand, for samples that a promise rests on.
         device: where trainings run, as ``MCAL_DEVICE`` names it; the default race depends on it.
+        check_race: raises :class:`InvalidValue` where the operator does not allow a candidate.
     """
 
     store: Store
@@ -110,6 +115,7 @@ class Services:
     distances: Distances = by_numpy
     device: str = "auto"
     entropy: Callable[[], int] = random_bits
+    check_race: Callable[[Sequence[str]], None] = _anything
     beats: Beats = by_thread
     steady: Callable[[], float] = steady_clock
 

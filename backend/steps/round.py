@@ -20,6 +20,7 @@ from backend.store import Item
 from mcal_engine import engine
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances
 from mcal_engine.round import LabelledTest, Standing, bands_of, measure, rank_for_people, surviving
+from mcal_engine.surety import answered
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import (
     Acquire,
@@ -171,10 +172,12 @@ def _follow(commit: Commit, trained: TrainedRound, decision: Decision, state: St
         wanted = draws.served(decision, state)
         rest = scored.part(pool=left)
         ranking = rank_for_people(spec, rest, pool_ids[left], trained.test_ids, wanted, round=round, distances=trained.distances)
-        said = predicted(pool_ids, scored.pool_logits)
-        commit.open(draws.train_queue(state, decision, ranking, round, more_test, said), draws.as_test(more_test, round))
+        suggested = predicted(pool_ids, scored.pool_logits)
+        commit.open(draws.train_queue(state, decision, ranking, round, more_test, suggested), draws.as_test(more_test, round))
         return
-    rows = frozen_rows(pool_ids, scored.pool_logits, state.settings.surety)
+    said = answered(scored.pool_logits)  # what a model from outside has no answer for is people's
+    pool_ids = pool_ids[said]
+    rows = frozen_rows(pool_ids, scored.pool_logits[said], state.settings.surety)
     look = decision.look if isinstance(decision, Certify) else ESTIMATE_LOOK
     frozen = digest(rows)
     bits = trained.entropy() if isinstance(decision, Certify) else None  # made once the predictions are fixed: nobody could have known V
@@ -193,8 +196,11 @@ def _follow(commit: Commit, trained: TrainedRound, decision: Decision, state: St
 
 
 def predicted(ids: IntArray, logits: FloatArray) -> dict[int, int]:
-    """Task id → class that the classifier thinks most likely."""
-    return dict(zip(ids.tolist(), logits.argmax(axis=1).tolist(), strict=True)) if len(ids) else {}
+    """Task id → class that the classifier thinks most likely; without those that it has no answer for."""
+    if not len(ids):
+        return {}
+    said = answered(logits)
+    return dict(zip(ids[said].tolist(), logits[said].argmax(axis=1).tolist(), strict=True))
 
 
 def _measure(state: State, n_pool: int, scored: Sequence[Scored]) -> Observation:

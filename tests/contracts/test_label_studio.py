@@ -104,6 +104,14 @@ class LabelStudioContract:
         assert changed[ids[0]].annotations[0].choice == "two"
         assert changed[ids[1]].annotations == ()
 
+    def test_a_task_s_data_is_what_was_imported(self, world: World) -> None:
+        project_id, ids = world.add_project(3)
+        world.delete_task(ids[1])
+        found = world.port.task_data(project_id, ids)
+        assert set(found) == {ids[0], ids[2]}
+        assert found[ids[2]] == {"image": "https://images.test/2.png"}
+        assert world.port.task_data(project_id, []) == {}
+
     def test_tasks_by_id_leaves_out_what_is_gone(self, world: World) -> None:
         project_id, ids = world.add_project(3)
         world.delete_task(ids[1])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +19,9 @@ from backend.campaign import facts
 from backend.campaign.state import State, derive
 from backend.campaign_settings import parse_campaign_settings
 from backend.label_studio.inspection import ConnectedModel, TokenSettings
-from backend.setup.doctor import Finding, Patient, examine
+from backend.outside.answers import ModelError, Question, Reply, Subject
+from backend.setup.doctor import Patient, examine
+from backend.setup.findings import Finding
 from backend.simtest.label_studio import FakeLabelStudio
 from backend.steps.open import open_campaign, request_campaign
 from backend.steps.ports import Memory
@@ -106,6 +110,48 @@ def examined(world: World, **settings: Any) -> list[Finding]:
     state = derive(facts.load(store, campaign.id), datetime.now(UTC))
     store.close()
     return list(examine(replace(world.patient, inspection=world.inspection), [world.project], campaigns={world.project: state}))
+
+
+@dataclass
+class Model:
+    """Says the same of each task."""
+
+    reply: Reply
+    fail: str = ""
+    closed: bool = False
+    at_once = together = 1
+
+    def ready(self, subject: Subject) -> str:
+        if self.fail:
+            raise ModelError(self.fail, retryable=True)
+        return "v2"
+
+    def ask(self, subject: Subject, questions: Sequence[Question]) -> list[Reply]:
+        assert subject.label_config == CONFIG and len(questions) == 3
+        return [self.reply] * 3
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "detail", "fix"),
+    [
+        (Model(Reply(1, 0.75)), "ok", r"version v2, 3 tasks in \d.* s, such as 'b' with a score of 0.75", ""),
+        (Model(Reply(1)), "warn", "with a score of 0.00", r"should send a score in \[0, 1\]"),
+        (Model(Reply(None)), "fail", "without a choice under 'c'", "must be choices of 'c': a, b"),
+        (Model(Reply(None, said="dog")), "fail", "such as 'dog', which is none of the choices", "must be choices of 'c': a, b"),
+        (Model(Reply(1), fail="the ML backend http://m cannot be reached"), "fail", "cannot be reached", "when_model_fails"),
+    ],
+)
+def test_a_model_from_outside_is_shown_tasks_and_its_answers_are_judged(
+    world: World, model: Model, status: str, detail: str, fix: str
+) -> None:
+    found = world.look(models={"backend:http://m": lambda: model})["backend:http://m"]
+    assert found.status == status
+    assert re.search(detail, found.detail)
+    assert re.search(fix, found.fix)
+    assert model.closed
 
 
 def fails(error: Exception) -> Any:

@@ -18,7 +18,13 @@ from backend.settings import unknown_environment
 from backend.web.docs import anchors
 from tests.backend.docs.documents import DOCUMENTS, ROOT, UNSERVED, blocks, commands, every
 
-MARKS = {"sh": {"run", "illustrative"}, "json": {"settings"}, "ini": {"settings", "illustrative"}, "text": {"illustrative"}}
+MARKS = {
+    "sh": {"run", "illustrative"},
+    "json": {"settings"},
+    "ini": {"settings", "illustrative"},
+    "text": {"illustrative"},
+    "python": {"example"},
+}
 each_document = pytest.mark.parametrize("page", DOCUMENTS.values(), ids=DOCUMENTS.keys())
 
 
