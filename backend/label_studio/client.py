@@ -14,7 +14,7 @@ import httpx
 
 from backend.label_studio import wire
 from backend.label_studio.images import MediaFetcher
-from backend.label_studio.port import LabelControl, LabelStudioError, Prediction, Project, Task, User
+from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
 from backend.label_studio.transport import Connection, detail_of, unreachable
 from mcal_engine.errors import InvalidValue
 
@@ -199,6 +199,24 @@ class LabelStudioClient:
         """Delete every annotation that was completed by this user on these tasks."""
         for chunk in _chunks(task_ids, TASKS_PER_ACTION):
             self._action("delete_tasks_annotations", project_id, chunk, annotator=str(user_id))
+
+    def delete_unchanged(self, annotations: Sequence[Annotation]) -> list[int]:
+        """Delete those that are still as given, one by one, each read again right before; returns the ids of the others."""
+        changed: list[int] = []
+
+        def delete(annotation: Annotation) -> None:
+            path = f"/api/annotations/{annotation.id}/"
+            try:
+                if wire.changed_at(self._http.json("GET", path)) != annotation.updated_at:
+                    changed.append(annotation.id)
+                else:
+                    self._http.json("DELETE", path)
+            except LabelStudioError as error:
+                if error.status != 404:  # gone
+                    raise
+
+        _at_once(delete, [(each,) for each in annotations])
+        return sorted(changed)
 
     def delete_annotation(self, annotation_id: int) -> None:
         """Delete one annotation; one that is already gone is no error."""

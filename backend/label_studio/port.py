@@ -159,6 +159,15 @@ class LabelStudioPort(Protocol):
     def delete_annotations_by(self, project_id: int, user_id: int, task_ids: Sequence[int]) -> None:
         """Delete every annotation that was completed by this user on these tasks."""
 
+    def delete_unchanged(self, annotations: Sequence[Annotation]) -> list[int]:
+        """Delete each of these that is still as it is given here; 0.1 s each. Idempotent: one that is gone is no error.
+
+        Label Studio deletes without a condition: each is read again right before, and a change in the moment between the two is lost.
+
+        Returns:
+            The ids of those that somebody has changed since, which stay.
+        """
+
     def delete_annotation(self, annotation_id: int) -> None:
         """Delete one annotation; one that is already gone is no error."""
 

@@ -130,6 +130,11 @@ def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> 
     )
 
 
+def changed_at(data: Any) -> datetime:
+    """When an annotation was changed last (``GET /api/annotations/{id}/``)."""
+    return moment(_field(data, "updated_at", "annotation"))
+
+
 def choices_of(result: list[dict[str, Any]], control: LabelControl) -> list[str]:
     """What was chosen by this control. Label Studio also takes one text where its own editor sends a list."""
     found: list[str] = []

@@ -15,6 +15,7 @@ from backend.label_studio.port import Annotation, LabelControl, LabelStudioPort,
 from mcal_engine.errors import InvalidValue
 
 CHUNK = 500  # people's submits wait for a chunk on SQLite: 500 keeps that under a second
+REMOVED_AT_ONCE = 50  # labels that are read and then deleted one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,11 @@ def write_chunk(
 
 def yield_to_people(port: LabelStudioPort, task: Task, service_user_id: int) -> list[int]:
     """Delete this task's machine annotations if a person touched it as well; returns the ids deleted."""
-    machine = [annotation.id for annotation in task.annotations if is_machine(annotation, service_user_id)]
+    machine = [annotation for annotation in task.annotations if is_machine(annotation, service_user_id)]
     if not machine or not touched_by_people(task, service_user_id):
         return []
-    for annotation_id in machine:
-        port.delete_annotation(annotation_id)
-    return machine
+    edited = port.delete_unchanged(machine)
+    return [annotation.id for annotation in machine if annotation.id not in edited]
 
 
 def remove(
@@ -105,23 +105,18 @@ def remove(
     kept: list[int] = []
     for chunk in _chunks(written):
         tasks = {task.id: task for task in port.tasks_by_id(project_id, control, [label.task_id for label in chunk])}
-        alone: list[int] = []
+        found = {each.id: each for task in tasks.values() for each in task.annotations}
+        here = {label.task_id: found[label.annotation_id] for label in chunk if label.annotation_id in found}
+        ours = [each for label in chunk if (each := here.get(label.task_id)) and _as_written(each, label, service_user_id)]
+        deleted = {each.id for each in ours} - set(port.delete_unchanged(ours) if ours else ())
         for label in chunk:
-            task = tasks.get(label.task_id)
-            mine = next((each for each in task.annotations if each.id == label.annotation_id), None) if task is not None else None
-            if mine is not None and not (is_machine(mine, service_user_id) and mine.choice == label.choice):
-                kept.append(label.task_id)
-                continue
-            removed.append(label.task_id)
-            if task is None or mine is None:
-                continue
-            if [each.id for each in task.annotations if each.completed_by == service_user_id] == [mine.id]:
-                alone.append(task.id)  # nothing else of the service user's on it: the bulk action deletes exactly this one
-            else:
-                port.delete_annotation(mine.id)
-        if alone:
-            port.delete_annotations_by(project_id, service_user_id, alone)
+            stays = label.task_id in here and label.annotation_id not in deleted
+            (kept if stays else removed).append(label.task_id)
     return Removal(tuple(removed), tuple(kept))
+
+
+def _as_written(annotation: Annotation, label: WrittenLabel, service_user_id: int) -> bool:
+    return is_machine(annotation, service_user_id) and annotation.choice == label.choice
 
 
 def _prediction(label: PlannedLabel, model_version: str) -> Prediction:
@@ -134,14 +129,16 @@ def _settle(port: LabelStudioPort, task_id: int, task: Task | None, model_versio
         return Outcome(task_id, "gone")
     if yield_to_people(port, task, service_user_id) or touched_by_people(task, service_user_id):
         return Outcome(task_id, "human")
-    ours = sorted(each.id for each in task.annotations if (each.provenance or {}).get("model_version") == model_version)
+    ours = sorted(
+        (each for each in task.annotations if (each.provenance or {}).get("model_version") == model_version), key=lambda each: each.id
+    )
     if not ours:  # another machine label was there before this campaign: not ours to overrule
         return Outcome(task_id, "human")
-    for twin in ours[1:]:
-        port.delete_annotation(twin)
-    return Outcome(task_id, "written", ours[0])
+    if ours[1:]:
+        port.delete_unchanged(ours[1:])
+    return Outcome(task_id, "written", ours[0].id)
 
 
 def _chunks(written: Sequence[WrittenLabel]) -> Iterator[Sequence[WrittenLabel]]:
-    for start in range(0, len(written), CHUNK):
-        yield written[start : start + CHUNK]
+    for start in range(0, len(written), REMOVED_AT_ONCE):
+        yield written[start : start + REMOVED_AT_ONCE]

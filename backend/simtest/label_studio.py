@@ -345,6 +345,16 @@ class FakeLabelStudio:
 
         self._call("delete_annotations_by", work)
 
+    def delete_unchanged(self, annotations: Sequence[Annotation]) -> list[int]:
+        def work() -> list[int]:
+            now = {each.id: each for task in self._tasks.values() for each in task.annotations}
+            for each in annotations:
+                if each.id in now and now[each.id].updated_at == each.updated_at:
+                    self.remove_annotation(each.id)
+            return sorted(each.id for each in annotations if each.id in now and now[each.id].updated_at != each.updated_at)
+
+        return self._call("delete_unchanged", work)
+
     def delete_annotation(self, annotation_id: int) -> None:
         def work() -> None:
             if any(each.id == annotation_id for task in self._tasks.values() for each in task.annotations):

@@ -41,8 +41,8 @@ def _clear(services: Services, state: State, task: Task, more: dict[int, list[in
     assert state.created is not None  # nobody can be asked again before
     answers = [each for each in task.annotations if not is_machine(each, state.created.service_user.id)]
     idle = [each for each in answers if each.was_cancelled or each.empty]
-    for each in idle:
-        services.label_studio.delete_annotation(each.id)
+    changed = services.label_studio.delete_unchanged(idle) if idle else []  # somebody may just be filling one in
+    idle = [each for each in idle if each.id not in changed]
     kept = {each.completed_by for each in answers if each not in idle}
     if kept:
         more.setdefault(len(kept) + 1, []).append(task.id)

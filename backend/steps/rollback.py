@@ -22,7 +22,7 @@ from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 1000
+CHUNK = 200  # labels between two notes in the ledger
 WAIT_SECONDS = 30.0  # for a worker that is just visiting the campaign
 
 

@@ -487,6 +487,18 @@ class LabelStudioContract:
             world.port.delete_annotation(label)
         assert at_once(world, project_id, *ids)[ids[0]].annotations == ()
 
+    def test_only_annotations_that_nobody_has_changed_since_are_deleted(self, world: World) -> None:
+        project_id, ids = world.add_project(3)
+        for task in ids:
+            world.annotate(task, world.ann, "one")
+        read = [annotation for task in at_once(world, project_id, *ids).values() for annotation in task.annotations]
+        world.edit(read[1].id, world.bob, "two")
+        world.remove_annotation(read[2].id)
+        for _ in range(2):
+            assert world.port.delete_unchanged(read) == [read[1].id]
+        left = at_once(world, project_id, *ids)
+        assert [[each.choice for each in left[task].annotations] for task in ids] == [[], ["two"], []]
+
     # Webhooks
 
     def test_a_webhook_is_registered_once_and_updated_after(self, world: World) -> None:

@@ -513,10 +513,10 @@ def test_a_worker_that_dies_anywhere_in_an_audit_is_followed_by_one_that_ends_it
     before = Snapshot.of(finished)
     before.restore(finished)
     for do, change in (
-        (open_one, "label_studio.delete_annotations_by"),
+        (open_one, "label_studio.delete_unchanged"),
         (answered, "store.append"),
         (called_off, "label_studio.predictions_to_annotations"),
-        (taken_back, "label_studio.delete_annotations_by"),
+        (taken_back, "label_studio.delete_unchanged"),
     ):
         assert change in strike(finished, before, do)
     before.close()
