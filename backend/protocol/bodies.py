@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from backend.campaign_settings import decode
@@ -46,6 +47,23 @@ def action(body: dict[str, Any]) -> str:
     if not value:
         raise InvalidValue("action must name the event, such as ANNOTATION_CREATED")
     return value
+
+
+def annotator(body: dict[str, Any]) -> int | None:
+    """Who gave the annotation that an event is about; ``None`` where it does not say."""
+    annotation = body.get("annotation")
+    person = annotation.get("completed_by") if isinstance(annotation, dict) else None
+    return _id(person.get("id") if isinstance(person, dict) else person)
+
+
+def seconds_since_stored(body: dict[str, Any], now: datetime) -> float:
+    """Age of the annotation that an event is about; 0 where it does not say."""
+    annotation = body.get("annotation")
+    at = annotation.get("created_at") if isinstance(annotation, dict) else None
+    try:
+        return (now - datetime.fromisoformat(at)).total_seconds() if isinstance(at, str) else 0.0
+    except (ValueError, TypeError):  # not a time, or one without a zone
+        return 0.0
 
 
 def task_ids(body: dict[str, Any]) -> list[int | None]:

@@ -1,8 +1,9 @@
-"""Label Studio's ML-backend protocol on parsed JSON. Nothing here trains, calls Label Studio or waits: a worker does the work."""
+"""Label Studio's ML-backend protocol on parsed JSON. Nothing here trains or calls Label Studio: a worker does the work."""
 
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from backend.campaign import events, history
@@ -18,16 +19,18 @@ from backend.protocol.ports import (
     StatusLine,
 )
 from backend.protocol.setup import CampaignSetup
+from backend.protocol.turnstile import Turnstile
 from backend.store import Campaign
 from mcal_engine.errors import InvalidValue
 
 logger = logging.getLogger(__name__)
 
 START_TRAINING = "START_TRAINING"
+SUBMITTED = "ANNOTATION_CREATED"
 WAKING_ACTIONS = frozenset(
     {
         START_TRAINING,
-        "ANNOTATION_CREATED",
+        SUBMITTED,
         "ANNOTATION_UPDATED",
         "ANNOTATION_DELETED",  # older Label Studios
         "ANNOTATIONS_CREATED",
@@ -58,6 +61,7 @@ class MLProtocol:
         status_line: what a campaign is doing; shown in Label Studio as the model's version.
         predictions: decided machine labels; see :data:`backend.protocol.ports.Predictions`.
         version: of this program.
+        turnstile: keeps people apart who submit at once, where a campaign has had a task labelled twice.
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class MLProtocol:
         status_line: StatusLine,
         predictions: Predictions,
         version: str,
+        turnstile: Turnstile | None = None,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -79,6 +84,7 @@ class MLProtocol:
         self._status_line = status_line
         self._predictions = predictions
         self._version = version
+        self._turnstile = turnstile or Turnstile()
         self._setup = CampaignSetup(store, queue, self._url, parse_settings)
 
     def setup(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +131,8 @@ class MLProtocol:
 
         So lost, doubled, reordered and forged events do no harm, nor do those that our own writing causes: at worst the worker
         visits once more and finds nothing to do, and the queue holds one waiting job per campaign however many events arrive.
-        Only START_TRAINING from a ``trusted`` sender does more: it resumes a paused or halted campaign.
+        A ``trusted`` sender's do more: START_TRAINING resumes a paused or halted campaign, and the answer to a submission is held back
+        for a fraction of a second where two people submitted at once and the campaign has paid for a task twice before.
 
         Raises:
             InvalidValue: no action, or a known one without its project.
@@ -133,7 +140,10 @@ class MLProtocol:
         action = bodies.action(body)
         if action not in WAKING_ACTIONS:
             return {"status": "ignored", "reason": "unknown action"}
-        return self._wake(bodies.project_id(body), action, resume=trusted and action == START_TRAINING)
+        answer = self._wake(bodies.project_id(body), action, resume=trusted and action == START_TRAINING)
+        if trusted and action == SUBMITTED and answer["status"] == "ok":
+            self._keep_apart(answer["campaign"], body)
+        return answer
 
     def train(self, body: dict[str, Any]) -> dict[str, Any]:
         """What older Label Studios call instead of START_TRAINING; the sender is trusted.
@@ -160,6 +170,12 @@ class MLProtocol:
         switches = history.read(self._store, campaign.id, events.Paused, events.Halted, events.Resumed)
         if switches and not isinstance(switches[-1].event, events.Resumed):
             self._store.append(campaign.id, [history.new(events.Resumed(by=by))])
+
+    def _keep_apart(self, campaign_id: int, body: dict[str, Any]) -> None:
+        person = bodies.annotator(body)
+        if person is not None and self._store.has_duplicates(campaign_id):
+            delay = bodies.seconds_since_stored(body, datetime.now(UTC))
+            self._turnstile.pass_through(bodies.project_id(body), person, delay)
 
     def _idle_line(self, label_config: str) -> str:
         if label_config.strip():

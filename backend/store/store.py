@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Self
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import IntegrityError
 
 from backend.store import answers, history, leases, mirror
@@ -200,6 +200,12 @@ class Store:
         order = (duplicates.c.task_id, duplicates.c.annotation_id)
         with self._database.reading() as connection:
             return [Duplicate(*row) for row in connection.execute(select_rows(duplicates, Duplicate, campaign_id).order_by(*order))]
+
+    def has_duplicates(self, campaign_id: int) -> bool:
+        """Whether any task has a label beyond the first."""
+        query = select(duplicates.c.annotation_id).where(duplicates.c.campaign_id == campaign_id).limit(1)
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
 
     def upsert_duplicates(self, campaign_id: int, duplicates: Sequence[Duplicate], *, of_tasks: Collection[int] = ()) -> None:
         """Insert, or overwrite by annotation. ``of_tasks``: tasks whose duplicates are all given, so that others of theirs are dropped."""

@@ -18,7 +18,7 @@ from waitress.server import BaseWSGIServer, create_server
 from backend.web import connections
 from mcal_engine.errors import InvalidValue
 
-THREADS = 8
+THREADS = 16  # half of them may wait at the turnstile of people who submit
 LOOP_SECONDS = 0.2  # how soon a stop is noticed
 FINISH_SECONDS = 5  # how long requests under way may still take after it
 

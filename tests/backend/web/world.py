@@ -11,6 +11,7 @@ from werkzeug.security import generate_password_hash
 from backend.campaign_settings import parse_campaign_settings
 from backend.label_studio.config import parse_label_config
 from backend.protocol import MLProtocol
+from backend.protocol.turnstile import Turnstile
 from backend.steps.ports import Services
 from backend.store import Campaign, NewEvent, Store
 from backend.web.access import Access
@@ -57,7 +58,7 @@ def desk(store: Any) -> Desk:
 class World:
     """A protocol with everything around it in reach of a test."""
 
-    def __init__(self, store: Store, *, queue: Any = None) -> None:
+    def __init__(self, store: Store, *, queue: Any = None, turnstile: Turnstile | None = None) -> None:
         self.store = store
         self.queue = queue if queue is not None else RecordingQueue()
         self.decided: dict[int, tuple[str, float, str]] = {}
@@ -71,6 +72,7 @@ class World:
             status_line=self.status_line,
             predictions=self.predictions,
             version="0.1.0",
+            turnstile=turnstile,
         )
 
     def status_line(self, campaign_id: int) -> str:

@@ -74,7 +74,9 @@ def test_empty_writes_are_no_ops(store: Store, campaign: Campaign) -> None:
 
 def test_duplicates_are_kept_by_annotation_and_dropped_for_tasks_told_anew(store: Store, campaign: Campaign) -> None:
     first, second, other = (Duplicate(task, annotation, 3, 1, NOON) for task, annotation in ((4, 20), (4, 21), (5, 22)))
+    assert not store.has_duplicates(campaign.id)
     store.upsert_duplicates(campaign.id, [other, second, first])
+    assert store.has_duplicates(campaign.id) and not store.has_duplicates(campaign.id + 1)
     changed = replace(second, label=0)
     store.upsert_duplicates(campaign.id, [changed])
     assert store.duplicates(campaign.id) == [first, changed, other]
