@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import threading
@@ -124,11 +125,11 @@ class Worker:
         except StoreUnavailable as error:
             self._failed(campaign_id, error, lasting=False)
         except MCALError as error:
-            self._failed(campaign_id, error, lasting=True)
+            self._failed(campaign_id, error, lasting=not _is_full(error))
         except Exception as error:  # noqa: BLE001 (one campaign's trouble must not end the worker)
             trace = scrub("".join(traceback.format_exception(error)))
             logger.error("campaign %d: unexpected error\n%s", campaign_id, trace)  # noqa: TRY400 (without its secrets)
-            self._failed(campaign_id, error, lasting=True)
+            self._failed(campaign_id, error, lasting=not _is_full(error))
         else:
             self._troubles.pop(campaign_id, None)
             self._tell(state)
@@ -173,6 +174,15 @@ class Worker:
             self._told[state.campaign_id] = _Told(line, step, now)
             transition = {"phase": state.phase.value, "queue": step[1]}  # for logs that machines read
             logger.info("campaign %d: %s", state.campaign_id, line, extra=transition)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether a disk is full, or a quota used up: that is mended outside, and nobody need resume anything then."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextmanager

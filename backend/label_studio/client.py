@@ -16,6 +16,7 @@ from backend.label_studio import wire
 from backend.label_studio.images import MediaFetcher
 from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
 from backend.label_studio.transport import Connection, detail_of, unreachable
+from backend.label_studio.typed import typed
 from mcal_engine.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ WEBHOOK_ACTIONS = (
 T = TypeVar("T")
 
 
+@typed
 class LabelStudioClient:
     """Implements :class:`~backend.label_studio.port.LabelStudioPort`; safe to share between threads.
 
@@ -234,6 +236,8 @@ class LabelStudioClient:
             if error.status == 404 and "no tasks" in str(error):
                 return False  # labelled, gone, or annotated by the calling user
             raise
+        if not reply:
+            raise LabelStudioError(f"Label Studio answered nothing when task {task_id} was to be locked", retryable=True)
         return bool(reply.get("unique_lock_id"))  # somebody else's lock leaves it empty, though the answer is 200
 
     def release_task(self, project_id: int, task_id: int) -> None:
@@ -300,7 +304,7 @@ class LabelStudioClient:
                 raise LabelStudioError(text, retryable=False, status=status) from None
             detail = detail_of(error.body) if isinstance(error.body, dict) else "no details"
             raise self._http.refusal(status, detail, what, error.headers) from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise unreachable(self.url, error) from None
 
     def _action(self, action: str, project_id: int, task_ids: Sequence[int], **fields: Any) -> dict[str, Any]:
@@ -351,7 +355,10 @@ class LabelStudioClient:
             "query": json.dumps(wanted),
             **query,
         }
-        return list(self._http.json("GET", "/api/tasks", params=params, timeout=BULK_TIMEOUT)["tasks"])
+        rows = self._http.json("GET", "/api/tasks", params=params, timeout=BULK_TIMEOUT)["tasks"]
+        if not isinstance(rows, list):  # an empty object is no empty project
+            raise LabelStudioError(f"Label Studio sent {type(rows).__name__} for a list of tasks", retryable=True)
+        return rows
 
     def _holds(self, task_id: int, model_version: str) -> bool:
         """Whether a task with more versions than Label Studio lists holds this one."""

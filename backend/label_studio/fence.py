@@ -14,7 +14,7 @@ from backend.label_studio.port import LabelStudioPort
 
 READS = frozenset(
     {"current_user", "users", "version", "project", "projects", "webhooks", "fetch_media"}
-    | {"tasks", "tasks_by_id", "task_ids", "task_times", "predicted_task_ids"}
+    | {"tasks", "tasks_by_id", "task_ids", "task_times", "task_data", "predicted_task_ids"}
 )
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _require: ContextVar[Callable[[], None] | None] = ContextVar("require", default=None)

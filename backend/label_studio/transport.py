@@ -72,7 +72,7 @@ class TokenAuth(httpx.Auth):
                 return self._access
             try:
                 reply = self._client.post(f"{self._base_url}/api/token/refresh/", json={"refresh": self._token})
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:  # an answer that cannot be unpacked is one too
                 raise unreachable(self._base_url, error) from None
             if reply.status_code in (400, 401, 403):
                 text = f"Label Studio at {self._base_url} refused the Personal Access Token: it is expired, revoked or another server's"
@@ -135,7 +135,7 @@ class Connection:
         """The decoded answer; None where it is empty."""
         try:
             response = self.client.request(method, path, timeout=httpx.USE_CLIENT_DEFAULT if timeout is None else timeout, **request)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # an answer that cannot be unpacked is one too
             raise unreachable(self.base_url, error) from None
         if not response.is_success:
             raise self.refusal(response.status_code, _detail(response), f"{method} {path}", response.headers)
@@ -166,8 +166,8 @@ class Connection:
         self.auth.close()
 
 
-def unreachable(base_url: str, error: httpx.TransportError) -> LabelStudioError:
-    """No answer at all."""
+def unreachable(base_url: str, error: httpx.RequestError) -> LabelStudioError:
+    """No answer at all, or none that can be unpacked."""
     if isinstance(error, httpx.TimeoutException):
         return LabelStudioError(f"Label Studio at {base_url} did not answer in time ({type(error).__name__})", retryable=True)
     return LabelStudioError(f"Label Studio at {base_url} cannot be reached: {error or type(error).__name__}", retryable=True)
@@ -183,7 +183,7 @@ def json_of(response: httpx.Response, auth: TokenAuth) -> Any:
         )
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         kind = response.headers.get("content-type", "something")
         text = f"{response.request.url.path} answered with {kind} instead of JSON; is that the address of Label Studio?"
         raise LabelStudioError(text, retryable=False, status=response.status_code) from None

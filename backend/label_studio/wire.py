@@ -9,6 +9,7 @@ from typing import Any
 
 from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
 from backend.label_studio.references import images_in
+from mcal_engine.errors import InvalidValue
 
 #: Fields to ask for when listing tasks. Label Studio applies the list to the nested annotations too.
 TASK_FIELDS = ("id", "data", "created_at", "updated_at", "is_labeled", "overlap", "annotations")
@@ -185,7 +186,7 @@ def provenance_of(result: list[dict[str, Any]]) -> dict[str, Any] | None:
 def prediction(row: Prediction, model_version: str, control: LabelControl) -> dict[str, Any]:
     """A row of ``POST …/import/predictions``."""
     if not 0 <= row.score <= 1:  # Label Studio would drop the row silently
-        raise ValueError(f"score must be in [0, 1], got {row.score} for task {row.task_id}")
+        raise InvalidValue(f"score must be in [0, 1], got {row.score} for task {row.task_id}")
     return {
         "task": row.task_id,
         "model_version": model_version,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -132,6 +133,19 @@ def test_an_unexpected_error_is_logged_with_its_campaign_and_leaves_the_others_a
     world.wait(minutes=2)
     one.visit(world.campaign.id)
     assert len(world.state().observations) == 1
+
+
+def test_a_full_disk_is_waited_for_and_halts_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path, n=205, test_size=20, batch_size=10)
+    one = worker(world)
+    world.shelf.fail = OSError(errno.ENOSPC, "No space left on device")
+    for _ in range(5):
+        one.visit(world.campaign.id)
+        world.wait(minutes=2)
+    assert world.state().halt is None
+    world.shelf.fail = None
+    one.visit(world.campaign.id)
+    assert world.state().phase == Phase.COLLECTING
 
 
 def test_two_workers_never_work_on_one_campaign(tmp_path: Path) -> None:
