@@ -12,6 +12,7 @@ from functools import cache, partial
 
 import mcal_engine
 from backend.campaign_settings import parse_campaign_settings
+from backend.heartbeat import require_worker
 from backend.jobs import JobQueue
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
@@ -213,5 +214,6 @@ def web_deps(
                 label_studio_public_url=settings.label_studio_public_url,
             ),
             checks={"store": store.ping, "jobs": jobs.ping},
+            notes={"worker": lambda: require_worker(store)},
             trusted_hosts=trusted_hosts(settings.host, settings.public_url, settings.pages, protected=who.protected),
         )

@@ -27,8 +27,9 @@ def worker(**options: Any) -> None:
     """
     with opened(given(options, ServerSettings)) as house:
         from backend import wiring
-        from backend.cli.health import pulse
+        from backend.cli.health import pulse, worker_trouble
         from backend.cli.logs import start_logging
+        from backend.heartbeat import beating
         from backend.worker import stopping_on_signals
 
         house.settings.token()  # none is told in one line, before anything starts
@@ -40,5 +41,6 @@ def worker(**options: Any) -> None:
             stopping_on_signals(stop),
             wiring.worker(house.settings, house.store, house.queue, stop) as made,
             pulse(house.settings, house.queue.ping) as made.alive,
+            beating(house.store, lambda: not worker_trouble(house.settings)),
         ):
             made.run()

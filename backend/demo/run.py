@@ -78,6 +78,7 @@ def run(options: Options, console: Console, show_report: ShowReport) -> int:
 def _campaign(house: House, options: Options, display: Display, console: Console, show_report: ShowReport) -> int:
     campaign = house.connect()
     display.say(f"connected {house.url} as the project's model: campaign {campaign}")
+    _addresses(house, display)
     try:
         report = _watch(house, display)
         house.stop_annotators()
@@ -145,15 +146,20 @@ def _show_checks(checks: list[audit.Check], console: Console) -> None:
 def _stay(house: House, display: Display) -> None:
     """Keep everything up, to look around, until somebody interrupts."""
     display.say("look around; Ctrl-C ends everything")
+    _addresses(house, display)
+    while True:
+        house.check()
+        time.sleep(LOOK_SECONDS)
+
+
+def _addresses(house: House, display: Display) -> None:
+    """Where to watch, and as whom: told before the people begin, and again at the end."""
+    display.say(f"this backend   {house.url}/campaigns   admin / {house.page_password}")
     display.say(
         f"Label Studio   {house.server.url}/projects/{house.project.id}   {house.server.admin_email} / {house.server.admin_password}"
     )
     for person in (*house.people, house.service_user):
         display.say(f"               {person.email} / {person.password}")
-    display.say(f"this backend   {house.url}/campaigns   admin / {house.page_password}")
-    while True:
-        house.check()
-        time.sleep(LOOK_SECONDS)
 
 
 def _write(path: Path, text: str) -> None:

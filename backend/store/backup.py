@@ -20,13 +20,13 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.store.database import Database, StoreUnavailable
 from backend.store.migrate import config, lock, revision, upgrade
-from backend.store.schema import UTCDateTime, campaigns, leases, metadata
+from backend.store.schema import UTCDateTime, campaigns, leases, metadata, workers
 from backend.store.tables import insert_rows
 from mcal_engine import __version__
 from mcal_engine.errors import InvalidValue
 
 FORMAT, FORMAT_VERSION = "mcal-backup", 1
-LEFT_OUT = frozenset({leases.name})
+LEFT_OUT = frozenset({leases.name, workers.name})
 ROWS_AT_ONCE = 2000
 NOT_WHOLE = "the backup is damaged or cut off; nothing was changed"
 

@@ -187,3 +187,10 @@ leases = Table(
     Column("owner", Text, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
 )
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("seen_at", UTCDateTime, nullable=False),
+)

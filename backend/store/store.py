@@ -11,7 +11,7 @@ from typing import IO, Self
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import IntegrityError
 
-from backend.store import answers, history, leases, mirror
+from backend.store import answers, history, leases, mirror, workers
 from backend.store.backup import restore_backup, write_backup
 from backend.store.database import Database
 from backend.store.migrate import migrate
@@ -273,6 +273,24 @@ class Store:
         """Free it at once; nothing happens when somebody else has it by now."""
         with self._writing(campaign_id) as connection:
             leases.release(connection, campaign_id, owner)
+
+    # --- workers
+
+    def beat(self, worker: str) -> None:
+        """Note that this worker is alive, by the clock that all workers share."""
+        with self._database.writing() as connection:
+            workers.beat(connection, worker, leases.clock(connection, self._now))
+
+    def forget_worker(self, worker: str) -> None:
+        """It has ended in order. No error if nobody knows it."""
+        with self._database.writing() as connection:
+            workers.forget(connection, worker)
+
+    def worker_seen(self) -> float | None:
+        """Seconds since any worker was seen alive; ``None``: none that did not end in order."""
+        with self._database.reading() as connection:
+            seen = workers.last_seen(connection)
+            return None if seen is None else max((leases.clock(connection, self._now) - seen).total_seconds(), 0.0)
 
     @contextmanager
     def _writing(self, campaign_id: int) -> Iterator[Connection]:

@@ -11,7 +11,7 @@ from backend.campaign.events import Happening, decision_title
 from backend.campaign.history import Entry
 from backend.campaign.state import Phase, State
 from backend.store import Campaign, Item
-from backend.views import people
+from backend.views import journey, people
 from backend.views.aside import why
 from backend.views.classes import ClassRow, absent_from_test, absent_from_training, classes
 from backend.views.labour import Labour, labour
@@ -73,6 +73,9 @@ class View(TypedDict):
     stop_requested_by: str | None
     settings: dict[str, Any]
     settings_in_force: dict[str, Any]
+    steps: list[journey.Step]
+    move: journey.Move
+    error: journey.Error
     queue: dict[str, Any] | None
     training: Training | None
     trained_on: list[str]
@@ -114,6 +117,9 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
         stop_requested_by=state.stop_requested_by,
         settings=state.wanted.model_dump(mode="json"),
         settings_in_force=state.settings.model_dump(mode="json"),
+        steps=journey.steps(state),
+        move=journey.move(state),
+        error=journey.error(state, report),
         queue=_queue(state),
         training=_training(state),
         trained_on=sorted({device for device in state.devices.values() if device}),

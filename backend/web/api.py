@@ -130,7 +130,7 @@ class Api:
         return campaign_row(self.desk, self.desk.start(asked.project, asked.settings)), 201
 
     def show(self, campaign_id: int) -> Answer:
-        return dict(self.desk.snapshot(campaign_id).view), 200
+        return {**self.desk.snapshot(campaign_id).view, "machine": self.desk.machine()}, 200
 
     def series(self, campaign_id: int) -> Answer:
         self.desk.campaign(campaign_id)

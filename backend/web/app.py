@@ -37,7 +37,7 @@ def create_app(deps: WebDeps) -> Flask:
     sessions.configure(app)
     formats.install(app)
     app.register_blueprint(ml_backend.blueprint(deps.protocol, deps.access))
-    app.register_blueprint(health.blueprint(deps.checks))
+    app.register_blueprint(health.blueprint(deps.checks, deps.notes))
     app.register_blueprint(assets.blueprint())
     app.register_blueprint(docs.blueprint())
     app.register_blueprint(api.blueprint(deps.desk, sessions))

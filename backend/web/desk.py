@@ -12,6 +12,7 @@ from flask import g
 from werkzeug.exceptions import NotFound
 
 from backend.campaign_settings import CampaignSettings
+from backend.heartbeat import Machine, machine
 from backend.label_studio.port import Project
 from backend.steering.call import UNREADABLE, Action, Means
 from backend.steering.control import change_settings
@@ -69,6 +70,10 @@ class Desk:
             return self.snapshot(campaign_id).view["phase"]
         except HistoryError:
             return UNREADABLE
+
+    def machine(self) -> Machine:
+        """Whether anybody is working, as of now: a snapshot may be older."""
+        return machine(self.store)
 
     def label_studio_url(self, campaign: Campaign) -> str:
         return self.label_studio_public_url or campaign.label_studio_url

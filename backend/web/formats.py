@@ -127,6 +127,25 @@ def segments(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return made
 
 
+def scale(most: float, **places: float | None) -> dict[str, float | None]:
+    """Places on a line from 0 to ``most``, in per cent of its length; what lies beyond stands at its end."""
+    return {name: None if value is None else 100 * min(max(value / most, 0.0), 1.0) if most else 0.0 for name, value in places.items()}
+
+
+def gauge(error: Mapping[str, Any]) -> dict[str, float | None]:
+    """The error's line: twice the target is in sight, and whatever is larger."""
+    known = [value for value in (error["measured"], error["at_most"]) if value is not None]
+    most = max(2 * error["target"], *(1.1 * value for value in known)) if known else 2 * error["target"]
+    return scale(most, target=error["target"], measured=error["measured"], at_most=error["at_most"])
+
+
+def bullet(paid: Mapping[str, Any]) -> dict[str, float | None]:
+    """The bill's line, from nothing to what people alone would cost, or to the forecast if that is more."""
+    names = ("total", "forecast", "low", "high", "human_only")
+    most = max(paid[name] or 0.0 for name in names)
+    return scale(most, **{name: paid[name] for name in names})
+
+
 def install(app: Flask) -> None:
-    app.jinja_env.filters.update(KINDS | {"time": time, "segments": segments})
+    app.jinja_env.filters.update(KINDS | {"time": time, "segments": segments, "gauge": gauge, "bullet": bullet})
     app.jinja_env.globals["number"] = number

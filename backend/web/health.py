@@ -58,9 +58,10 @@ class Check:
         self._done.set()
 
 
-def blueprint(checks: Mapping[str, Callable[[], object]]) -> Blueprint:
+def blueprint(checks: Mapping[str, Callable[[], object]], notes: Mapping[str, Callable[[], object]]) -> Blueprint:
+    """``notes`` are asked and told as ``checks`` are, but the server is ready without them."""
     made = Blueprint("health", __name__)
-    asked = {name: Check(name, call) for name, call in checks.items()}
+    asked = {name: Check(name, call) for name, call in ({**checks, **notes}).items()}
 
     def healthz() -> Answer:
         return {"status": "ok"}, 200
@@ -69,8 +70,9 @@ def blueprint(checks: Mapping[str, Callable[[], object]]) -> Blueprint:
         for check in asked.values():
             check.ask()
         results = {name: check.result() for name, check in asked.items()}
-        ready = all(result == "ok" for result in results.values())
-        return {"status": "ok" if ready else "unavailable", "checks": results}, 200 if ready else 503
+        ready = all(results[name] == "ok" for name in checks)
+        well = all(result == "ok" for result in results.values())
+        return {"status": "ok" if well else "degraded" if ready else "unavailable", "checks": results}, 200 if ready else 503
 
     made.add_url_rule("/healthz", "healthz", json_view(healthz))
     made.add_url_rule("/readyz", "readyz", json_view(readyz))

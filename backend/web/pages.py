@@ -15,6 +15,7 @@ from backend.campaign import history
 from backend.campaign.events import Created
 from backend.campaign.state import ENDED, State
 from backend.campaign_settings import CampaignSettings, campaign_defaults
+from backend.heartbeat import trouble
 from backend.steering.abandon import WAYS_OUT
 from backend.steering.actions import ACTIONS, possible
 from backend.steering.call import Action
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_TO_ALL = ("pages.login", "pages.log_in")
 SHOWN_EVENTS = 200
+MAIN_ACTIONS = ("approve", "resume")  # what a campaign may wait for
 
 Page = str | BaseResponse
 
@@ -136,8 +138,11 @@ class Pages:
         return bool(created) and created[-1].event.n_items > LARGE
 
     def _live(self, campaign: Campaign, state: State) -> dict[str, Any]:
-        view = self.desk.snapshots.get(campaign.id).view
-        return {"view": view, "actions": possible(state), "ended": state.phase in ENDED}
+        now = self.desk.machine()
+        view = {**self.desk.snapshots.get(campaign.id).view, "machine": now}
+        actions, ended = possible(state), state.phase in ENDED
+        main = next((name for name in MAIN_ACTIONS if name in actions), "") if view["move"] == "you" else ""
+        return {"view": view, "nobody": trouble(now), "actions": actions, "main_action": main, "ended": ended}
 
     def what_if(self, campaign_id: int) -> Page:
         campaign = self.desk.campaign(campaign_id)

@@ -37,6 +37,7 @@ class WebDeps:
         access: what Label Studio must show.
         desk: the admin's side: pages and API.
         checks: name of a dependency → a call that raises when it cannot be reached.
+        notes: the same for what the server itself does without, such as a worker: told, but no reason to call the server unready.
         max_body_bytes: larger requests are refused with 413.
         trusted_hosts: names this server may be called by; empty: any. Set it wherever nobody has to log in
             (:func:`backend.web.server.trusted_hosts`), or a web page could reach a loopback server through a name of its own.
@@ -46,5 +47,6 @@ class WebDeps:
     access: Access
     desk: Desk
     checks: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    notes: Mapping[str, Callable[[], object]] = field(default_factory=dict)
     max_body_bytes: int = MAX_BODY_BYTES
     trusted_hosts: tuple[str, ...] = ()

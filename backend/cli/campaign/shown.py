@@ -16,6 +16,7 @@ from rich.table import Table
 from backend.campaign import facts
 from backend.campaign.history import reading
 from backend.campaign.state import State, derive, state_of
+from backend.heartbeat import machine, trouble
 from backend.steering.call import UNREADABLE
 from backend.steps.names import title_of
 from backend.store import Store
@@ -80,6 +81,8 @@ def campaign(store: Store, campaign_id: int, now: datetime, *, as_json: bool) ->
     console = new_console()
     title = f" ({escape(state.title)})" if state.title else ""
     console.print(f"[bold]campaign {campaign_id}[/] on project {state.project_id}{title}: {escape(sentence(state))}")
+    if not state.ended and (nobody := trouble(machine(store))):
+        console.print(f"nobody is working: {nobody}", markup=False, style="red")
     if found["sentence"]:
         console.print(found["sentence"], markup=False)
     for line in view["report"].get("warnings", []):

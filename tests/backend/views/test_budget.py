@@ -31,7 +31,7 @@ def test_a_budget_that_misses_the_target_says_so_on_every_page(tmp_path: Path) -
     during = view_of(world)
     if not state.ended and during["plan"] is not None:
         assert during["plan"]["predicted_error"] > 0.05
-        assert 'data-path="plan.predicted_error"' in browser_of(world).get("/campaigns/1").text
+        assert 'data-path="error.measured"' in browser_of(world).get("/campaigns/1").text
     state = world.run()
     report = make_report(state, state.at)
     assert report["error_estimate"] is not None and report["error_estimate"] > 0.1 and report["target_error"] == 0.05

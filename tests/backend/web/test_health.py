@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 from backend.web.app import create_app
 from backend.web.health import Check
@@ -11,6 +12,16 @@ from tests.backend.web.world import World
 def test_ready_means_that_every_dependency_answers(world: World) -> None:
     answer = create_app(world.deps(checks={"store": world.store.ping, "queue": lambda: None})).test_client().get("/readyz")
     assert answer.status_code == 200 and answer.get_json() == {"status": "ok", "checks": {"store": "ok", "queue": "ok"}}
+
+
+def test_a_server_without_a_worker_is_ready_and_says_so(world: World) -> None:
+    def nobody() -> None:
+        raise MCALError("no worker has been seen")
+
+    deps = replace(world.deps(checks={"store": world.store.ping}), notes={"worker": nobody})
+    answer = create_app(deps).test_client().get("/readyz")
+    assert answer.status_code == 200
+    assert answer.get_json() == {"status": "degraded", "checks": {"store": "ok", "worker": "no worker has been seen"}}
 
 
 def test_what_is_away_is_named_without_secrets(world: World) -> None:
