@@ -297,6 +297,9 @@ def test_a_history_that_keeps_moving_is_a_conflict_and_not_an_endless_loop(tmp_p
         def __getattr__(self, name: str) -> object:
             return getattr(world.store, name)
 
+        def fenced(self, *args: object) -> Moving:
+            return self
+
         def append(self, *args: object, **kwargs: object) -> None:
             raise Conflict("somebody else was faster")
 
