@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 import backend.store.migrate as migrate_module
 from backend.cli import app
-from backend.store import Assignment, Duplicate, Frozen, MachineLabel, NewEvent, Store, StoreUnavailable, backup
+from backend.store import Answer, Assignment, Duplicate, Frozen, MachineLabel, NewEvent, Store, StoreUnavailable, backup
 from backend.store.schema import metadata
 from mcal_engine.errors import InvalidValue
 from tests.contracts.store.rows import LS, NOON, item
@@ -48,6 +48,7 @@ def fill(store: Store) -> None:
         ],
     )
     store.upsert_duplicates(live.id, [Duplicate(3, 6, 2, 0, NOON + timedelta(microseconds=1))])
+    store.keep_answers(live.id, [Answer("digest", "llm:one", 3, None, 0.1 + 0.2, 1e-9, NOON)])
     store.set_watermark(live.id, NOON)
 
 
@@ -63,6 +64,8 @@ def everything(store: Store) -> list[Any]:
             store.frozen(campaign.id, 1),
             store.machine_labels(campaign.id),
             store.watermark(campaign.id),
+            store.answers(["digest"]),
+            store.answers_paid(campaign.id),
             campaign in store.live_campaigns(),
         )
         for campaign in store.campaigns()
@@ -276,7 +279,7 @@ class TestFromSQLiteToSQLite(BackupContract):
     def test_every_table_is_in_a_backup_or_left_out_on_purpose(self, stores: list[Store]) -> None:
         fill(stores[0])
         counts = stores[0].backup(io.BytesIO())
-        assert set(counts) | {"leases"} == set(metadata.tables)
+        assert set(counts) | {"leases", "workers"} == set(metadata.tables)
 
     def test_a_backup_that_fails_leaves_no_file(
         self, urls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
