@@ -160,7 +160,7 @@ class LabelStudioPort(Protocol):
         """Delete every annotation that was completed by this user on these tasks."""
 
     def delete_unchanged(self, annotations: Sequence[Annotation]) -> list[int]:
-        """Delete each of these that is still as it is given here; 0.1 s each. Idempotent: one that is gone is no error.
+        """Delete each of these that is still as it is given here, two requests for each. Idempotent: one that is gone is no error.
 
         Label Studio deletes without a condition: each is read again right before, and a change in the moment between the two is lost.
 
