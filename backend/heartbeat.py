@@ -76,7 +76,7 @@ def trouble(found: Machine) -> str:
     if found["working"]:
         return ""
     since = "" if found["worker_seen"] is None else f" for {found['worker_seen']:.0f} s"
-    return f"no worker has been seen{since}: start mcal worker; until then nothing is trained, asked for or written"
+    return f"no worker has been seen{since}. Start mcal worker; until then nothing is trained, asked for or written"
 
 
 def require_worker(store: Beats) -> None:

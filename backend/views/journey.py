@@ -64,7 +64,9 @@ class Error(TypedDict):
 
 
 def steps(state: State) -> list[Step]:
-    """The seven steps, the same for every campaign, with where it is now."""
+    """The seven steps, the same for every campaign, with where it is now; none where it was broken off and did not come to its end."""
+    if state.ended and state.phase != Phase.FINISHED:
+        return []
     names = [FIRST, SEARCH, CERTIFICATE, YES, WRITE, REST, DONE]
     now = names.index(_now(state))
     without = set()

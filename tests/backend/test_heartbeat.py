@@ -63,7 +63,7 @@ def test_a_database_that_is_away_ends_no_worker() -> None:
 def test_the_page_says_that_nobody_is_working(tmp_path: Path) -> None:
     world = World(tmp_path)
     browser = browser_of(world)
-    assert "no worker has been seen: start mcal worker" in browser.get("/campaigns/1").text
+    assert "no worker has been seen. Start mcal worker" in browser.get("/campaigns/1").text
     world.store.beat("one")
     assert "Nobody is working" not in browser.get("/campaigns/1").text
     assert api(browser, "/campaigns/1")["machine"]["working"]
@@ -83,7 +83,7 @@ def test_a_worker_that_was_killed_is_missed(tmp_path: Path) -> None:
 def test_the_last_beat_of_any_worker_counts(tmp_path: Path) -> None:
     world = World(tmp_path)
     store: Store = world.store
-    with pytest.raises(NobodyWorks, match="start mcal worker"):
+    with pytest.raises(NobodyWorks, match="Start mcal worker"):
         require_worker(store)
     store.beat("one")
     store.beat("two")

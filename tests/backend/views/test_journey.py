@@ -11,6 +11,7 @@ from backend.views.campaign import View
 from backend.views.journey import AT
 from backend.web.formats import bullet, gauge
 from tests.backend.views.test_budget import view_of
+from tests.backend.web.test_pages import browser_of
 from tests.backend.world import World
 
 
@@ -50,6 +51,12 @@ def test_a_paused_campaign_is_the_admins_move_and_a_yes_that_is_not_asked_for_is
     assert view["error"] == {"target": 0.05, "measured": None, "forecast": False, "at_most": None, "confidence": None}
     world.act("pause")
     assert view_of(world)["move"] == "you"
+    world.act("rollback")
+    assert view_of(world)["steps"] == [] and view_of(world)["move"] == "nobody"
+
+
+def test_the_target_is_on_the_page_before_the_first_visit(tmp_path: Path) -> None:
+    assert 'data-path="error.target"' in browser_of(World(tmp_path)).get("/campaigns/1").text
 
 
 def test_the_lines_of_error_and_bill_are_on_one_scale_each() -> None:
