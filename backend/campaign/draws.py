@@ -196,7 +196,7 @@ def waiting_test(state: State) -> tuple[int, ...]:
 
 def joins_test(state: State, newcomers: Sequence[Item]) -> list[int]:
     """Tasks added since T was drawn that join it, each with probability |T|/|X|, decided by seed and task id alone."""
-    known = sum(task <= state.last_known_task for task in state.items)
+    known = sum(task <= state.last_known_task for task in state.own)
     share = sum(role == "test" for role in state.roles.values()) / max(known, 1)
 
     def draw(task: int) -> float:
@@ -226,7 +226,7 @@ def choose_sentinel(state: State, busy: Collection[int]) -> int | None:
 def spare_sentinels(state: State, busy: Collection[int]) -> Iterator[int]:
     """Tasks that could be locked for the service user to keep people from being served random ones; the highest id first."""
     taken = {*busy, *state.roles}
-    return (task for task in sorted(state.items, reverse=True) if task not in taken and can_be_sentinel(state, task))
+    return (task for task in sorted(state.own, reverse=True) if task not in taken and can_be_sentinel(state, task))
 
 
 def can_be_sentinel(state: State, task: int) -> bool:

@@ -19,10 +19,13 @@ class Campaigns(Protocol):
     def machine_labels(self, campaign_id: int) -> Iterable[MachineLabel]: ...
 
 
-def refuse_beside_an_earlier_one(store: Campaigns, label_studio_url: str, project_id: int) -> None:
+def refuse_beside_an_earlier_one(store: Campaigns, label_studio_url: str, project_id: int, *, after: int = 0) -> None:
     """Say, before anything is created, that an ended campaign's machine labels are still in the project.
 
     They would be neither people's labels nor the new campaign's, and no error bound of its would hold for them.
+
+    Args:
+        after: only labels on tasks beyond this id count: a follow-up has nothing to do with those before.
 
     Raises:
         InvalidValue: there are such labels; the text names the campaign and the two ways out.
@@ -32,9 +35,9 @@ def refuse_beside_an_earlier_one(store: Campaigns, label_studio_url: str, projec
         here = same_address(campaign.label_studio_url) == same_address(label_studio_url)
         if campaign.project_id != project_id or not here or campaign == live:
             continue
-        n = sum(row.state == "written" for row in store.machine_labels(campaign.id))
+        n = sum(row.state == "written" and row.task_id > after for row in store.machine_labels(campaign.id))
         if n:
             raise InvalidValue(
-                f"project {project_id} holds {n:,} machine labels of campaign {campaign.id}, which has ended: put new tasks into a project "
-                f"of their own and start a campaign there, or roll campaign {campaign.id} back first"
+                f"project {project_id} holds {n:,} machine labels of campaign {campaign.id}, which has ended: follow that one up for the "
+                f"tasks that were added since (mcal campaign follow-up {campaign.id}), or roll it back first"
             )

@@ -60,15 +60,28 @@ class Happening:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Follows:
+    """The finished campaign on the same project that a campaign follows up: tasks up to ``last_task`` are none of the new one's items.
+
+    People's labels of those are training items from the start.
+    """
+
+    campaign: int
+    last_task: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Requested(Happening, kind="requested"):
-    """``extra_params``: what the setup form said, where it was the one who asked."""
+    """``extra_params``: what the setup form said, where it was the one who asked. ``follows``: of a follow-up."""
 
     settings: JSON
     source: str
     extra_params: JSON | None = None
+    follows: Follows | None = None
 
     def sentence(self) -> str:
-        return f"Campaign requested ({self.source})"
+        after = "" if self.follows is None else f" to follow campaign {self.follows.campaign}"
+        return f"Campaign requested{after} ({self.source})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ class Facts:
     assignments: tuple[Assignment, ...]
     duplicates: tuple[Duplicate, ...]
     machine_labels: tuple[MachineLabel, ...]
+    beside: int | None = None  # another campaign that is live on the same project
 
 
 def load(store: Store, campaign_id: int) -> Facts:
@@ -30,9 +31,16 @@ def load(store: Store, campaign_id: int) -> Facts:
         tuple(store.assignments(campaign_id)),
         tuple(store.duplicates(campaign_id)),
         tuple(store.machine_labels(campaign_id)),
+        _beside(store, campaign),
     )
 
 
 def load_history(store: Store, campaign_id: int) -> Facts:
     """The history alone: enough for a sentence where reading a large ledger would take too long."""
-    return Facts(store.campaign(campaign_id), entries(store.events(campaign_id)), (), (), (), ())
+    campaign = store.campaign(campaign_id)
+    return Facts(campaign, entries(store.events(campaign_id)), (), (), (), (), _beside(store, campaign))
+
+
+def _beside(store: Store, campaign: Campaign) -> int | None:
+    live = store.live_campaign(campaign.label_studio_url, campaign.project_id)
+    return None if live is None or live.id == campaign.id else live.id

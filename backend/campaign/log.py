@@ -38,6 +38,7 @@ class Log:
     def __init__(self) -> None:
         self._given: Mapping[str, Any] = {"target_error": 0.05, "price_per_label": 1.0}  # replaced by the first event
         self.certificate_settings: CampaignSettings | None = None
+        self.follows: events.Follows | None = None
         self.created: events.Created | None = None
         self.image_form: ImageForm | None = None  # in which all images of the campaign are kept
         self.history: list[Row] = []
@@ -69,6 +70,8 @@ class Log:
         match event := entry.event:
             case events.Requested() | events.SettingsChanged():
                 self._given = _known(event.settings)
+                if isinstance(event, events.Requested):
+                    self.follows = event.follows
             case events.Created():
                 self._given = _known(event.settings)
                 self.created, self.title = event, event.title

@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.campaign import queues
 from backend.campaign.audits import Audit
-from backend.campaign.events import Created
+from backend.campaign.events import Created, Follows
 from backend.campaign.facts import Facts, load, load_history
 from backend.campaign.history import reading
 from backend.campaign.log import Halt, Log
@@ -103,6 +103,7 @@ class State:
         image_form: in which all images are kept; ``None`` before they were looked at.
         history: the engine's rows. ``decision`` is the last of them that is a decision.
         queue: the open queue, with its ``progress``.
+        follows: the finished campaign that this one follows up. ``beside``: another campaign that is live on the same project.
         items: every task ever seen, by id, deleted ones included. ``roles``: what T, B and V were made of.
         repeats: human labels beyond the first on their task, paid; ``second_labels``: those that were asked for, by task.
         last_known_task: highest task id that took part in the draw of T; tasks beyond it are new.
@@ -125,6 +126,8 @@ class State:
     phase: Phase
     settings: CampaignSettings
     wanted: CampaignSettings
+    follows: Follows | None
+    beside: int | None
     created: Created | None
     image_form: ImageForm | None
     history: tuple[Row, ...]
@@ -200,10 +203,21 @@ class State:
 
     @cached_property
     def own(self) -> dict[int, Item]:
-        """Every task that was ever this campaign's, deleted ones included: not what was added after it had finished."""
-        if self.last_task is None:
+        """Every task that was ever this campaign's, deleted ones included.
+
+        Not what was added after it had finished, and not the tasks of the campaign that it follows up.
+        """
+        if self.last_task is None and self.follows is None:
             return self.items
-        return {task: item for task, item in self.items.items() if task <= self.last_task}
+        return {task: item for task, item in self.items.items() if _is_own(task, self.follows, self.last_task)}
+
+    @cached_property
+    def inherited(self) -> tuple[Item, ...]:
+        """What people labelled on the tasks of the campaign that this one follows up, by id: training items that are not in X."""
+        if self.follows is None:
+            return ()
+        earlier = (self.items[task] for task in sorted(self.items) if task <= self.follows.last_task)
+        return tuple(item for item in earlier if item.label is not None and item.unreadable is None and not item.deleted)
 
     @cached_property
     def test(self) -> tuple[Item, ...]:
@@ -223,6 +237,11 @@ class State:
             for item in self.live
             if item.label is not None and item.unreadable is None and self.roles.get(item.task_id) not in ("test", "certificate")
         )
+
+    @property
+    def trained_on(self) -> tuple[Item, ...]:
+        """What a classifier is trained on: B, and before it what was inherited."""
+        return (*self.inherited, *self.train)
 
     @cached_property
     def sample(self) -> tuple[int, ...]:
@@ -356,7 +375,7 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
     second = queues.second_labels(log.queues, items, facts.duplicates)
     # Second labels are paid whatever clock stamped them: nobody had labelled their items when they were asked for.
     asked, began = {row.annotation_id for row in second.values()}, facts.campaign.created_at
-    own = {task for task in items if log.last_task is None or task <= log.last_task}
+    own = {task for task in items if _is_own(task, log.follows, log.last_task)}
     repeats = tuple(row for row in facts.duplicates if row.task_id in own and (row.annotation_id in asked or row.created_at >= began))
     seen = None if queue is None else queues.progress(queue, items, roles, second) if items else queues.unknown(queue)
     settings = log.settings_for_decisions()
@@ -372,6 +391,8 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
         phase=phase,
         settings=settings,
         wanted=log.settings,
+        follows=log.follows,
+        beside=facts.beside,
         created=log.created,
         image_form=log.image_form,
         history=tuple(log.history),
@@ -400,6 +421,11 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
         sentinel=log.sentinel,
         report=log.report,
     )
+
+
+def _is_own(task: int, follows: Follows | None, last_task: int | None) -> bool:
+    """Whether a task is one of a campaign's items."""
+    return (follows is None or task > follows.last_task) and (last_task is None or task <= last_task)
 
 
 def _stage(log: Log, seen: Progress | None, settings: CampaignSettings, now: datetime) -> Phase:

@@ -133,7 +133,7 @@ MESSAGES: tuple[Message, ...] = (
         "halt",
         "a campaign needs at least 200 tasks, project … has …",
         r"a campaign needs at least \S+ tasks",
-        "With fewer tasks the test items alone would be most of the work.",
+        "With fewer tasks the test items alone would be most of the work. Of a follow-up, the tasks that were added since count.",
         "Import the others first. The campaign begins by itself then.",
     ),
     Message(
@@ -141,7 +141,7 @@ MESSAGES: tuple[Message, ...] = (
         "task … carries a machine label of an earlier campaign",
         r"carries a machine label of an earlier campaign",
         "Machine labels of two campaigns in one project could not be told apart.",
-        "Roll the earlier campaign back (`mcal campaign rollback`), or put the new tasks into a project of their own.",
+        "Roll the earlier campaign back (`mcal campaign rollback`), or [follow it up](follow-up.md) for the new tasks.",
     ),
     Message(
         "halt",
@@ -155,8 +155,8 @@ MESSAGES: tuple[Message, ...] = (
         "project … holds … machine labels of campaign …, which has ended",
         r"holds .* machine labels of campaign ",
         "They would be neither people's labels nor the new campaign's, and its guarantee would not hold for them.",
-        "Put new tasks into a project of their own and start a campaign there, or roll the ended campaign back first "
-        "(`mcal campaign rollback`).",
+        "[Follow the ended campaign up](follow-up.md) for the tasks that were added since (`mcal campaign follow-up`), or roll it back "
+        "first (`mcal campaign rollback`).",
     ),
     Message(
         "halt",

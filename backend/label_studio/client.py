@@ -138,6 +138,13 @@ class LabelStudioClient:
         """The data of the given tasks, as they were imported; tasks that are gone are left out."""
         return {int(row["id"]): wire.data_of(row) for row in self._rows_by_id(project_id, task_ids, "id,data", [])}
 
+    def n_tasks_after(self, project_id: int, task_id: int) -> int:
+        """How many tasks have a higher id."""
+        total = self._found(project_id, "id", [_filter("id", "greater", "Number", task_id)], None, 1, {})["total"]
+        if not isinstance(total, int):
+            raise LabelStudioError(f"Label Studio sent {type(total).__name__} for a number of tasks", retryable=True)
+        return total
+
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         """Import in chunks; raises unless Label Studio created every one of them (it drops what it does not like, answering 201)."""
         for chunk in _chunks(predictions, PREDICTIONS_PER_CALL):
@@ -344,6 +351,21 @@ class LabelStudioClient:
         size: int,
         query: dict[str, Any],
     ) -> list[dict[str, Any]]:
+        rows = self._found(project_id, include, filters, selected, size, query)["tasks"]
+        if not isinstance(rows, list):  # an empty object is no empty project
+            raise LabelStudioError(f"Label Studio sent {type(rows).__name__} for a list of tasks", retryable=True)
+        return rows
+
+    def _found(
+        self,
+        project_id: int,
+        include: str,
+        filters: list[dict[str, Any]],
+        selected: Sequence[int] | None,
+        size: int,
+        query: dict[str, Any],
+    ) -> dict[str, Any]:
+        """The first page of what passes, and the ``total``."""
         wanted: dict[str, Any] = {"filters": {"conjunction": "and", "items": filters}}
         if selected is not None:
             wanted["selectedItems"] = {"all": False, "included": list(selected)}
@@ -355,10 +377,8 @@ class LabelStudioClient:
             "query": json.dumps(wanted),
             **query,
         }
-        rows = self._http.json("GET", "/api/tasks", params=params, timeout=BULK_TIMEOUT)["tasks"]
-        if not isinstance(rows, list):  # an empty object is no empty project
-            raise LabelStudioError(f"Label Studio sent {type(rows).__name__} for a list of tasks", retryable=True)
-        return rows
+        found: dict[str, Any] = self._http.json("GET", "/api/tasks", params=params, timeout=BULK_TIMEOUT)
+        return found
 
     def _holds(self, task_id: int, model_version: str) -> bool:
         """Whether a task with more versions than Label Studio lists holds this one."""

@@ -141,6 +141,9 @@ class LabelStudioPort(Protocol):
     def task_data(self, project_id: int, task_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         """The data of the given tasks, as they were imported; tasks that are gone are left out."""
 
+    def n_tasks_after(self, project_id: int, task_id: int) -> int:
+        """How many tasks have a higher id: those that were added after this one. One request."""
+
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         """Import in chunks; raises unless Label Studio created every one of them."""
 

@@ -273,6 +273,9 @@ class FakeLabelStudio:
     def task_times(self, project_id: int) -> dict[int, datetime]:
         return self._call("task_times", lambda: {task.id: task.updated_at for task in self._of(project_id)})
 
+    def n_tasks_after(self, project_id: int, task_id: int) -> int:
+        return self._call("n_tasks_after", lambda: sum(task.id > task_id for task in self._of(project_id)))
+
     def import_predictions(self, project_id: int, model_version: str, predictions: Sequence[Prediction], control: LabelControl) -> None:
         if bad := [row.score for row in predictions if not 0 <= row.score <= 1]:
             raise ValueError(f"score must be in [0, 1], got {bad[0]}")

@@ -25,7 +25,7 @@ from backend.steering.audits import (
     says_take_back,
     take_back,
 )
-from backend.steering.call import Action, Call, Nothing, Refusal
+from backend.steering.call import Action, Call, Nothing, Refusal, alone
 from backend.steering.control import (
     approve,
     pause,
@@ -40,6 +40,7 @@ from backend.steering.control import (
     says_stop,
     stop,
 )
+from backend.steering.follow_up import follow_up, refuses_follow_up, says_follow_up
 from backend.steering.label_all import label_all, refuses_label_all, says_label_all
 from backend.steps.rollback import nothing_to_undo, rollback
 
@@ -111,7 +112,7 @@ _TABLE: tuple[Action[Any], ...] = (
         "ask-again",
         "Ask people again",
         "Ask people once more for the items that they answered without a usable label.",
-        refuses_ask_again,
+        alone(refuses_ask_again),
         says_ask_again,
         ask_again,
     ),
@@ -119,7 +120,7 @@ _TABLE: tuple[Action[Any], ...] = (
         "audit",
         "Audit",
         "Let people label a fresh random sample of the written machine labels again, blind, for an exact bound.",
-        refuses_audit,
+        alone(refuses_audit),
         says_audit,
         audit,
         AuditInputs,
@@ -139,10 +140,20 @@ _TABLE: tuple[Action[Any], ...] = (
         "take-back",
         "Take back the unsure",
         "Give the least sure machine labels, those that the last audit could not vouch for, to people.",
-        refuses_take_back,
+        alone(refuses_take_back),
         says_take_back,
         take_back,
         grave=True,
+    ),
+    Action(
+        "follow-up",
+        "Follow up",
+        "Open a campaign on the tasks that were added since this one finished, with its labels as training items.",
+        alone(refuses_follow_up),
+        says_follow_up,
+        follow_up,
+        details="At least 200 tasks must have been added. Only people's labels are trained on. This campaign stays finished, with its "
+        "certificate.",
     ),
     Action(
         "rollback",

@@ -140,6 +140,18 @@ def ended(state: State) -> Refusal | None:
     return Refusal(f"campaign {state.campaign_id} has ended: it is {words(state.phase)}") if state.ended else None
 
 
+def alone(refuses: Callable[[State], Refusal | None]) -> Callable[[State], Refusal | None]:
+    """The same refusals, and one more: what takes a finished campaign up again waits while another is live on its project."""
+
+    def refusal(state: State) -> Refusal | None:
+        found = refuses(state)
+        if found is None and state.beside is not None:
+            return Refusal(f"campaign {state.beside} is under way on the same project")
+        return found
+
+    return refusal
+
+
 def words(phase: str) -> str:
     """A phase's name in a sentence."""
     return str(phase).replace("_", " ")

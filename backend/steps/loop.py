@@ -171,7 +171,7 @@ class _Loop:
     def _open(self, state: State) -> bool:
         campaign = self.services.store.campaign(self.campaign_id)
         try:
-            open_campaign(self.services, campaign, state.wanted, state.last_seq)
+            open_campaign(self.services, campaign, state.wanted, state.last_seq, state.follows)
         except Unfit as error:
             self._in_trouble(state, Trouble(error.reason, error.fix))
             return False

@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.campaign import events, history
 from backend.campaign.earlier import refuse_beside_an_earlier_one
-from backend.campaign.state import SMALLEST
+from backend.campaign.state import SMALLEST, State
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, warn_of
 from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
@@ -49,7 +49,38 @@ def request_campaign(services: Services, project_id: int, settings: CampaignSett
     return services.store.create_campaign(project_id, services.label_studio_url, [history.new(requested)])
 
 
-def check(services: Services, project_id: int, settings: CampaignSettings) -> tuple[Project, LabelControl, User]:
+def request_follow_up(services: Services, state: State, last_task: int, source: str) -> tuple[Campaign, int]:
+    """Open a campaign on the tasks that were added since a campaign finished, with its settings.
+
+    Args:
+        state: the campaign, finished. ``last_task``: its highest task id.
+
+    Returns:
+        The new campaign, and how many tasks it is about.
+
+    Raises:
+        InvalidValue: too few tasks were added, or the project cannot be a campaign.
+        LabelStudioError: Label Studio cannot be asked.
+    """
+    follows = events.Follows(campaign=state.campaign_id, last_task=last_task)
+    n = services.label_studio.n_tasks_after(state.project_id, last_task)
+    _enough(n, follows)
+    check(services, state.project_id, state.wanted, follows)
+    requested = events.Requested(settings=state.wanted.model_dump(mode="json"), source=source, follows=follows)
+    return services.store.create_campaign(state.project_id, services.label_studio_url, [history.new(requested)]), n
+
+
+def _enough(n: int, follows: events.Follows) -> None:
+    if n < SMALLEST:
+        raise Unfit(
+            f"a campaign needs at least {SMALLEST} tasks, and {n:,} were added since campaign {follows.campaign} finished",
+            "Import the rest first, or label these by hand.",
+        )
+
+
+def check(
+    services: Services, project_id: int, settings: CampaignSettings, follows: events.Follows | None = None
+) -> tuple[Project, LabelControl, User]:
     """What can be said without reading the tasks. Raises :class:`Unfit`."""
     try:
         classifiers.check_race(settings.classifiers)
@@ -73,25 +104,31 @@ def check(services: Services, project_id: int, settings: CampaignSettings) -> tu
     if warning:
         logger.warning("project %d: %s", project_id, warning)
     try:
-        refuse_beside_an_earlier_one(services.store, services.label_studio_url, project_id)
+        after = 0 if follows is None else follows.last_task
+        refuse_beside_an_earlier_one(services.store, services.label_studio_url, project_id, after=after)
     except InvalidValue as error:
         raise Unfit(str(error), "People's labels stay either way.") from None
     return project, control, services.label_studio.current_user()
 
 
-def open_campaign(services: Services, campaign: Campaign, settings: CampaignSettings, last_seq: int) -> None:
+def open_campaign(
+    services: Services, campaign: Campaign, settings: CampaignSettings, last_seq: int, follows: events.Follows | None = None
+) -> None:
     """Read every task once and record ``created``. Killed in between, it begins again: nothing has been asked of anybody.
 
     Raises:
         Unfit: the project cannot be a campaign.
     """
-    project, control, user = check(services, campaign.project_id, settings)
+    project, control, user = check(services, campaign.project_id, settings, follows)
+    first = 0 if follows is None else follows.last_task + 1
     known = {item.task_id: item for item in services.store.items(campaign.id)}
-    tasks = _Checked(services, campaign.project_id, control, user)
+    tasks = _Checked(services, campaign.project_id, control, user, first)
     read_into_ledger(services, campaign.id, control, user.id, known, tasks, baseline=True, since=None)
     gone = [task for task in known if task not in tasks.ids]
     services.store.mark_deleted(campaign.id, gone)
-    live = [item for task, item in known.items() if task in tasks.ids]
+    live = [item for task, item in known.items() if task in tasks.ids and task >= first]
+    if follows is not None:
+        _enough(len(live), follows)
     _check_items(live, control)
     _register_webhook(services, campaign)
     created = _created(services, project, control, user, settings, live)
@@ -111,13 +148,15 @@ def _register_webhook(services: Services, campaign: Campaign) -> None:
 class _Checked:
     """The project's tasks, read once, with the service user's own annotations looked at on the way."""
 
-    def __init__(self, services: Services, project_id: int, control: LabelControl, user: User) -> None:
+    def __init__(self, services: Services, project_id: int, control: LabelControl, user: User, first: int) -> None:
         self._services, self._project_id, self._control, self._user = services, project_id, control, user
+        self._first = first  # id of the first task that can be the campaign's
         self.ids: set[int] = set()
 
     def __iter__(self) -> Any:
         for task in self._services.label_studio.tasks(self._project_id, self._control):
-            self._check(task)
+            if task.id >= self._first:
+                self._check(task)
             self.ids.add(task.id)
             yield task
 
@@ -139,7 +178,7 @@ class _Checked:
                 )
             raise Unfit(
                 f"task {task.id} carries a machine label of an earlier campaign",
-                "Roll that campaign back first (mcal campaign rollback), or put the new tasks into a project of their own.",
+                "Roll that campaign back first (mcal campaign rollback), or follow it up for the new tasks (mcal campaign follow-up).",
             )
 
 

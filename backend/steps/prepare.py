@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 def fetch_images(services: Services, state: State, heartbeat: Heartbeat) -> bool:
     """Put the images that are missing on the shelf; what cannot be read is set aside. Returns whether the ledger has changed."""
-    readable = [item.task_id for item in state.live if item.unreadable is None]
+    readable = [item.task_id for item in (*state.inherited, *state.live) if item.unreadable is None]
     missing = services.images.missing(state.campaign_id, readable)
     if not missing:
         return False

@@ -55,7 +55,11 @@ def nothing_to_undo(state: State) -> str | None:
     """Why the campaign cannot be rolled back, or ``None``."""
     if state.phase == Phase.PROJECT_GONE:
         return _gone(state)
-    return f"campaign {state.campaign_id} has been rolled back already" if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED) else None
+    if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED):
+        return f"campaign {state.campaign_id} has been rolled back already"
+    if state.beside is not None:  # what it gives back to people would be served among the other's tasks
+        return f"campaign {state.beside} is under way on the same project: roll that one back, or let it finish, first"
+    return None
 
 
 def _gone(state: State) -> str:

@@ -62,7 +62,7 @@ class TrainedRound:
 
 def cannot_train(state: State) -> Decision | str | None:
     """Why no classifier can be trained or measured yet: the decision that follows, or a sentence if more labels may help."""
-    labels = set(_labels(state.train).tolist())
+    labels = set(_labels(state.trained_on).tolist())
     if state.pool and not any(item.label is not None for item in state.test):
         sentence = "No test item has a usable label: machine labels could not be judged."
         return HumanLabelAll(None, Verdict(StopReason.MACHINE_CANNOT_PAY, sentence))
@@ -86,8 +86,8 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRoun
                 round=len(state.observations),
                 classifier=name,
                 n_classes=len(state.control.choices),
-                train_ids=ids_of(state.train),
-                train_labels=_labels(state.train),
+                train_ids=ids_of(state.trained_on),
+                train_labels=_labels(state.trained_on),
                 test_ids=test_ids,
                 pool_ids=pool_ids,
                 seed=state.settings.seed,
@@ -118,8 +118,8 @@ def commit_decision(trained: TrainedRound, decision: Decision, state: State) -> 
     commit.add(
         events.Observed(
             observation=trained.observation,
-            train_digest=train_digest(trained.state.train),
-            n_train=len(trained.state.train),
+            train_digest=train_digest(trained.state.trained_on),
+            n_train=len(trained.state.trained_on),
             seconds={name: dict(one.seconds) for name, one in trained.scored.items()},
             devices={name: one.device for name, one in trained.scored.items()},
         )
@@ -213,7 +213,7 @@ def _measure(state: State, n_pool: int, scored: Sequence[Scored]) -> Observation
         round=len(state.observations),
         n_items=n_items,
         n_classes=len(state.control.choices),
-        n_train=len(train),
+        n_train=len(state.trained_on),
         n_pool=n_pool,
         n_labels_paid=state.n_labels_paid,
         # Whatever is neither T, B nor U is people's at the end: skipped, unreadable, unanswered, the sentinel.

@@ -228,5 +228,6 @@ def absent_from_training(state: State) -> list[str]:
     if not state.observations:
         return []
     searching = isinstance(state.decision, Acquire | Certify)  # what comes in afterwards is the residual
-    known = {item.label for item in state.train if searching or item.preexisting or state.roles.get(item.task_id) == "train"}
+    inherited = {item.label for item in state.inherited}
+    known = inherited | {item.label for item in state.train if searching or item.preexisting or state.roles.get(item.task_id) == "train"}
     return [choice for place, choice in enumerate(state.control.choices) if place not in known]

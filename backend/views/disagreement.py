@@ -166,5 +166,5 @@ def _advice(found: Warned, target_error: float) -> str:
 
 def _labellers(state: State) -> set[int]:
     """Who has labelled for this campaign."""
-    first = {item.annotator for item in state.items.values() if item.annotator is not None and not item.preexisting}
+    first = {item.annotator for item in state.own.values() if item.annotator is not None and not item.preexisting}
     return first | {row.annotator for row in state.repeats}

@@ -124,6 +124,8 @@ class Report(TypedDict):
     class_bounds: NotRequired[list[Bound]]  # beside it: what it leaves of each class
     warnings: NotRequired[list[str]]  # where there are any
     labour: NotRequired[dict[str, float]]  # where hours are paid: what the human cost is made of
+    follows: NotRequired[int]  # the campaign that this one follows up
+    n_inherited: NotRequired[int]  # beside it: labels of that one's that train here; they are none of the items
     true_overall_error: NotRequired[float]  # added by the demo and the simulator, which know the truth
     true_machine_error: NotRequired[float]
 
@@ -142,7 +144,7 @@ def make_report(state: State, now: datetime, work: Labour | None = None, bill: M
     others = len(labelled) - n_test - n_certificate - n_audit
     # Until the search ends every other label is B's; what came after the last training is the residual.
     ended = not isinstance(decision, Acquire) and bool(state.observations)
-    n_train = min(state.observations[-1].n_train, others) if ended else others
+    n_train = min(max(state.observations[-1].n_train - len(state.inherited), 0), others) if ended else others
     n_machine = len(state.live) - len(labelled) - len(state.unlabelled)
     n_set_aside = len(state.set_aside)
     seconds = state.training_seconds
@@ -204,6 +206,8 @@ def make_report(state: State, now: datetime, work: Labour | None = None, bill: M
     if settings.min_class_precision is not None:
         report["min_class_precision"] = settings.min_class_precision
         report["class_bounds"] = bounds(state)
+    if state.follows is not None:
+        report["follows"], report["n_inherited"] = state.follows.campaign, len(state.inherited)
     if hourly is not None:
         report["labour"] = {name: value for name in LABOUR if isinstance(value := hourly.get(name), int | float)}
     return report

@@ -57,7 +57,7 @@ def _stage(state: State) -> str:
         case Phase.COLLECTING:
             return f"round {_round(state)}: {_progress(state)} in{_waiting(state)}; next: training{_how_long(state)}{_forecast(state)}"
         case Phase.TRAINING_DUE:
-            on = f" on {len(state.train):,} labels" if state.items else ""
+            on = f" on {len(state.trained_on):,} labels" if state.items else ""
             return f"round {_round(state)}: training{on}{_how_long(state)}{_forecast(state)}"
         case Phase.CERTIFYING:
             return f"certificate: {_progress(state)} of the blind sample in{_waiting(state)}"

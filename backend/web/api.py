@@ -70,6 +70,7 @@ class Api:
             Operation(
                 "GET", f"{ONE}/items.csv", "items_csv", "Every item: label, by whom, margin, certificate.", self.items_csv, answers=table
             ),
+            Operation("GET", f"{ONE}/newcomers", "newcomers", "Tasks that were added after the campaign had finished.", self.newcomers),
             Operation("GET", f"{ONE}/settings", "show_settings", "The settings as the admin wants them.", self.show_settings),
             Operation(
                 "PATCH", f"{ONE}/settings", "set_settings", "Change settings from the next decision on.", self.change, body=SettingsChange
@@ -142,6 +143,9 @@ class Api:
     def certificate(self, campaign_id: int) -> Answer:
         found = self.desk.snapshot(campaign_id)
         return dict(certificate(found.state, found.view["report"])), 200
+
+    def newcomers(self, campaign_id: int) -> Answer:
+        return dict(self.desk.newcomers(campaign_id)), 200
 
     def items_csv(self, campaign_id: int) -> Response:
         state = self.desk.snapshot(campaign_id).state

@@ -21,6 +21,7 @@ from backend.steps.open import request_campaign
 from backend.steps.ports import Services
 from backend.store import Campaign, Store
 from backend.views.estimate import Estimate
+from backend.views.newcomers import Newcomers, newcomers
 from backend.views.projects import project_estimate, project_rows
 from backend.views.snapshots import Snapshot, Snapshots
 from backend.web.admin import Admin
@@ -91,6 +92,9 @@ class Desk:
 
     def estimate(self, project_id: int, settings: CampaignSettings) -> Estimate:
         return project_estimate(self.tools().label_studio, project_id, settings)
+
+    def newcomers(self, campaign_id: int) -> Newcomers:
+        return newcomers(self.snapshot(campaign_id).state, self.tools().label_studio)
 
     def start(self, project_id: int, settings: CampaignSettings) -> Campaign:
         made = request_campaign(self.tools(), project_id, settings, g.by)

@@ -133,6 +133,14 @@ class Pages:
         found = self.desk.snapshots.get(campaign_id)
         return self._page("parts/live.html", campaign, **self._live(campaign, found.state))
 
+    def newcomers(self, campaign_id: int) -> Page:
+        """Label Studio may be slow or away: the page does not wait for it."""
+        campaign = self.desk.campaign(campaign_id)
+        try:
+            return render_template("parts/newcomers.html", campaign=campaign, found=self.desk.newcomers(campaign_id), error="")
+        except MCALError as error:
+            return render_template("parts/newcomers.html", campaign=campaign, found=None, error=str(error))
+
     def _large(self, campaign_id: int) -> bool:
         created = history.read(self.desk.store, campaign_id, Created)
         return bool(created) and created[-1].event.n_items > LARGE
@@ -283,6 +291,7 @@ def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
         ("/projects/<int:project_id>/start", "begin", views.begin, "POST"),
         (one, "campaign", views.campaign, "GET"),
         (f"{one}/live", "live", views.live, "GET"),
+        (f"{one}/newcomers", "newcomers", views.newcomers, "GET"),
         (f"{one}/what-if", "what_if", views.what_if, "GET"),
         (f"{one}/review", "review", views.review, "GET"),
         (f"{one}/report", "report", views.report, "GET"),

@@ -118,6 +118,7 @@ class LabelStudioContract:
         assert sorted(at_once(world, project_id, *ids)) == [ids[0], ids[2]]
         assert world.port.task_ids(project_id) == [ids[0], ids[2]]
         assert world.port.tasks_by_id(project_id, CONTROL, []) == []
+        assert [world.port.n_tasks_after(project_id, task) for task in (0, ids[0], ids[1], ids[2])] == [2, 1, 1, 0]
 
     # Predictions
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from backend.campaign import facts
 from backend.campaign.state import Phase, State, derive
@@ -16,12 +19,14 @@ from backend.cli.campaign.shown import report_of
 from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelControl
 from backend.label_studio.wire import result_of
+from backend.steps.images import CampaignImages
 from backend.steps.loop import advance
 from backend.steps.open import Unfit, request_campaign
 from backend.steps.ports import Services
 from backend.steps.rollback import rollback
 from backend.store import Store
 from backend.views.campaign import View, campaign_view
+from backend.views.newcomers import newcomers
 from backend.views.projects import project_estimate
 from backend.views.status import sentence
 from mcal_engine.errors import InvalidValue
@@ -66,6 +71,21 @@ class Lived:
         self.tasks = self.world._ok(self.world._admin.post(f"/api/projects/{self.project}/import?return_task_ids=true", json=rows))[
             "task_ids"
         ]
+
+    def add_tasks(self, n: int) -> None:
+        rows = [{"data": {"image": f"https://images.test/new{place}.png"}} for place in range(n)]
+        self.world._ok(self.world._admin.post(f"/api/projects/{self.project}/import", json=rows))
+
+    def upload(self, files: Sequence[bytes]) -> None:
+        """A project of uploaded files, in this order."""
+        self.project = self.world._ok(self.world._admin.post("/api/projects", json={"title": "Photos", "label_config": CONFIG}))["id"]
+        for start in range(0, len(files), 50):
+            batch = [(f"file{place}", (f"{start + place}.png", content)) for place, content in enumerate(files[start : start + 50])]
+            self.world._ok(self.world._admin.post(f"/api/projects/{self.project}/import?return_task_ids=true", files=batch))
+        self.tasks = self.world.port.task_ids(self.project)
+
+    def state(self) -> State:
+        return derive(facts.load(self.store, self.campaign), datetime.now(UTC))
 
     def begin(self, **settings: Any) -> None:
         wanted = parse_campaign_settings({**SETTINGS, **settings}, defaults={})
@@ -117,6 +137,16 @@ class Lived:
     @property
     def control(self) -> LabelControl:
         return parse_label_config(self.world.port.project(self.project).label_config, "digit")
+
+
+def picture(place: int) -> bytes:
+    """The first 40 are thumbnails, the others of every size; one in ten is gray, one in ten transparent."""
+    side = 28 if place < 40 else 150 + place
+    size = (1, 1) if place == 41 else (side, side // 2) if place % 3 == 0 else (side // 2, side) if place % 3 == 1 else (side, side)
+    mode = "L" if place % 10 == 0 else "RGBA" if place % 10 == 1 else "RGB"
+    stream = io.BytesIO()
+    Image.new(mode, size, place if mode == "L" else (place, 255 - place, 90, 128)[: len(mode)]).save(stream, "PNG")
+    return stream.getvalue()
 
 
 @pytest.fixture
@@ -217,14 +247,46 @@ def test_a_project_that_is_deleted_in_the_middle_ends_its_campaign(lived: Lived)
         rollback(lived.services, lived.campaign, by="test")
 
 
-def test_new_tasks_after_the_end_are_refused_in_one_sentence(lived: Lived) -> None:
+def test_new_tasks_after_the_end_get_a_campaign_of_their_own_that_begins_with_the_labels_of_the_first(lived: Lived) -> None:
     lived.import_tasks(200)
     lived.begin(guarantee="estimate")
     lived.run()
-    n = lived.view()["report"]["n_machine"]
-    assert n > 0
-    rows = [{"data": {"image": f"https://images.test/new{place}.png"}} for place in range(5)]
-    lived.world._ok(lived.world._admin.post(f"/api/projects/{lived.project}/import", json=rows))
-    with pytest.raises(Unfit, match=f"holds {n} machine labels of campaign 1, which has ended: put new tasks into a project of their own"):
+    first, old = lived.view()["report"], lived.in_label_studio()
+    assert first["n_machine"] > 0 and old == {"people": first["human_items"], "machine": first["n_machine"], "none": 0}
+    lived.add_tasks(199)
+    assert newcomers(lived.state(), lived.world.port)["enough"] is False
+    with pytest.raises(InvalidValue, match="and 199 were added since campaign 1 finished"):
+        act(lived.services, lived.campaign, "follow-up")
+    lived.add_tasks(1)
+    assert newcomers(lived.state(), lived.world.port)["sentence"].startswith("200 tasks were added since this campaign finished")
+    with pytest.raises(Unfit, match=f"holds {first['n_machine']} machine labels of campaign 1, which has ended: follow that one up"):
         lived.begin()
-    assert len(lived.store.campaigns()) == 1
+    act(lived.services, lived.campaign, "follow-up")
+    (made,) = lived.store.live_campaigns()
+    lived.campaign = made.id
+    assert lived.run().phase == Phase.FINISHED
+    second = lived.view()["report"]
+    assert (second["n_items"], second["n_inherited"], second["human_only_cost"]) == (200, first["human_items"], pytest.approx(200 * 0.04))
+    both = [first, second]
+    assert lived.in_label_studio() == {
+        "people": sum(report["human_labels"] for report in both),
+        "machine": sum(report["n_machine"] for report in both),
+        "none": 0,
+    }
+    rollback(lived.services, made.id, by="test")
+    assert lived.in_label_studio() == old | {"people": old["people"] + second["human_items"], "none": second["n_machine"]}
+
+
+def test_images_of_every_size_and_kind_are_one_campaign(lived: Lived, tmp_path: Path) -> None:
+    """Uploaded as people upload them: thumbnails first, photographs, portraits, gray, transparent, one of a single pixel."""
+    lived.upload([picture(place) for place in range(200)])
+    limits: dict[str, int] = {"max_bytes": 1 << 20, "max_pixels": 1 << 20, "threads": 4}
+    shelf = CampaignImages(lived.world.port, tmp_path / "images", **limits, name_of=str)
+    lived.services = replace(lived.services, images=shelf)
+    lived.begin()
+    state = lived.advance()
+    assert state.image_form is not None and state.image_form.side == 128  # the first 40 alone would have made it 32
+    assert state.phase == Phase.COLLECTING and [item.unreadable for item in state.live if item.unreadable is not None] == []
+    assert lived.run().phase == Phase.FINISHED
+    report = lived.view()["report"]
+    assert lived.in_label_studio() == {"people": report["human_items"], "machine": report["n_machine"], "none": 0}

@@ -71,6 +71,21 @@ def projects(as_json: bool, **options: Any) -> None:
     _table(("project", "title", "tasks", "campaigns", "running"), cells)
 
 
+@command("newcomers")
+@campaign_id
+def newcomers(campaign_id: int, as_json: bool, **options: Any) -> None:
+    """Say how many tasks were added after the campaign had finished, and what can be done with them."""
+    from backend.views.newcomers import newcomers as waiting
+    from backend.wiring import label_studio
+
+    with opened(given(options, ServerSettings)) as house, label_studio(house.settings) as client:
+        found = waiting(state_of(house.store, campaign_id, now()), client)
+    if as_json:
+        shown.print_json(found)
+    else:
+        click.echo(found["sentence"] or "no task waits behind this campaign")
+
+
 @command("estimate")
 @click.option("--project", "project_id", type=Whole(min=1), required=True, help="Label Studio's id of the project.")
 @campaign_options()
@@ -260,4 +275,4 @@ def _table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
     shown.new_console().print(table)
 
 
-SHOW = (list_campaigns, show, report, projects, estimate, watch, events, what_if, series, review, certificate, items)
+SHOW = (list_campaigns, show, report, projects, newcomers, estimate, watch, events, what_if, series, review, certificate, items)

@@ -71,6 +71,6 @@ for (const target of document.querySelectorAll("[data-poll]")) { poll(target); }
 for (const target of document.querySelectorAll("[data-load]")) {
   fragment(target.dataset.load)
     .then((content) => { localTimes(content); target.replaceChildren(content); target.removeAttribute("aria-busy"); })
-    .catch(() => { target.textContent = "Label Studio's projects could not be read; load the page again."; });
+    .catch(() => { target.textContent = "Label Studio could not be asked; load the page again."; });
 }
 for (const button of document.querySelectorAll("[data-print]")) { button.addEventListener("click", () => window.print()); }

@@ -108,6 +108,7 @@ def test_projects_and_estimate_ask_label_studio(mcal: Mcal, finished: World) -> 
     (row,) = mcal("projects", "--json")
     assert (row["project"], row["n_tasks"], row["campaigns"]) == (finished.project, 240, [1])
     assert str(finished.project) in mcal("projects")
+    assert mcal("newcomers", "1", "--json")["n"] == 0 and "no task waits" in mcal("newcomers", "1")
     arguments = ("estimate", "--project", str(finished.project), "--target-error", "0.05", "--price", "0.04")
     found = mcal(*arguments, "--json")
     assert (found["human_only_cost"], found["n_to_label"]) == (0.0, 0)  # everything there has its label by now

@@ -43,6 +43,7 @@ CALLS: dict[str, Callable[[LabelStudioPort], Any]] = {
     "tasks_by_id": lambda port: port.tasks_by_id(1, CONTROL, [2]),
     "task_ids": lambda port: port.task_ids(1),
     "task_times": lambda port: port.task_times(1),
+    "n_tasks_after": lambda port: port.n_tasks_after(1, 2),
     "task_data": lambda port: port.task_data(1, [2]),
     "import_predictions": lambda port: port.import_predictions(1, "q", [Prediction(2, 0.5)], CONTROL),
     "predicted_task_ids": lambda port: port.predicted_task_ids(1, "q", among=[2]),
@@ -77,4 +78,4 @@ def test_what_is_no_answer_is_label_studios_trouble(kind: str) -> None:
         except LabelStudioError:
             refused.add(name)
     client.close()
-    assert refused >= {"current_user", "project", "tasks", "tasks_by_id", "task_ids", "task_times", "import_predictions"}
+    assert refused >= {"current_user", "project", "tasks", "tasks_by_id", "task_ids", "task_times", "n_tasks_after", "import_predictions"}

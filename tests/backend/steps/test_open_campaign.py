@@ -109,7 +109,7 @@ def test_machine_labels_of_another_campaign_must_go_first(tmp_path: Path) -> Non
     world = World(tmp_path, n=220)
     world.run()
     written = len(world.machine_annotations())
-    with pytest.raises(InvalidValue, match=f"holds {written} machine labels of campaign 1, which has ended.*project of their own"):
+    with pytest.raises(InvalidValue, match=f"holds {written} machine labels of campaign 1, which has ended.*mcal campaign follow-up 1"):
         world.begin()
     assert len(world.store.campaigns()) == 1  # nothing was created
     rollback(world.services, 1, by="test")

@@ -56,7 +56,21 @@ def test_a_route_is_described_with_the_row_s_words_and_inputs(action: Action[Any
 
 
 def test_no_command_and_no_route_steers_beside_the_table() -> None:
-    looking = {"list", "show", "report", "projects", "estimate", "watch", "events", "what-if", "series", "review", "certificate", "items"}
+    looking = {
+        "list",
+        "show",
+        "report",
+        "projects",
+        "newcomers",
+        "estimate",
+        "watch",
+        "events",
+        "what-if",
+        "series",
+        "review",
+        "certificate",
+        "items",
+    }
     assert set(group.commands) == looking | {"create", "set"} | set(ACTIONS)
     posts = {operation.path.rpartition("/")[2] for operation in Api(desk(None)).operations if operation.method == "POST"}
     assert posts == {"estimate", "campaigns"} | set(ACTIONS)

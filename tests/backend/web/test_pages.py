@@ -201,7 +201,7 @@ def test_what_cannot_be_done_is_not_offered(seen: FlaskClient) -> None:
     page = seen.get("/campaigns/1").text
     offered = set(re.findall(r"/actions/([\w-]+)", page))
     finished = 'data-phase="finished"' in page
-    assert offered == ({"audit", "rollback"} if finished else {"pause", "stop", "label-all", "rollback"})
+    assert offered == ({"audit", "follow-up", "rollback"} if finished else {"pause", "stop", "label-all", "rollback"})
 
 
 def test_unknown_campaigns_and_actions_are_pages_too(seen: FlaskClient) -> None:
@@ -286,4 +286,28 @@ def test_what_a_bound_per_class_leaves_of_each_is_in_the_table_and_every_number_
     tried = api(client, "/campaigns/1/what-if?min_class_precision=0.95")
     assert tried["changed"] == {"min_class_precision": 0.95}
     assert tried["then"]["n_machine"] < tried["now"]["n_machine"]
+    world.store.close()
+
+
+def test_a_finished_campaign_says_that_new_tasks_wait_and_opens_a_follow_up_for_them(tmp_path: Path) -> None:
+    world = DigitWorld(tmp_path, n=220, **SETTINGS)
+    assert world.run().phase == Phase.FINISHED
+    client = browser_of(world)
+    page = client.get("/campaigns/1").text
+    assert 'data-load="/campaigns/1/newcomers"' in page and client.get("/campaigns/1/newcomers").text.strip() == ""
+    world.label_studio.add_tasks(world.project, ["/data/new.png"])
+    few = client.get("/campaigns/1/newcomers").text
+    assert "1 task was added since this campaign finished" in few and "needs at least 200" in few and "/actions/" not in few
+    world.label_studio.add_tasks(world.project, [f"/data/new{place}.png" for place in range(199)])
+    enough = client.get("/campaigns/1/newcomers").text
+    assert "200 tasks were added" in enough and "/campaigns/1/actions/follow-up" in enough
+    assert api(client, "/campaigns/1/newcomers")["n"] == 200
+    world.label_studio.down = True
+    assert "is not known: Label Studio" in client.get("/campaigns/1/newcomers").text
+    world.label_studio.down = False
+    ask = client.get("/campaigns/1/actions/follow-up").text
+    assert "its error bound is about the new tasks alone" in ask
+    done = client.post("/campaigns/1/actions/follow-up", data={"csrf": csrf_of(ask)}, follow_redirects=True).text
+    assert "Campaign 2 has been requested for the 200 tasks that were added since campaign 1 finished" in done
+    assert "/actions/" not in client.get("/campaigns/1").text and client.get("/campaigns/1/newcomers").text.strip() == ""
     world.store.close()
