@@ -59,6 +59,7 @@ _LATER: dict[type, frozenset[str]] = {
     Certify: frozenset({"rule"}),
     CertificateOutcome: frozenset({"bands"}),
     LabelByMachine: frozenset({"peeled"}),
+    Measurement: frozenset({"bought"}),
 }
 
 

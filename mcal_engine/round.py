@@ -247,7 +247,7 @@ def measure(spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: 
         level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")].astype(np.int64)
         predicted = np.asarray(one.test_logits).argmax(axis=1)[order].astype(np.int64)
         correct = (predicted == test.labels[order]) & answered(one.test_logits)[order]  # a label by no answer is right by chance alone
-        measurements.append(Measurement(one.classifier, level, correct, one.training_seconds, one.one_off_seconds, predicted))
+        measurements.append(Measurement(one.classifier, level, correct, one.training_seconds, one.one_off_seconds, predicted, one.bought))
     return Observation(
         round=standing.round,
         n_items=standing.n_items,

@@ -107,8 +107,9 @@ class Situation:
 
     @cached_property
     def spent(self) -> float:
-        """Money that training has cost so far: the sunk part of C_t (Eq. 1)."""
-        return float(money(sum(row.training_seconds for row in self.trained), self.spec.machine_price_per_hour))
+        """Money that training and bought answers have cost so far: the sunk part of C_t (Eq. 1)."""
+        training = float(money(sum(row.training_seconds for row in self.trained), self.spec.machine_price_per_hour))
+        return training + sum(row.bought for row in self.trained)
 
     @property
     def human_only(self) -> float:

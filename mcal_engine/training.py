@@ -50,6 +50,7 @@ class Scored:
         one_off_seconds: the part of them that later rounds do not pay again (filling the embedding cache).
         device: what it was trained on, in words.
         features: of the test items, the pool and B, shapes (n_test, d), (n_pool, d) and (n_train, d), where they were asked for.
+        bought: money paid for answers that were had from elsewhere, in the campaign's currency.
     """
 
     classifier: str
@@ -59,6 +60,7 @@ class Scored:
     one_off_seconds: float = 0.0
     device: str = ""
     features: tuple[Features, Features, Features] | None = None
+    bought: float = 0.0
 
     @classmethod
     def of(

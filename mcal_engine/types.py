@@ -36,6 +36,7 @@ class Measurement:
         training_seconds: training, embedding and scoring of this candidate in this round.
         one_off_seconds: the part of it that later rounds do not pay again (filling the embedding cache).
         predicted: shape (n_test,). Predicted classes; empty in histories from before they were kept.
+        bought: money paid in this round for answers of a model from outside.
     """
 
     classifier: str
@@ -44,6 +45,7 @@ class Measurement:
     training_seconds: float
     one_off_seconds: float = 0.0
     predicted: IntArray = field(default_factory=_nothing)
+    bought: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,11 @@ class Observation:
     @property
     def training_seconds(self) -> float:
         return sum(measurement.training_seconds for measurement in self.measurements)
+
+    @property
+    def bought(self) -> float:
+        """Money paid in this round for answers of models from outside."""
+        return sum(measurement.bought for measurement in self.measurements)
 
 
 @dataclass(frozen=True, slots=True)

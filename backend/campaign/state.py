@@ -192,6 +192,12 @@ class State:
         return sum(row.training_seconds for row in self.history if isinstance(row, Observation | PeelOrder))
 
     @property
+    def training_cost(self) -> float:
+        """Money that the training machine and bought answers have cost so far."""
+        bought = sum(row.bought for row in self.history if isinstance(row, Observation))
+        return self.settings.machine_price_per_hour * self.training_seconds / 3600 + bought
+
+    @property
     def planned(self) -> tuple[MachineLabel, ...]:
         """Machine labels that are still to be written."""
         return tuple(row for row in self.machine_labels if row.state == "planned")

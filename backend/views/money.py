@@ -45,8 +45,8 @@ class Money(TypedDict):
 
 def money(state: State, work: Labour | None = None) -> Money:
     """The campaign's money now; ``work`` is its labour, where that has been measured already."""
-    labels, settings = labels_of(state), state.settings
-    training = settings.machine_price_per_hour * state.training_seconds / 3600
+    labels = labels_of(state)
+    training = state.training_cost
     human, each = _paid(state, work)
     total, human_only = human + training, each * labels.n_alone
     machine = 0 if state.ended else machine_left(state, state.decision)

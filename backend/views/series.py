@@ -121,17 +121,17 @@ def _curve(
 
 def _forecast(state: State) -> list[ForecastPoint]:
     points = []
-    seconds = 0.0
+    seconds = bought = 0.0
     hours = labour(state)["human_cost"] if state.settings.price_per_hour is not None else None
     each = state.settings.price_per_label if hours is None or not state.n_labels_paid else hours / state.n_labels_paid
     for row, after in zip(state.history, state.history[1:], strict=False):
         if not isinstance(row, Observation):
             continue
-        seconds += row.training_seconds
+        seconds, bought = seconds + row.training_seconds, bought + row.bought
         plan: Plan | None = getattr(after, "plan", None)
         if plan is None:
             continue
-        trained = float(money(seconds, state.settings.machine_price_per_hour))
+        trained = float(money(seconds, state.settings.machine_price_per_hour)) + bought
         points.append(
             ForecastPoint(
                 round=row.round,

@@ -86,8 +86,8 @@ def _then(state: State, settings: CampaignSettings, last: Observation) -> Outloo
     asked = replace(state, settings=settings, decision=decision)
     if plan_in_force(state) is not None:
         return _outlook(asked, decision)
-    price, training = settings.price_per_label, state.training_seconds / 3600
-    by_hand = price * last.counted.n_at_end() + settings.machine_price_per_hour * training
+    price = settings.price_per_label
+    by_hand = price * last.counted.n_at_end() + replace(state, settings=settings).training_cost
     plan = None if isinstance(decision, HumanLabelAll) else decision.plan
     total, human_only = by_hand if plan is None else plan.total_cost, price * last.counted.n_alone
     return _row(asked, decision, total, human_only, 0 if plan is None else plan.n_machine)

@@ -99,7 +99,7 @@ class SimulatedCampaign:
 
     @property
     def training_cost(self) -> float:
-        return float(money(self.training_seconds, self.spec.machine_price_per_hour))
+        return float(money(self.training_seconds, self.spec.machine_price_per_hour)) + sum(row.bought for row in self.observations)
 
     @property
     def total_cost(self) -> float:
