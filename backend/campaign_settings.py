@@ -88,6 +88,13 @@ class CampaignSettings(CampaignSpec):
         "what it has not answered, round by round.",
         json_schema_extra=about(PEOPLE),
     )
+    model_prompt: str | None = Field(
+        None,
+        min_length=1,
+        max_length=20_000,
+        description="What a language model is told instead of the labelling interface's own words; {choices} in it becomes the choices.",
+        json_schema_extra=about(PEOPLE),
+    )
     label_control: str | None = Field(
         None,
         min_length=1,

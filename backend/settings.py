@@ -177,6 +177,24 @@ class ServerSettings(BaseSettings):
         "http://USER:PASSWORD@HOST:9090.",
         json_schema_extra=about(MODELS),
     )
+    llm_url: str = Field(
+        "https://api.openai.com/v1",
+        validation_alias=AliasChoices("MCAL_LLM_URL", "OPENAI_BASE_URL"),
+        description="Address of the OpenAI-compatible endpoint where language models are asked: OpenAI, vLLM, Ollama, llama.cpp …",
+        json_schema_extra=about(MODELS),
+    )
+    llm_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("MCAL_LLM_API_KEY", "OPENAI_API_KEY"),
+        repr=False,
+        description="Key of that endpoint.",
+        json_schema_extra=about(MODELS),
+    )
+    llm_models: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="Names of the models there that campaigns may ask, and pay, as candidates, separated by commas.",
+        json_schema_extra=about(MODELS),
+    )
     classifier_modules: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="Python modules whose classes campaigns may load as candidates, separated by commas.",
@@ -211,7 +229,7 @@ class ServerSettings(BaseSettings):
             raise ValueError(complaint(name, cls.model_fields[name], value))
         return value
 
-    @field_validator("label_studio_url", "public_url", "page_url", "label_studio_public_url")
+    @field_validator("label_studio_url", "llm_url", "public_url", "page_url", "label_studio_public_url")
     @classmethod
     def _address(cls, value: str | None, info: ValidationInfo) -> str | None:
         return None if value is None else plain_address(info.field_name or "", value)
@@ -238,7 +256,7 @@ class ServerSettings(BaseSettings):
     def _hosts(cls, value: Any) -> Any:
         return [host.strip().lower() for host in value.split(",") if host.strip()] if isinstance(value, str) else value
 
-    @field_validator("classifier_modules", mode="before")
+    @field_validator("classifier_modules", "llm_models", mode="before")
     @classmethod
     def _modules(cls, value: Any) -> Any:
         return [module.strip() for module in value.split(",") if module.strip()] if isinstance(value, str) else value

@@ -16,11 +16,14 @@ from backend.heartbeat import require_worker
 from backend.jobs import JobQueue
 from backend.label_studio.client import LabelStudioClient
 from backend.label_studio.config import parse_label_config
+from backend.label_studio.port import LabelStudioPort
 from backend.notify.channels import Channel, open_channels
 from backend.notify.notifier import Notifier
 from backend.outside.allowed import Allowed
 from backend.outside.answers import OutsideModel
+from backend.outside.language_model import LanguageModel, Terms
 from backend.outside.ml_backend import MLBackend
+from backend.outside.pictures import PICTURE_SIDE, picture_of
 from backend.protocol import MLProtocol
 from backend.settings import ServerSettings
 from backend.shared_cache import SharedCache
@@ -39,7 +42,7 @@ from backend.web.ports import WebDeps
 from backend.web.server import trusted_hosts
 from backend.worker import Worker
 from mcal_engine.classifiers import distances_on
-from mcal_engine.classifiers.candidates import BACKEND, Candidate, parse
+from mcal_engine.classifiers.candidates import BACKEND, LLM, Candidate, parse
 
 
 def now() -> datetime:
@@ -104,7 +107,7 @@ def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
                     time_limit_hours=settings.training_time_limit_hours,
                     shared=shared,
                 ),
-                OutsideTrainer(store, client, partial(open_model, allowed), now),
+                OutsideTrainer(store, client, partial(open_model, settings, client), now),
             ),
             images=images,
             now=now,
@@ -120,19 +123,27 @@ def services(settings: ServerSettings, store: Store) -> Iterator[Services]:
 def allowed_of(settings: ServerSettings) -> Allowed:
     """Which candidates from outside may be asked and loaded. Raises :class:`InvalidValue` where the setting is malformed."""
     listed = "" if settings.ml_backends is None else settings.ml_backends.get_secret_value()
-    return Allowed.of([each.strip() for each in listed.split(",") if each.strip()], settings.classifier_modules)
+    return Allowed.of([each.strip() for each in listed.split(",") if each.strip()], settings.classifier_modules, settings.llm_models)
 
 
-def open_model(allowed: Allowed, candidate: Candidate) -> OutsideModel:
+def open_model(settings: ServerSettings, client: LabelStudioPort, candidate: Candidate, prompt: str | None = None) -> OutsideModel:
     """How a candidate is asked; it has been found to be allowed."""
-    address = candidate.arguments["address"]
-    return MLBackend(address, allowed.backends[address])
+    wanted = dict(candidate.arguments)
+    if candidate.family == BACKEND:
+        return MLBackend(wanted["address"], allowed_of(settings).backends[wanted["address"]])
+    model, side = wanted.pop("model"), wanted.pop("side", PICTURE_SIDE)
+    renamed = {"in": "tokens_in", "out": "tokens_out"}
+    key = "" if settings.llm_api_key is None else settings.llm_api_key.get_secret_value()
+    picture = picture_of(client, side=side, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    terms = Terms(**{renamed.get(name, name): value for name, value in wanted.items()})
+    return LanguageModel(model, settings.llm_url, key, picture, terms=terms, template=prompt)
 
 
-def models(settings: ServerSettings) -> dict[str, Callable[[], OutsideModel]]:
+def models(settings: ServerSettings, client: LabelStudioPort) -> dict[str, Callable[[], OutsideModel]]:
     """The models that campaigns may ask, by their candidates' names. Raises :class:`InvalidValue` where the setting is malformed."""
     allowed = allowed_of(settings)
-    return {name: partial(open_model, allowed, parse(name)) for name in (f"{BACKEND}:{address}" for address in allowed.backends)}
+    names = [*(f"{BACKEND}:{address}" for address in allowed.backends), *(f"{LLM}:{model}" for model in allowed.models)]
+    return {name: partial(open_model, settings, client, parse(name)) for name in names}
 
 
 def webhook(settings: ServerSettings) -> Webhook:

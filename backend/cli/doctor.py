@@ -67,7 +67,7 @@ def _patient(house: Opened, stack: ExitStack) -> Any:
     except InvalidValue as error:
         trouble = str(error)
     try:
-        models = wiring.models(settings)
+        models = {} if client is None else wiring.models(settings, client)
     except InvalidValue as error:
         models, trouble, client = {}, str(error), None
 

@@ -184,14 +184,14 @@ MESSAGES: tuple[Message, ...] = (
     Message(
         "halt",
         "this backend may only ask the ML backends of MCAL_ML_BACKENDS",
-        r"may only (ask the ML backends|load modules) of MCAL_",
+        r"may only (ask the (ML backends|models)|load modules) of MCAL_",
         "A candidate from outside that the operator has not listed.",
         "The operator lists it and restarts; see [Bring your own model](own-models.md).",
     ),
     Message(
         "halt",
         "the ML backend … cannot be reached",
-        r"the ML backend .* (cannot be reached|did not answer|answers|must answer|refuses)",
+        r"the (ML backend|model) .* (cannot be reached|did not answer|answers|must answer|refuses|is not there)",
         "A candidate of the campaign is asked there, and gives no answer that can be used. What it has answered is kept.",
         "Mend it; `mcal doctor` shows it three tasks. Then `mcal campaign resume`. With `when_model_fails = people`, or with other "
         "`classifiers`, the campaign goes on without it.",

@@ -37,6 +37,38 @@ def parse_label_config(xml: str, label_control: str | None = None) -> LabelContr
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceText:
+    """One choice as people see it: ``value`` is what results hold, ``shown`` and ``hint`` are what the page shows."""
+
+    value: str
+    shown: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """What the labelling interface tells people: its headers, and the choices of the control in their order."""
+
+    headers: tuple[str, ...]
+    choices: tuple[ChoiceText, ...]
+
+
+def interface_of(xml: str, control: LabelControl) -> Interface:
+    """What people read before they choose.
+
+    Raises:
+        InvalidValue: not a label config, or one without this control.
+    """
+    root = _parse(xml)
+    tag = _pick([each for each in root.iter() if each.tag.lower() == "choices" and each.get("name") == control.from_name], None)
+    headers = tuple(
+        each.get("value", "") for each in root.iter() if each.tag.lower() == "header" and not each.get("value", "$").startswith("$")
+    )
+    listed = [(each.get("value") or "", each.get("alias") or "", each.get("hint") or "") for each in _outermost(tag)]
+    return Interface(headers, tuple(ChoiceText(alias or value, value or alias, hint) for value, alias, hint in listed))
+
+
+@dataclass(frozen=True, slots=True)
 class Beside:
     """What else people are asked, besides the class: ``'name' (Tag)`` of each control. Machine labels have no answer to any of it.
 

@@ -49,6 +49,7 @@ class Project:
     show_collab_predictions: bool
     n_tasks: int
     n_labelled: int = 0  # tasks that Label Studio counts as done
+    instruction: str = ""  # what people are told, as HTML
     created_at: datetime | None = None  # what tells it from a project of the same number in another Label Studio
 
 

@@ -56,6 +56,7 @@ def project(data: Mapping[str, Any]) -> Project:
         show_collab_predictions=bool(data.get("show_collab_predictions")),
         n_tasks=_known(data, "task_number", "project"),
         n_labelled=data.get("finished_task_number") or 0,
+        instruction=data.get("expert_instruction") or "",
         created_at=_time(data.get("created_at")),
     )
 

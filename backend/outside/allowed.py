@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from mcal_engine.classifiers.candidates import BACKEND, PYTHON, Candidate, parse
+from mcal_engine.classifiers.candidates import BACKEND, LLM, PYTHON, Candidate, parse
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import AUTO
 
@@ -18,15 +18,17 @@ class Allowed:
     Attributes:
         backends: address of an ML backend → its login, if it wants one.
         modules: packages or modules whose classes may be candidates by their path.
+        models: names of language models.
     """
 
     backends: dict[str, tuple[str, str] | None] = field(default_factory=dict, repr=False)
     modules: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, backends: Sequence[str], modules: Sequence[str]) -> Allowed:
-        """From the settings ``ml_backends`` and ``classifier_modules``. Raises :class:`InvalidValue`, which repeats no password."""
-        return cls(dict(_with_login(each) for each in backends), tuple(modules))
+    def of(cls, backends: Sequence[str], modules: Sequence[str], models: Sequence[str] = ()) -> Allowed:
+        """From ``ml_backends``, ``classifier_modules`` and ``llm_models``. Raises :class:`InvalidValue`, which repeats no password."""
+        return cls(dict(_with_login(each) for each in backends), tuple(modules), tuple(models))
 
     def check(self, race: Sequence[str]) -> None:
         """Raise :class:`InvalidValue` where a candidate is not allowed; the text says who can allow it, and how."""
@@ -39,6 +41,11 @@ class Allowed:
             listed = ", ".join(self.backends) or "none"
             raise InvalidValue(
                 f"classifier {candidate.name!r}: this backend may only ask the ML backends of MCAL_ML_BACKENDS, which lists {listed}"
+            )
+        if candidate.family == LLM and candidate.arguments["model"] not in self.models:
+            listed = ", ".join(self.models) or "none"
+            raise InvalidValue(
+                f"classifier {candidate.name!r}: this backend may only ask the models of MCAL_LLM_MODELS, which lists {listed}"
             )
         if candidate.family == PYTHON and candidate.name.startswith(f"{PYTHON}:"):  # an entry point is allowed by its installation
             module = candidate.path.partition(":")[0]

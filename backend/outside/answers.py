@@ -47,13 +47,15 @@ class Reply:
 class Subject:
     """What the questions are about: a project and its control.
 
-    ``label_config`` is the project's XML, ``label_studio_url`` where a model may find the tasks' files.
+    ``label_config`` is the project's XML, ``label_studio_url`` where a model may find the tasks' files, ``instruction`` what people
+    are told.
     """
 
     project_id: int
     label_config: str
     control: LabelControl
     label_studio_url: str
+    instruction: str = ""
 
 
 class OutsideModel(Protocol):
@@ -64,6 +66,9 @@ class OutsideModel(Protocol):
 
     together: int
     """Batches that may be under way at the same time."""
+
+    def identity(self, subject: Subject) -> str:
+        """What its answers depend on, beside the task and the choices: with another identity a task is asked about anew."""
 
     def ready(self, subject: Subject) -> str:
         """Tell the model what the questions will be about, once before them. Returns its version, in words; "" where it has none."""

@@ -49,6 +49,11 @@ class MLBackend:
         self._limits = httpx.Timeout(seconds, connect=min(seconds, 10.0))
         self._client = httpx.Client(base_url=address, auth=auth, transport=transport or httpx.HTTPTransport(retries=TRIES))
 
+    def identity(self, subject: Subject) -> str:
+        """Its address: what stands behind it may change, and the answers that were had stay."""
+        del subject
+        return f"backend:{self.address}"
+
     def ready(self, subject: Subject) -> str:
         """``/health``, then ``/setup`` with the labelling interface."""
         self._call("GET", "/health", None, self._limits)

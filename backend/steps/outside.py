@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -54,13 +54,13 @@ class OutsideTrainer:
     Attributes:
         store: keeps the answers.
         label_studio: has the tasks' data.
-        open_model: how a candidate is asked; the model is closed after each round.
+        open_model: how a candidate is asked, with the campaign's own prompt if it has one; the model is closed after each round.
         pause_seconds: before a batch is asked for the second time.
     """
 
     store: Store
     label_studio: LabelStudioPort
-    open_model: Callable[[Candidate], OutsideModel]
+    open_model: Callable[[Candidate, str | None], OutsideModel]
     now: Callable[[], datetime]
     pause_seconds: float = PAUSE_SECONDS
 
@@ -76,13 +76,19 @@ class OutsideTrainer:
             features = classifier.features(ids) if request.with_features else None
         finally:
             asking.close()
-        return Scored.of(request, logits, seconds, one_off_seconds=seconds["ask"], device="asked", features=features)
+        found = Scored.of(request, logits, seconds, one_off_seconds=seconds["ask"], device="asked", features=features)
+        return replace(found, bought=self._bought(state, request.classifier))
+
+    def _bought(self, state: State, name: str) -> float:
+        """What this campaign has paid for the candidate's answers and no earlier round has told: a round that was killed among it."""
+        told = sum(one.bought for row in state.observations for one in row.measurements if one.classifier == name)
+        return max(self.store.answers_paid(state.campaign_id).get(name, (0, 0.0))[1] - told, 0.0)
 
     def subject(self, state: State) -> Subject:
         """What the questions of a campaign are about."""
         project = self.label_studio.project(state.project_id)
         url = self.store.campaign(state.campaign_id).label_studio_url
-        return Subject(state.project_id, project.label_config, state.control, url)
+        return Subject(state.project_id, project.label_config, state.control, url, project.instruction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,9 @@ class _Asking:
         self._fingerprint = config_fingerprint(state.control)
         self._known: dict[int, Answer] = {}
         self._given_up: set[int] = set()  # tasks that people take over, in this round
-        self._model: OutsideModel | None = None
+        self._subject = trainer.subject(state)
+        self._model = trainer.open_model(parse(name), state.settings.model_prompt)
+        self._identity = self._model.identity(self._subject)
 
     def __call__(self, rows: IntArray, progress: ProgressCallback | None) -> _Answers:
         tasks = rows.tolist()
@@ -113,8 +121,7 @@ class _Asking:
         return _Answers(np.array(labels, dtype=np.int64), np.array(confidences, dtype=np.float64))
 
     def close(self) -> None:
-        if self._model is not None:
-            self._model.close()
+        self._model.close()
 
     def _learn(self, tasks: Sequence[int], progress: ProgressCallback | None) -> None:
         keys = {self._key(task): task for task in tasks}
@@ -132,9 +139,7 @@ class _Asking:
             logger.warning(text, self._state.campaign_id, self._name, len(self._given_up), error)
 
     def _ask(self, tasks: Sequence[int], n_wanted: int, progress: ProgressCallback | None) -> None:
-        trainer = self._trainer
-        model = self._model = self._model or trainer.open_model(parse(self._name))
-        subject = trainer.subject(self._state)
+        trainer, model, subject = self._trainer, self._model, self._subject
         model.ready(subject)
         done = n_wanted - len(tasks)
         batches = (tasks[start : start + model.at_once] for start in range(0, len(tasks), model.at_once))
@@ -165,7 +170,7 @@ class _Asking:
         return Answer(self._key(task), self._name, task, reply.label, reply.confidence, reply.price, self._trainer.now())
 
     def _key(self, task: int) -> str:
-        question = [self._name, self._url, task, self._state.items[task].image, self._fingerprint]
+        question = [self._identity, self._url, task, self._state.items[task].image, self._fingerprint]
         return hashlib.sha256(json.dumps(question, ensure_ascii=False).encode()).hexdigest()
 
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.spec import AUTO
+from mcal_engine.spec import AUTO, LARGEST_PRICE
 
 
 class Rule(Protocol):
@@ -48,6 +48,21 @@ class Whole:
         if not self.lowest <= number <= self.highest:
             raise ValueError(text)
         return number
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """An amount of the campaign's currency."""
+
+    @property
+    def says(self) -> str:
+        return "a price of 0 or more"
+
+    def read(self, text: str) -> float:
+        amount = float(text)
+        if not 0 <= amount <= LARGEST_PRICE:
+            raise ValueError(text)
+        return amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +149,17 @@ FAMILIES: Mapping[str, Family] = {  # cheapest first
 }
 
 
-PYTHON, BACKEND = "python", "backend"
+LLM_OPTIONS: Mapping[str, Rule] = {
+    "price": Price(),  # of one answer, where tokens are not what is paid
+    "in": Price(),  # of a million tokens of the questions
+    "out": Price(),  # of a million tokens of the answers
+    "samples": Whole(1, 32),  # answers that are compared, instead of log-probabilities
+    "together": Whole(1, 32),  # requests under way at the same time
+    "side": Whole(32, 2048),  # px of the pictures that are sent
+}
+PYTHON, BACKEND, LLM = "python", "backend", "llm"
 ENTRY_POINTS = "mcal.classifiers"  # the group under which packages announce classes by a short name
-FORMS = ("python:PACKAGE.MODULE:CLASS", "backend:URL")  # of the names of candidates from outside
+FORMS = ("python:PACKAGE.MODULE:CLASS", "backend:URL", "llm:MODEL")  # of the names of candidates from outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +167,9 @@ class Candidate:
     """A parsed name.
 
     Attributes:
-        family: one of :data:`FAMILIES`, ``python`` or ``backend``.
-        arguments: keyword arguments of the class; of ``backend`` its ``address``.
+        family: one of :data:`FAMILIES`, ``python``, ``backend`` or ``llm``.
+        arguments: keyword arguments of the class; of ``backend`` its ``address``, of ``llm`` its ``model`` and
+            what :data:`LLM_OPTIONS` list.
         path: where the class is, ``package.module:Class``.
     """
 
@@ -162,7 +186,7 @@ class Candidate:
     @property
     def asked(self) -> bool:
         """Whether its answers come from a server, so that nothing is trained here."""
-        return self.family == BACKEND
+        return self.family in (BACKEND, LLM)
 
 
 def names() -> tuple[str, ...]:
@@ -179,6 +203,8 @@ def parse(name: str) -> Candidate:
     head, *parts = name.split(":")
     if head == BACKEND:
         return Candidate(name, BACKEND, {"address": _address(name, name.partition(":")[2])})
+    if head == LLM:
+        return _llm(name, parts)
     if head == PYTHON:
         return _python(name, ":".join(parts[:2]), parts[2:])
     if head not in FAMILIES:
@@ -206,6 +232,24 @@ def parse(name: str) -> Candidate:
         except ValueError:
             raise InvalidValue(f"classifier {name!r}: {key} must be {family.options[key].says}, got {text!r}") from None
     return Candidate(name, head, arguments, f"{family.module}:{family.kind}")
+
+
+def _llm(name: str, parts: Sequence[str]) -> Candidate:
+    """A model's own name may hold colons; options stand behind it."""
+    model = [part for part in parts if part.partition("=")[0] not in LLM_OPTIONS]
+    options = [part for part in parts if part.partition("=")[0] in LLM_OPTIONS]
+    if not model or "" in model or list(parts) != model + options:
+        raise InvalidValue(f"classifier {name!r}: the form is {FORMS[2]}{''.join(f'[:{key}=…]' for key in LLM_OPTIONS)}")
+    arguments: dict[str, Any] = {"model": ":".join(model)}
+    for part in options:
+        key, _, text = part.partition("=")
+        if key in arguments:
+            raise InvalidValue(f"classifier {name!r}: option {key!r} is given twice")
+        try:
+            arguments[key] = LLM_OPTIONS[key].read(text)
+        except ValueError:
+            raise InvalidValue(f"classifier {name!r}: {key} must be {LLM_OPTIONS[key].says}, got {text!r}") from None
+    return Candidate(name, LLM, arguments)
 
 
 def _announced() -> list[str]:

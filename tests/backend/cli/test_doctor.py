@@ -122,6 +122,9 @@ class Model:
     closed: bool = False
     at_once = together = 1
 
+    def identity(self, subject: Subject) -> str:
+        return "model"
+
     def ready(self, subject: Subject) -> str:
         if self.fail:
             raise ModelError(self.fail, retryable=True)

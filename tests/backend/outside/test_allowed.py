@@ -32,6 +32,13 @@ def test_modules_are_listed_with_what_is_in_them():
             allowed.check([name])
 
 
+def test_models_are_listed_by_their_names():
+    allowed = Allowed.of([], [], ["gpt-4o", "llama3.2-vision:11b"])
+    allowed.check(["llm:gpt-4o:price=0.002", "llm:llama3.2-vision:11b"])
+    with pytest.raises(InvalidValue, match=r"MCAL_LLM_MODELS, which lists gpt-4o, llama3\.2-vision:11b"):
+        allowed.check(["llm:gpt-5"])
+
+
 @pytest.mark.parametrize(
     "listed", ["yolo:9090", "http://", "http://ann@yolo:9090", "http://:hunter2@yolo", "http://a:hunter2@b:c", "http://h?x=hunter2"]
 )

@@ -15,9 +15,10 @@ from backend.outside.allowed import Allowed
 from backend.outside.answers import ModelError, OutsideModel, Question, Reply, Subject
 from backend.outside.ml_backend import MLBackend
 from backend.steps.outside import OutsideTrainer, Trainers
+from backend.store import Event, NewEvent
 from mcal_engine.errors import InvalidValue
 from tests.backend.outside import digits
-from tests.backend.world import World, noise
+from tests.backend.world import Killed, World, noise
 
 NAME = "backend:http://model.test"
 ALLOWED = Allowed({"http://model.test": None})
@@ -28,12 +29,16 @@ class Told:
     """A model that is right 19 times out of 20, surer where it is, and has no answer to every ``silent``-th task."""
 
     silent: int = 10**9
+    price: float = 0.0  # of an answer
     shift: int = 0  # added to each answer: what a model says after it was changed
     at_once: int = 16
     together: int = 1
     asked: Counter[int] = field(default_factory=Counter)
     before: Callable[[], None] = lambda: None
     closed: int = 0
+
+    def identity(self, subject: Subject) -> str:
+        return "told"
 
     def ready(self, subject: Subject) -> str:
         assert "Choices" in subject.label_config
@@ -49,15 +54,16 @@ class Told:
 
     def _reply(self, task: int) -> Reply:
         if task % self.silent == 0:
-            return Reply(None)
+            return Reply(None, price=self.price)
         random = noise(task + 10**6)
         right = random.random() < 0.95
-        return Reply((World.truth(task) + (not right) + self.shift) % 3, 0.5 + 0.5 * random.random() if right else 0.6 * random.random())
+        confidence = 0.5 + 0.5 * random.random() if right else 0.6 * random.random()
+        return Reply((World.truth(task) + (not right) + self.shift) % 3, confidence, self.price)
 
 
 def campaign(tmp_path: Path, model: OutsideModel, **settings: object) -> World:
     world = World(tmp_path, n=300, start=False, **{"classifiers": NAME, **settings})
-    asked = OutsideTrainer(world.store, world.label_studio, lambda candidate: model, world.now, pause_seconds=0)
+    asked = OutsideTrainer(world.store, world.label_studio, lambda candidate, prompt: model, world.now, pause_seconds=0)
     world.fresh_services(trainer=Trainers(ALLOWED, world.trainer, asked))
     world.begin()
     return world
@@ -72,8 +78,35 @@ def test_a_campaign_ends_with_the_labels_of_a_model_that_is_asked_once_for_each_
     assert set(model.asked.values()) == {1}
     wrong = sum(annotation.choice != world.right(task) for task, annotation in world.machine_annotations().items())
     assert wrong <= 0.05 * 300
-    assert model.closed == 1  # later rounds ask nothing
+    assert model.closed == len(state.observations)
     assert world.store.answers_paid(world.campaign.id) == {NAME: (299, 0.0)}  # all but the sentinel
+
+
+@pytest.mark.slow
+def test_what_answers_cost_is_in_the_bill_once_also_where_a_round_was_killed_after_they_were_bought(tmp_path: Path) -> None:
+    model = Told(price=0.002)
+    world = campaign(tmp_path, model, machine_price_per_hour=0)
+    world.advance()
+    world.label()
+    keep = world.store.append
+
+    def die(campaign_id: int, rows: Sequence[NewEvent], **more: object) -> list[Event]:
+        if any(row.kind == "observation" for row in rows):
+            raise Killed
+        return keep(campaign_id, rows, **more)
+
+    world.store.append = die
+    with pytest.raises(Killed):
+        world.advance()
+    world.store.append = keep
+    bought = len(model.asked) * 0.002
+    assert bought > 0.5
+    state = world.run()
+    assert state.report is not None
+    assert state.report["training_cost"] == pytest.approx(bought)
+    assert state.report["total_cost"] == pytest.approx(bought + state.report["human_cost"])
+    assert state.observations[0].bought == pytest.approx(bought)
+    assert sum(row.bought for row in state.observations[1:]) == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.slow
@@ -162,7 +195,7 @@ def test_label_studio_ml_s_own_server_labels_digits_in_a_campaign(tmp_path: Path
     world.tasks = world.label_studio.task_ids(world.project)
     truth = {task: digits.CHOICES[labels[place]] for place, task in enumerate(world.tasks)}
     world.right = truth.__getitem__
-    model = lambda candidate: MLBackend(candidate.arguments["address"], transport=httpx.WSGITransport(app=app))  # noqa: E731
+    model = lambda candidate, prompt: MLBackend(candidate.arguments["address"], transport=httpx.WSGITransport(app=app))  # noqa: E731
     asked = OutsideTrainer(world.store, world.label_studio, model, world.now)
     world.fresh_services(trainer=Trainers(ALLOWED, world.trainer, asked))
     world.begin()

@@ -106,6 +106,12 @@ def test_a_package_announces_a_class_by_a_short_name(theirs, tmp_path, monkeypat
         ("python:acme/models:Fixed", "the form is"),
         ("python:acme.models:Fixed:5", "'5' has no meaning there"),
         ("python:acme.models:Fixed:device=cpu", "'device=cpu' has no meaning there"),
+        ("llm:", "the form is llm:MODEL"),
+        ("llm:gpt-4o:price=2:mini", "the form is llm:MODEL"),
+        ("llm:gpt-4o:price=dear", "price must be a price of 0 or more, got 'dear'"),
+        ("llm:gpt-4o:price=-1", "price must be a price of 0 or more"),
+        ("llm:gpt-4o:samples=0", "samples must be a whole number in 1 … 32"),
+        ("llm:gpt-4o:in=1:in=2", "'in' is given twice"),
         ("backend:", "the form is backend:http://HOST:PORT"),
         ("backend:ftp://host", "the form is backend:http"),
         ("backend:http://:9090", "the form is backend:http"),
@@ -137,6 +143,16 @@ def test_a_login_in_an_address_is_refused_and_not_repeated():
 def test_a_class_that_cannot_be_one_is_refused_by_what_is_wrong(theirs, tmp_path, name, said):
     with pytest.raises(InvalidValue, match=said):
         make(name, ArrayImages(shapes(3)[0]), cache_dir=tmp_path)
+
+
+def test_a_model_s_own_name_may_hold_colons_and_options_stand_behind_it():
+    assert parse("llm:llama3.2-vision:11b:in=2.5:out=10:samples=3").arguments == {
+        "model": "llama3.2-vision:11b",
+        "in": 2.5,
+        "out": 10.0,
+        "samples": 3,
+    }
+    assert parse("llm:gpt-4o").asked
 
 
 def test_an_address_is_one_however_it_is_written():
