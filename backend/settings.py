@@ -180,7 +180,7 @@ class ServerSettings(BaseSettings):
     llm_url: str = Field(
         "https://api.openai.com/v1",
         validation_alias=AliasChoices("MCAL_LLM_URL", "OPENAI_BASE_URL"),
-        description="Address of the OpenAI-compatible endpoint where language models are asked: OpenAI, vLLM, Ollama, llama.cpp and others.",
+        description="Address of the OpenAI-compatible endpoint where language models are asked: OpenAI, vLLM, Ollama and others.",
         json_schema_extra=about(MODELS),
     )
     llm_api_key: SecretStr | None = Field(
