@@ -10,14 +10,17 @@ RUN sed --in-place '/^\[tool\.ruff\]/,$d' /requirements/pyproject.toml
 FROM ${BASE_IMAGE} AS uv
 # The machine's own certificates count too, where a proxy has put one there.
 ENV UV_SYSTEM_CERTS=true UV_PYTHON_DOWNLOADS=never
-RUN pip install --no-cache-dir uv==0.13.9
+COPY requirements.lock /tmp/
+# Its own lines of the lock, with their hashes; pip would install everything that stands there.
+RUN awk '/^[^ ]/ { ours = /^uv==/ } ours' /tmp/requirements.lock >/tmp/uv.lock \
+ && pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/uv.lock
 
 FROM uv AS build
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE requirements.lock ./
 COPY mcal_engine mcal_engine
 COPY backend backend
-RUN --mount=type=cache,target=/root/.cache/uv uv build --wheel --out-dir /dist
+RUN --mount=type=cache,target=/root/.cache/uv uv build --wheel --out-dir /dist --build-constraints requirements.lock --require-hashes
 
 FROM ${BASE_IMAGE}
 ARG UV_SYSTEM_CERTS=true UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never

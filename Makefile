@@ -19,7 +19,7 @@ IN_TWO := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2
 SLOW := slow or contract or browser or e2e
 FAST := not docker and not ($(SLOW))
 
-.PHONY: help setup image env demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench-doubles bench docs lint check format lock clean
+.PHONY: help setup image env digests demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench-doubles bench docs lint check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## / /' | awk '{ name = $$1; $$1 = ""; printf "%-16s%s\n", name, $$0 }'
@@ -48,6 +48,15 @@ env: .env ## write .env for docker compose: .env.example with fresh secrets; one
 	  case $$line in *_PASSWORD=) line=$$line$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n');; esac; printf '%s\n' "$$line"; \
 	done <.env.example >.env
 	@echo "wrote .env: passwords are in it"
+
+digests: .env ## write into .env which images run, by the digests that their tags have today
+	@for each in BASE_IMAGE=python:3.11-slim LABEL_STUDIO_IMAGE=heartexlabs/label-studio:1.23.2 POSTGRES_IMAGE=postgres:17 REDIS_IMAGE=redis:7; do \
+	  name=$${each%%=*}; tag=$${each#*=}; \
+	  digest=$$(docker buildx imagetools inspect --format '{{.Manifest.Digest}}' "$$tag") || exit 1; \
+	  case $$digest in sha256:*) ;; *) echo "$$tag has no digest: $$digest" >&2; exit 1;; esac; \
+	  sed -i "/^\(# \)\{0,1\}$$name=/d" .env && echo "$$name=$$tag@$$digest" >>.env; \
+	done
+	@grep '@sha256:' .env
 
 demo: setup ## the whole product on real digits with a real Label Studio, e.g. ARGS="--exit --json out.json"
 	@exec $(BIN)/mcal demo $(ARGS)
@@ -100,7 +109,7 @@ format: setup ## let ruff fix and format
 	@$(BIN)/ruff format .
 
 lock: | $(UV) ## write requirements.lock anew from pyproject.toml
-	@$(UV) pip compile --quiet --universal --generate-hashes --all-extras --group dev --no-emit-index-url --no-header \
+	@$(UV) pip compile --quiet --universal --generate-hashes --all-extras --group dev --group build --no-emit-index-url --no-header \
 		--python-version 3.11 pyproject.toml -o requirements.lock
 
 clean: ## remove what was built; your data directory stays

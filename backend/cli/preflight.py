@@ -12,7 +12,8 @@ from backend.settings import unknown_environment
 from mcal_engine.errors import InvalidValue
 
 SHORTEST = 8  # characters of a password, as in Label Studio's own form
-PASSWORDS = ("LABEL_STUDIO_PASSWORD", "MCAL_ADMIN_PASSWORD", "MCAL_BASIC_AUTH_PASSWORD", "POSTGRES_PASSWORD")
+IN_ADDRESSES = ("POSTGRES_PASSWORD", "LABEL_STUDIO_DATABASE_PASSWORD", "BACKEND_DATABASE_PASSWORD", "REDIS_PASSWORD")
+PASSWORDS = ("LABEL_STUDIO_PASSWORD", "MCAL_ADMIN_PASSWORD", "MCAL_BASIC_AUTH_PASSWORD", *IN_ADDRESSES)
 PROFILES = ("embedded", "gpu", "scale", "scale-gpu")
 REACHABLE = ipaddress.IPv4Network("198.18.0.0/15")  # what docker-compose.yml lets Label Studio call, of the private networks
 
@@ -44,8 +45,12 @@ def _passwords(given: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} still holds a placeholder: put a secret of your own there"
         elif password and len(password) < SHORTEST:
             yield f"{name} must have at least {SHORTEST} characters, has {len(password)}"
-    if not re.fullmatch(r"[A-Za-z0-9]*", given.get("POSTGRES_PASSWORD", "")):
-        yield "POSTGRES_PASSWORD must be letters and digits only, since it is part of an address"
+    for name in IN_ADDRESSES:
+        if not re.fullmatch(r"[A-Za-z0-9]*", given.get(name, "")):
+            yield f"{name} must be letters and digits only, since it is part of an address"
+    shared = sorted(name for name in IN_ADDRESSES if given.get(name) and [given.get(each) for each in PASSWORDS].count(given[name]) > 1)
+    if shared:
+        yield f"{' and '.join(shared)} must differ from every other password: what one container knows must not open another one's data"
 
 
 def _names(given: Mapping[str, str]) -> Iterator[str]:

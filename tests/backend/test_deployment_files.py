@@ -21,7 +21,10 @@ ONE_SHOT = {"preflight", "bootstrap"}
 EXAMPLE = (ROOT / ".env.example").read_text()
 COMPOSE_TEXT = (ROOT / "docker-compose.yml").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-SECRETS = {"LABEL_STUDIO_PASSWORD", "MCAL_ADMIN_PASSWORD", "MCAL_BASIC_AUTH_PASSWORD", "POSTGRES_PASSWORD"}
+DATABASE_SECRETS = {"POSTGRES_PASSWORD", "LABEL_STUDIO_DATABASE_PASSWORD", "BACKEND_DATABASE_PASSWORD", "REDIS_PASSWORD"}
+SECRETS = {"LABEL_STUDIO_PASSWORD", "MCAL_ADMIN_PASSWORD", "MCAL_BASIC_AUTH_PASSWORD", *DATABASE_SECRETS}
+WEB_SECRETS = {"MCAL_ADMIN_PASSWORD", "MCAL_BASIC_AUTH_PASSWORD", "MCAL_API_TOKEN"}
+IMAGES = {"BACKEND_IMAGE", "BASE_IMAGE", "LABEL_STUDIO_IMAGE", "POSTGRES_IMAGE", "REDIS_IMAGE"}
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +74,92 @@ def test_what_keeps_running_has_a_healthcheck_limits_and_comes_back(compose: dic
     assert "HEALTHCHECK" in DOCKERFILE
 
 
-def test_our_containers_have_no_rights(compose: dict[str, Any]) -> None:
+def test_no_container_has_rights(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
-        if service["image"].startswith("${BACKEND_IMAGE"):
-            assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
-            assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["deploy"]["resources"]["limits"]["pids"] <= 1024, name
+        if service["image"].startswith(("${BACKEND_IMAGE", "${REDIS_IMAGE")):
+            assert service["read_only"] is True, name
+        if name in ("postgres", "redis"):
+            assert service["user"] == name, "an entrypoint that begins as root could not become anybody else without rights"
+
+
+def knows(compose: dict[str, Any], name: str) -> set[str]:
+    """Which secrets of .env a service gets: by name, or inside another variable."""
+    service = compose["services"][name]
+    given = {f"${{{each}" for each in SECRETS | {"MCAL_API_TOKEN"}} if "env_file" in service else set()
+    given -= {f"${{{each}" for each, value in service["environment"].items() if value == ""}
+    texts = [str(value) for value in service["environment"].values()]
+    texts += [compose["configs"][each["source"]]["content"] for each in service.get("configs", [])]
+    return {each for each in SECRETS | {"MCAL_API_TOKEN"} if f"${{{each}" in given or any(f"${{{each}:" in text for text in texts)}
+
+
+def test_each_container_knows_its_own_secrets_and_no_others(compose: dict[str, Any]) -> None:
+    for name in compose["services"]:
+        if name == "preflight":
+            continue  # without a network; it judges them all
+        known, scale = knows(compose, name), "scale" in name
+        expected = {
+            "web": WEB_SECRETS,
+            "worker": set(),
+            "label-studio": {"LABEL_STUDIO_PASSWORD"},
+            "bootstrap": {"LABEL_STUDIO_PASSWORD", *WEB_SECRETS},
+            "postgres": {"POSTGRES_PASSWORD", "LABEL_STUDIO_DATABASE_PASSWORD", "BACKEND_DATABASE_PASSWORD"},
+            "redis": {"REDIS_PASSWORD"},
+        }[re.sub(r"(-scale)?(-gpu)?$", "", name)]
+        if scale:
+            expected = expected | (
+                {"LABEL_STUDIO_DATABASE_PASSWORD"} if "studio" in name else {"BACKEND_DATABASE_PASSWORD", "REDIS_PASSWORD"}
+            )
+        assert known == expected, name
+
+
+def test_label_studio_reaches_its_database_and_not_the_backend_s_queue(compose: dict[str, Any]) -> None:
+    networks = {name: set(each.get("networks", ())) for name, each in compose["services"].items()}
+    assert not networks["label-studio-scale"] & networks["redis"]
+    assert networks["label-studio-scale"] & networks["postgres"] and networks["web-scale"] & networks["redis"]
+    assert compose["networks"]["label-studio-database"]["internal"] is True
+    roles = re.findall(r"CREATE ROLE (\w+) (.*?) PASSWORD '\$\{(\w+):-\}'", compose["configs"]["databases"]["content"])
+    assert roles == [("mcal", "LOGIN", "BACKEND_DATABASE_PASSWORD"), ("label_studio", "LOGIN", "LABEL_STUDIO_DATABASE_PASSWORD")]
+    assert "--requirepass" in str(compose["services"]["redis"]["command"])
+
+
+def test_every_image_can_be_named_by_its_digest(compose: dict[str, Any]) -> None:
+    named = {each["image"] for each in compose["services"].values()} | {compose["x-backend"]["build"]["args"]["BASE_IMAGE"]}
+    assert {re.sub(r"^\$\{(\w+):-.*\}$", r"\1", image) for image in named} == IMAGES
+    for image in named:
+        tag = image.partition(":-")[2].rstrip("}")
+        assert ":" in tag and not tag.endswith(":latest"), image
+
+
+def test_digests_are_written_once_per_image_and_renewed_in_place(tmp_path: Path) -> None:
+    """With an engine that answers as Docker does."""
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\n[ "$4" = --format ] || exit 1\necho "sha256:$(printf %s "$6-$DAY" | sha256sum | cut -c1-64)"\n')
+    docker.chmod(0o755)
+    (tmp_path / ".env").write_text("MCAL_ADMIN_PASSWORD=kept\n# REDIS_IMAGE=redis:7\n")
+    command = ["make", "--silent", "--file", str(ROOT / "Makefile"), "digests"]
+    found = []
+    for day in ("1", "2"):
+        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "DAY": day}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        lines = (tmp_path / ".env").read_text().splitlines()
+        assert "MCAL_ADMIN_PASSWORD=kept" in lines
+        found.append([line for line in lines if "@sha256:" in line])
+    assert [[line.partition("=")[0] for line in day] for day in found] == [sorted(IMAGES - {"BACKEND_IMAGE"})] * 2
+    assert all(re.fullmatch(r"\w+=[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", line) for day in found for line in day)
+    assert not set(found[0]) & set(found[1])
+
+
+def test_what_builds_the_image_comes_from_the_lock() -> None:
+    joined = re.sub(r"^#.*\n", "", DOCKERFILE, flags=re.MULTILINE).replace("\\\n", " ")
+    installs = [command for line in joined.splitlines() for command in line.split("&&") if "pip install" in command]
+    assert len(installs) == 3 and all("--require-hashes" in each or "--no-index" in each for each in installs)
+    lock = (ROOT / "requirements.lock").read_text()
+    assert re.search(r"^uv==", lock, re.MULTILINE) and re.search(r"^hatchling==", lock, re.MULTILINE)
+    assert "--build-constraints" in DOCKERFILE and "--require-hashes" in DOCKERFILE
 
 
 def test_only_bootstrap_and_preflight_get_the_admins_password(compose: dict[str, Any]) -> None:

@@ -17,7 +17,15 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parents[2]
-SECRETS = ("LABEL_STUDIO_PASSWORD", "MCAL_ADMIN_PASSWORD", "MCAL_BASIC_AUTH_PASSWORD", "POSTGRES_PASSWORD")
+SECRETS = (
+    "LABEL_STUDIO_PASSWORD",
+    "MCAL_ADMIN_PASSWORD",
+    "MCAL_BASIC_AUTH_PASSWORD",
+    "POSTGRES_PASSWORD",
+    "LABEL_STUDIO_DATABASE_PASSWORD",
+    "BACKEND_DATABASE_PASSWORD",
+    "REDIS_PASSWORD",
+)
 UP_SECONDS = 1800.0  # Label Studio makes its tables in the first start, which takes minutes on a busy machine
 LONGEST = 900.0  # that anything else may take
 LEDGER = ("events", "assignments", "frozen")  # what is only ever added to

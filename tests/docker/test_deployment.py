@@ -124,3 +124,45 @@ def test_nothing_starts_with_a_secret_that_breaks_a_rule(deploy: Deploy, name: s
     with pytest.raises(AssertionError, match=told):
         deployment.up()
     assert not deployment.compose("ps", "--quiet")
+
+
+def test_each_part_of_the_scale_variant_opens_its_own_data_and_nothing_else(deploy: Deploy) -> None:
+    deployment = deploy("scale", up=False)
+    deployment.compose("up", "--detach", "--wait", "--no-build", "--no-deps", "postgres", "redis")
+    of = deployment.settings
+
+    def sql(user: str, password: str, database: str, statement: str = "SELECT 1") -> str:
+        """What PostgreSQL answers through the network, as another container asks it; "" where it refuses."""
+        address = f"postgresql://{user}:{password}@postgres/{database}"
+        return deployment.compose(
+            "exec", "--no-TTY", "postgres", "psql", address, "--tuples-only", "--command", statement, check=False
+        ).strip()
+
+    ours, theirs = of["BACKEND_DATABASE_PASSWORD"], of["LABEL_STUDIO_DATABASE_PASSWORD"]
+    rights = "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication FROM pg_roles WHERE rolname = current_user"
+    for user, password in (("mcal", ours), ("label_studio", theirs)):
+        assert sql(user, password, user) == "1"
+        assert sql(user, password, user, rights).replace(" ", "") == "f|f|f|f"
+        assert sql(user, password, user, "CREATE TABLE its_own (n int); SELECT count(*) FROM its_own").endswith("0")
+    for user, password, database in (
+        ("label_studio", theirs, "mcal"),
+        ("mcal", ours, "label_studio"),
+        ("mcal", theirs, "mcal"),
+        ("postgres", theirs, "postgres"),
+        ("postgres", ours, "postgres"),
+        ("label_studio", theirs, "postgres"),
+    ):
+        assert sql(user, password, database) == "", f"{user} opens {database}"
+    assert sql("postgres", of["POSTGRES_PASSWORD"], "postgres") == "1"
+
+    def ping(*arguments: str) -> str:
+        return deployment.compose("exec", "--no-TTY", "--env", "REDISCLI_AUTH=", "redis", "redis-cli", *arguments, "ping", check=False)
+
+    assert "NOAUTH" in ping()
+    assert "PONG" in ping("-a", of["REDIS_PASSWORD"], "--no-auth-warning")
+    for name in ("postgres", "redis"):
+        (container,) = deployment.compose("ps", "--quiet", name).split()
+        host = inspect(container)["HostConfig"]
+        assert (host["CapDrop"], host["SecurityOpt"], host["PidsLimit"]) == (["ALL"], ["no-new-privileges:true"], 1024)
+        status = deployment.compose("exec", "--no-TTY", name, "cat", "/proc/1/status")
+        assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status and "Uid:\t0\t" not in status

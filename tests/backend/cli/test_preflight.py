@@ -13,12 +13,14 @@ from tests.backend.test_deployment_files import EXAMPLE
 
 GOOD = "0123456789abcdef"
 FILLED_IN = {
-    name: value or GOOD for name, _, value in (line.partition("=") for line in EXAMPLE.splitlines()) if name and not name.startswith("#")
+    name: value or f"{GOOD}{name.replace('_', '')}"
+    for name, _, value in (line.partition("=") for line in EXAMPLE.splitlines())
+    if name and not name.startswith("#")
 }
 
 
 def test_the_example_filled_in_is_in_order() -> None:
-    assert FILLED_IN["POSTGRES_PASSWORD"] == GOOD
+    assert FILLED_IN["POSTGRES_PASSWORD"].startswith(GOOD)
     for profile in PROFILES:
         assert preflight(FILLED_IN | {"COMPOSE_PROFILES": profile}) == []
 
@@ -26,6 +28,8 @@ def test_the_example_filled_in_is_in_order() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
+        ("REDIS_PASSWORD", FILLED_IN["POSTGRES_PASSWORD"], "must differ from every other password"),
+        ("BACKEND_DATABASE_PASSWORD", "with@sign", "letters and digits only"),
         ("LABEL_STUDIO_PASSWORD", "short", "must have at least 8 characters, has 5"),
         ("MCAL_ADMIN_PASSWORD", "x", "must have at least 8 characters, has 1"),
         ("MCAL_BASIC_AUTH_PASSWORD", "1234567", "must have at least 8 characters, has 7"),
