@@ -40,6 +40,7 @@ from backend.web.admin import admin_of
 from backend.web.desk import Desk
 from backend.web.ports import WebDeps
 from backend.web.server import trusted_hosts
+from backend.web.thumbnails import MAX_PIXELS
 from backend.worker import Worker
 from mcal_engine.classifiers import distances_on
 from mcal_engine.classifiers.candidates import BACKEND, LLM, Candidate, parse
@@ -223,6 +224,8 @@ def web_deps(
                 tools=tools,
                 wake=jobs.enqueue,
                 label_studio_public_url=settings.label_studio_public_url,
+                max_image_bytes=settings.max_image_bytes,
+                max_image_pixels=min(settings.max_image_pixels, MAX_PIXELS),
             ),
             checks={"store": store.ping, "jobs": jobs.ping},
             notes={"worker": lambda: require_worker(store)},

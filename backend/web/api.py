@@ -43,7 +43,7 @@ class Api:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.thumbnails = Thumbnails()
+        self.thumbnails = Thumbnails(desk.max_image_bytes, desk.max_image_pixels)
         self.operations = [*self._on_all(), *self._on_one(), *map(self._action, ACTIONS.values())]
 
     def _on_all(self) -> list[Operation]:

@@ -25,6 +25,7 @@ from backend.views.newcomers import Newcomers, newcomers
 from backend.views.projects import project_estimate, project_rows
 from backend.views.snapshots import Snapshot, Snapshots
 from backend.web.admin import Admin
+from backend.web.thumbnails import MAX_BYTES, MAX_PIXELS
 from mcal_engine.errors import HistoryError, MCALError
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Desk:
         tools: what asks Label Studio; raises InvalidValue saying what is missing where it cannot be asked.
         wake: hint at a campaign, with a reason for the log; it may be lost.
         label_studio_public_url: where browsers find Label Studio, if not under the campaign's own address.
+        max_image_bytes, max_image_pixels: of the largest image that is shown small.
     """
 
     admin: Admin
@@ -50,6 +52,8 @@ class Desk:
     tools: Callable[[], Services]
     wake: Callable[[int, str], object]
     label_studio_public_url: str | None = None
+    max_image_bytes: int = MAX_BYTES
+    max_image_pixels: int = MAX_PIXELS
     snapshots: Snapshots = field(init=False)
 
     def __post_init__(self) -> None:

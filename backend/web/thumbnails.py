@@ -18,13 +18,16 @@ from mcal_engine.classifiers.images.decoding import GrayRange, decode
 
 SIDE = 160  # pixels
 MAX_BYTES = 50_000_000
+MAX_PIXELS = 40_000_000  # the web server has little memory; what is larger is looked at in Label Studio
 KEPT = 600
 
 
 class Thumbnails:
-    """Fetched once, kept in memory; a few MB at most."""
+    """Fetched once, kept in memory; a few MB at most. ``max_bytes``, ``max_pixels``: of an image that is fetched and decoded."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> None:
+        self._max_bytes = max_bytes
+        self._max_pixels = max_pixels
         self._kept: OrderedDict[tuple[int, int, str], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -41,11 +44,10 @@ class Thumbnails:
                     self._kept.popitem(last=False)
         return found
 
-    @staticmethod
-    def _make(tools: Services, item: Item, gray: GrayRange | None) -> bytes:
+    def _make(self, tools: Services, item: Item, gray: GrayRange | None) -> bytes:
         try:
-            content = tools.label_studio.fetch_media(item.image, task_id=item.task_id, max_bytes=MAX_BYTES)
-            pixels = decode(content, SIDE, gray=gray)
+            content = tools.label_studio.fetch_media(item.image, task_id=item.task_id, max_bytes=self._max_bytes)
+            pixels = decode(content, SIDE, gray=gray, max_pixels=self._max_pixels)
         except (MediaError, UnreadableImage) as error:
             raise NotFound(str(error)) from None
         out = io.BytesIO()

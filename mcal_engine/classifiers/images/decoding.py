@@ -5,11 +5,14 @@ The one decoder: campaigns, the simulator, pages and the doctor all read images 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,11 @@ from mcal_engine.errors import InvalidValue
 from mcal_engine.streams import generator
 
 MAX_PIXELS = 100_000_000
+FORMATS = ("AVIF", "BMP", "GIF", "ICO", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+"""What is decoded. Pillow knows many more, some of which call other programs, and none of which people can label in a browser."""
+BYTES_PER_PIXEL = 4  # at most, in memory, of whatever kind
+LARGE_PIXELS = 8_000_000  # from here on one image at a time
+STRIP_PIXELS = 1_000_000  # that are converted at once: floating-point numbers and layers take many bytes for each
 SIZES = (32, 64, 128)
 LOOKED_AT = 256  # images that the form of a data set is chosen from
 _DEEP_MODES = ("I", "F")  # 16-bit, 32-bit and floating-point gray; "I;16" and its kin begin with I too
@@ -36,6 +44,7 @@ _TURNS = {
 }
 _OTHER_SCAN = b"\xaa" * 64  # bytes that would change the picture if any of its pixels were still to come
 
+_one_large = threading.RLock()
 _opening = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 
@@ -123,8 +132,9 @@ def measure(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Measured:
         size = image.size
         if not image.mode.startswith(_DEEP_MODES):
             return Measured(*size)
-    values = _all_pixels(bare, max_pixels)
-    return Measured(*size, GrayRange(*range_of(values)), not np.issubdtype(values.dtype, np.floating))
+        with _alone(size), _damage_told(image):
+            image.load()
+            return Measured(*size, *_gray_range(image))
 
 
 def range_of(values: npt.NDArray[np.generic]) -> tuple[float, float]:
@@ -138,6 +148,7 @@ def decode(content: bytes, size: int, *, gray: GrayRange | None = None, max_pixe
     """RGB pixels of shape (size, size, 3): turned upright by EXIF, on white where transparent, squashed to a square.
 
     Of animations and documents the first picture counts. ``gray``: the data set's range of deep gray; without it the picture's own.
+    It takes about ``2 * BYTES_PER_PIXEL * max_pixels`` bytes of memory at most, and large images wait for one another.
 
     Raises:
         UnreadableImage: not an image, damaged, of a kind that cannot be converted, or above ``max_pixels``.
@@ -150,33 +161,96 @@ def decode(content: bytes, size: int, *, gray: GrayRange | None = None, max_pixe
         if whole is None:
             raise
         # What follows the last pixel changes nothing. Where it does, more than the end marker is missing.
-        if not np.array_equal(_all_pixels(whole, max_pixels), _all_pixels(bare + _OTHER_SCAN + whole[-2:], max_pixels)):
+        if _digest(whole, max_pixels) != _digest(bare + _OTHER_SCAN + whole[-2:], max_pixels):
             raise
         return _pixels(whole, size, orientation, gray, max_pixels)
 
 
-def _all_pixels(content: bytes, max_pixels: int) -> npt.NDArray[np.generic]:
-    with _open(content, max_pixels) as image:
-        try:
-            return np.asarray(image)
-        except Exception as error:  # see decode
-            raise UnreadableImage(f"the image is damaged or cut off ({_first_line(error)})") from error
+def _digest(content: bytes, max_pixels: int) -> bytes:
+    """Of all pixels, which are not kept."""
+    found = hashlib.blake2b()
+    with _open(content, max_pixels) as image, _alone(image.size), _damage_told(image):
+        image.load()
+        for strip in _strips(image, 1):
+            found.update(np.asarray(strip).tobytes())
+    return found.digest()
 
 
 def _pixels(content: bytes, size: int, orientation: int | None, gray: GrayRange | None, max_pixels: int) -> UInt8Array:
-    with _open(content, max_pixels) as image:
-        try:
-            # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the work. Twice the size keeps the resampling sharp.
-            image.draft("RGB" if image.mode == "YCbCr" else image.mode, (2 * size, 2 * size))
-            image.load()
-            turned = orientation or orientation_in(image.info.get("exif") or b"")
-            upright = image.transpose(_TURNS[turned]) if turned in _TURNS else image
-            small = _rgb(upright, gray).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-            return np.array(small, dtype=np.uint8)
-        except MemoryError:
-            raise UnreadableImage(f"the image ({image.width:,} × {image.height:,} pixels) does not fit into memory") from None
-        except Exception as error:  # Pillow's decoders raise nearly anything on damaged files, and one bad file must not end a round
-            raise UnreadableImage(f"the image is damaged or cut off ({_first_line(error)})") from error
+    with _open(content, max_pixels) as image, _alone(image.size), _damage_told(image):
+        # JPEG decodes at 1/2, 1/4 or 1/8 of its size for a fraction of the work. Twice the size keeps the resampling sharp.
+        image.draft("RGB" if image.mode == "YCbCr" else image.mode, (2 * size, 2 * size))
+        image.load()
+        turned = orientation or orientation_in(image.info.get("exif") or b"")
+        upright = image.transpose(_TURNS[turned]) if turned in _TURNS else image
+        return np.array(_squashed(upright, size, gray), dtype=np.uint8)
+
+
+def _squashed(image: Image.Image, size: int, gray: GrayRange | None) -> Image.Image:
+    """``rgb(image).resize((size, size), BILINEAR, reducing_gap=3.0)``, without ever having all of it as RGB.
+
+    Pillow resizes large images in two steps: blocks of whole pixels are averaged first. This is the first step, strip by strip.
+    """
+    if gray is None and image.mode.startswith(_DEEP_MODES):
+        own, whole_numbers = _gray_range(image)
+        gray = GrayRange.of(own.low, own.high, whole_numbers=whole_numbers)
+    across, down = (max(int(length / size / 3.0), 1) for length in image.size)
+    if across == down == 1:
+        return _rgb(image, gray).resize((size, size), Image.Resampling.BILINEAR)
+    reduced = Image.new("RGB", (-(-image.width // across), -(-image.height // down)))
+    row = 0
+    for strip in _strips(image, down):
+        part = _rgb(strip, gray).reduce((across, down))
+        reduced.paste(part, (0, row))
+        row += part.height
+    return reduced.resize((size, size), Image.Resampling.BILINEAR, box=(0, 0, image.width / across, image.height / down))
+
+
+def _strips(image: Image.Image, multiple: int) -> Iterator[Image.Image]:
+    """The image from top to bottom, in parts of about ``STRIP_PIXELS`` whose heights are multiples of ``multiple``, but for the last."""
+    height = max(STRIP_PIXELS // image.width // multiple, 1) * multiple
+    for top in range(0, image.height, height):
+        part = image.crop((0, top, image.width, min(top + height, image.height)))
+        part.info = image.info  # says which colour is transparent
+        yield part
+
+
+def _gray_range(image: Image.Image) -> tuple[GrayRange, bool]:
+    """The range of a deep gray picture's values, and whether they are whole numbers."""
+    ranges, whole_numbers = [], True
+    for strip in _strips(image, 1):
+        values = np.asarray(strip)
+        whole_numbers = not np.issubdtype(values.dtype, np.floating)
+        ranges.append((values.size and (whole_numbers or bool(np.isfinite(values).any())), range_of(values)))
+    known = [found for some, found in ranges if some] or [(0.0, 0.0)]
+    return GrayRange(min(low for low, _ in known), max(high for _, high in known)), whole_numbers
+
+
+@contextmanager
+def _alone(size: tuple[int, int]) -> Iterator[None]:
+    """Large images wait for one another: several at once would take several times the memory."""
+    if size[0] * size[1] < LARGE_PIXELS:
+        yield
+        return
+    with _one_large:
+        yield
+
+
+@contextmanager
+def _damage_told(image: Image.Image) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError:
+        raise UnreadableImage(f"the image ({image.width:,} × {image.height:,} pixels) does not fit into memory") from None
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files, and one bad file must not end a round
+        raise UnreadableImage(f"the image is damaged or cut off ({_first_line(error)})") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _open(content: bytes, max_pixels: int) -> Image.Image:
@@ -185,7 +259,7 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
     try:
         with _opening, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about size and odd metadata: the limit below is ours, and pixels are what counts
-            image = Image.open(io.BytesIO(content))
+            image = Image.open(io.BytesIO(content), formats=_formats())
     except UnidentifiedImageError:
         raise UnreadableImage(what_it_is(content)) from None
     except Image.DecompressionBombError:
@@ -199,10 +273,8 @@ def _open(content: bytes, max_pixels: int) -> Image.Image:
 
 
 def _rgb(image: Image.Image, gray: GrayRange | None) -> Image.Image:
-    if image.mode.startswith(_DEEP_MODES):
-        values = np.asarray(image)
-        own = gray or GrayRange.of(*range_of(values), whole_numbers=not np.issubdtype(values.dtype, np.floating))
-        return Image.fromarray(own.to_bytes(values)).convert("RGB")
+    if gray is not None and image.mode.startswith(_DEEP_MODES):
+        return Image.fromarray(gray.to_bytes(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         coloured = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
