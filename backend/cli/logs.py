@@ -38,10 +38,19 @@ class JSONLines(logging.Formatter):
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
+class PlainLines(logging.Formatter):
+    """Lines for people. What others chose, such as a name in a labelling interface, can neither begin a line nor steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text: further lines are indented, control characters are written out."""
+        lines = super().format(record).split("\n")
+        return "\n    ".join("".join(each if each.isprintable() else ascii(each)[1:-1] for each in line) for line in lines)
+
+
 def start_logging(settings: ServerSettings) -> None:
     """Set up logging for this process; name environment variables that no setting has."""
     handler = logging.StreamHandler()
-    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    plain = PlainLines("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JSONLines() if settings.log_format == "json" else plain)
     logging.basicConfig(level=settings.log_level, handlers=[handler])
     for name in QUIET:

@@ -16,6 +16,9 @@ import httpx
 
 from backend.label_studio.port import MediaError
 
+_NOT_PUBLIC = tuple(ipaddress.ip_network(each) for each in ("fec0::/10", "168.63.129.16/32"))
+"""Site-local addresses of old, and Azure's address for what only its own machines may ask."""
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -136,4 +139,6 @@ def _is_public(ip: _Address) -> bool:
             return _is_public(inner)
         if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64: the last four bytes are the IPv4 address
             return _is_public(ipaddress.IPv4Address(ip.packed[-4:]))
+    if any(ip in network for network in _NOT_PUBLIC):
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and not ip.is_unspecified

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,6 +19,8 @@ from backend.label_studio.transport import Connection, unreachable
 
 MAX_REDIRECTS = 5
 MAX_SECONDS = 120.0  # for one image from first byte to last: a sender that drips must not hold a thread for hours
+TOKEN_PATHS = re.compile(r"/(data|storage-data)/|/(tasks|projects)/\d+/(resolve|presign)/")
+"""Where Label Studio keeps images: the token fetches from there and from nowhere else, whatever a task's data says."""
 CLOUD_SCHEMES = frozenset({"s3", "s3s", "gs", "azure-blob", "azure-spi", "redis", "dbfs"})
 _OUTSIDE_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 _AS_IS = {"Accept-Encoding": "identity"}  # images are compressed already, and a compressed body could grow past the limit
@@ -27,7 +30,7 @@ class MediaFetcher:
     """Fetches what a task's image field refers to.
 
     ============================  =============================================================================
-    ``/data/…``                   Label Studio's own files: uploads and local files, with its token
+    ``/data/…``                   Label Studio's own files: uploads and local files, with its token; no other path of it
     ``http(s)://`` Label Studio   the same, also where it is named as browsers reach it (``public_url``)
     ``http(s)://`` elsewhere      without the token; private addresses only if allowed, judged at every redirect
     ``s3://``, ``gs://``, …       through Label Studio's proxy; the presigned address it may send us to gets no token
@@ -102,8 +105,14 @@ class MediaFetcher:
     def _is_home(self, url: httpx.URL) -> bool:
         return _origin(url) == _origin(self._home)
 
+    def _holds_images(self, url: httpx.URL) -> bool:
+        path = url.path.removeprefix(self._home.path.rstrip("/"))
+        return TOKEN_PATHS.match(path) is not None and not {".", ".."} & set(path.replace("\\", "/").split("/"))
+
     def _get(self, url: httpx.URL, *, named: str, trusted: bool, max_bytes: int, deadline: float) -> bytes | httpx.URL:
         """The body, or where we are sent on to. ``named``: what the task calls the image."""
+        if trusted and not self._holds_images(url):
+            raise MediaError(f"an image on Label Studio must be below /data/, got {url.path[:200]}", retryable=False)
         client = self._connection.client if trusted else self._outside
         answered = False
         try:

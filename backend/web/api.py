@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -43,8 +43,11 @@ class Api:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.thumbnails = Thumbnails(desk.max_image_bytes, desk.max_image_pixels)
         self.operations = [*self._on_all(), *self._on_one(), *map(self._action, ACTIONS.values())]
+
+    @cached_property
+    def thumbnails(self) -> Thumbnails:
+        return Thumbnails(self.desk.max_image_bytes, self.desk.max_image_pixels)
 
     def _on_all(self) -> list[Operation]:
         return [

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from backend.cli.logs import JSONLines, announcing
+from backend.cli.logs import JSONLines, PlainLines, announcing
 from backend.settings import server_settings
 
 
@@ -29,6 +29,13 @@ def test_a_line_about_a_campaign_names_it() -> None:
     assert (found["campaign"], found["phase"], found["queue"]) == (7, "training_due", None)
     assert (found["level"], found["logger"]) == ("INFO", "backend.worker")
     assert datetime.fromisoformat(found["time"]).utcoffset() is not None
+
+
+def test_nobody_s_name_begins_a_line_or_steers_the_terminal() -> None:
+    name = "x\n2026-01-01 INFO backend.worker: forged\r\x1b[2J\u2028\x9b"
+    record = logging.getLogger("backend.worker").makeRecord("backend.worker", logging.INFO, "worker.py", 1, "control %s", (name,), None)
+    first, second = PlainLines("%(levelname)s: %(message)s").format(record).split("\n")
+    assert first == "INFO: control x" and second == "    2026-01-01 INFO backend.worker: forged\\r\\x1b[2J\\u2028\\x9b"
 
 
 def test_other_lines_do_not() -> None:

@@ -75,6 +75,35 @@ def test_what_label_studio_serves_is_read_with_its_token(home: LocalServer, clie
     assert (home.asked[0].path, home.asked[0].authorization) == (reference.removeprefix(home.url), f"Token {TOKEN}")
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/users",
+        "/api/projects/1/export",
+        "/user/account",
+        "/data/../api/users",
+        "/data/%2e%2e/api/users",
+        "/tasks/1/",
+        "/",
+        "/database",
+    ],
+)
+def test_the_token_fetches_from_where_images_are_and_from_nowhere_else(home: LocalServer, clients: Clients, path: str) -> None:
+    for reference in (path, f"{home.url}{path}"):
+        with pytest.raises(MediaError, match="must be below /data/"):
+            get(clients(home), reference)
+    home.answer = sent_on(f"{home.url}{path}")
+    with pytest.raises(MediaError, match="must be below /data/"):
+        get(clients(home), "/data/upload/1/x.png")
+    assert [each.path for each in home.asked] == ["/data/upload/1/x.png"]
+
+
+@pytest.mark.parametrize("address", ["fec0::1", "168.63.129.16"])
+def test_addresses_that_are_nobody_s_on_the_internet_are_private(address: str) -> None:
+    with pytest.raises(MediaError, match="private address"):
+        AllowedHosts([]).check("images.example", address)
+
+
 def test_label_studio_named_as_browsers_reach_it_is_asked_where_it_is_from_here(home: LocalServer, clients: Clients) -> None:
     client = clients(home, public_url="http://localhost:8080")
     assert get(client, "http://localhost:8080/data/upload/1/x.png") == IMAGE

@@ -97,6 +97,17 @@ def keys(world: World, *, ok: bool = True) -> list[str]:
     return [key for payload in recorded(world) if payload["ok"] is ok for key in payload["keys"]]
 
 
+@pytest.mark.parametrize("form", ["", "?format=html"])
+def test_names_that_people_chose_are_text_in_mail_too(form: str) -> None:
+    (channel,) = open_channels(f"mailto://someone:hush@example.org{form}")
+    service: Any = channel._service
+    sent: list[tuple[str, str]] = []
+    service.send = lambda body, body_format, **_: sent.append((service.resolve_format(body_format).value, body)) or True
+    channel.send("mcal", "choice <img src=http://tracker.example/x>")
+    ((kind, body),) = sent
+    assert kind == ("html" if form else "text") and ("<img" in body) is (kind == "text")
+
+
 @pytest.mark.slow
 def test_a_whole_campaign_tells_each_thing_once_and_in_order(tmp_path: Path, receiver: Receiver, notifying: Start) -> None:
     world = World(tmp_path, n=240)
