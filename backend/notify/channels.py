@@ -57,17 +57,17 @@ class _Attempt:
         self.why: str | None = "not sent"
 
     def run(self) -> None:
-        from apprise import Apprise, NotifyFormat, NotifyType
+        from apprise import NotifyFormat, NotifyType
+        from apprise.conversion import convert_between
 
         heard = _Status(threading.get_ident())
         log = _apprise_log()
         log.addHandler(heard)
         try:
-            one = Apprise()
-            one.add(self._service)
-            # Names that people chose are text, also where the channel sends HTML or Markdown: Apprise then escapes them.
-            text = NotifyFormat.TEXT
-            done = bool(one.notify(body_format=text, body=self._body, title=self._title, notify_type=NotifyType(self._weight)))
+            # Names that people chose are text, also where the channel sends HTML or Markdown.
+            form = self._service.resolve_format(NotifyFormat.TEXT)
+            body = convert_between(NotifyFormat.TEXT, form, content=self._body)  # type: ignore[no-untyped-call]  # Apprise has no types there
+            done = bool(self._service.notify(body=body, title=self._title, notify_type=NotifyType(self._weight), body_format=form))
             self.why = None if done else f"refused with HTTP {heard.code}" if heard.code else "refused, or it cannot be reached"
         except Exception as error:  # noqa: BLE001 (a channel's trouble, whatever it is, is a failure to be told)
             self.why = type(error).__name__  # its text may hold the address
