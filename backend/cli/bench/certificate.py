@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from backend.cli.numbers import Number, Whole
 from backend.cli.simulate.options import FILE, cache_folder
 from mcal_engine.errors import InvalidValue
 
@@ -16,18 +17,16 @@ RED = 1  # exit code of a benchmark that found a broken promise
 
 @click.command()
 @click.option("--data", "data_path", type=click.Path(path_type=Path), help="As for `mcal simulate` [default: 5,000 digits].")
-@click.option("--items", type=click.IntRange(min=200), multiple=True, help="Items of each campaign; may be repeated [default: 1,500].")
-@click.option(
-    "--of", type=click.IntRange(min=200), help="Draw the campaigns' items from so many random ones of the data [default: from all]."
-)
+@click.option("--items", type=Whole(min=200), multiple=True, help="Items of each campaign; may be repeated [default: 1,500].")
+@click.option("--of", type=Whole(min=200), help="Draw the campaigns' items from so many random ones of the data [default: from all].")
 @click.option(
     "--target-error",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Number(0, 1, min_open=True, max_open=True),
     multiple=True,
     help="ε; may be repeated [default: 5 %].",
 )
-@click.option("--seeds", type=click.IntRange(min=1), default=4, show_default=True, help="Campaigns of each size.")
-@click.option("--draws", type=click.IntRange(min=1), default=8, show_default=True, help="Certificate samples drawn for each campaign.")
+@click.option("--seeds", type=Whole(min=1), default=4, show_default=True, help="Campaigns of each size.")
+@click.option("--draws", type=Whole(min=1), default=8, show_default=True, help="Certificate samples drawn for each campaign.")
 @click.option("--as-built/--without-as-built", default=True, show_default=True, help="Also play the engine's own campaigns.")
 @click.option(
     "--pac",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ import pytest
 import backend
 from backend.campaign_settings import CampaignSettings
 from backend.cli import app
+from backend.cli.numbers import Number, Whole
 from backend.label_studio.port import LabelStudioError
 from backend.settings import ServerSettings
 from mcal_engine import __version__
@@ -124,6 +126,24 @@ def test_bad_input_is_exit_code_two_with_the_rule(arguments: list[str], said: st
     seen = capsys.readouterr()
     assert said in seen.err
     assert "Traceback" not in seen.err
+
+
+def every_command(command: click.Command, path: str = "mcal") -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from every_command(found, f"{path} {name}")
+
+
+def test_no_number_on_the_command_line_is_refused_in_other_words_than_ours() -> None:
+    types = {(path, str(param.name)): param.type for path, each in every_command(app.mcal) for param in each.params}
+    foreign = (click.IntRange, click.FloatRange, type(click.INT), type(click.FLOAT))
+    assert len(types) > 300
+    assert sum(isinstance(kind, Whole | Number) for kind in types.values()) > 20
+    assert [at for at, kind in types.items() if isinstance(kind, foreign) and not isinstance(kind, Whole | Number)] == []
 
 
 @pytest.mark.slow
