@@ -16,10 +16,26 @@ import httpx
 
 from backend.label_studio.port import MediaError
 
-_NOT_PUBLIC = tuple(ipaddress.ip_network(each) for each in ("fec0::/10", "168.63.129.16/32"))
-"""Site-local addresses of old, and Azure's address for what only its own machines may ask."""
-
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _networks(text: str) -> tuple[_Network, ...]:
+    return tuple(map(ipaddress.ip_network, text.split()))
+
+
+# The special-purpose registries of IANA (IPv4 and IPv6), written out: what Python's ``is_global`` says differs from version to version.
+_PRIVATE = _networks(
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 "
+    "192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4 2001::/23 2001:db8::/32 3fff::/20"
+)
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is given out; everything else is special, now or later
+_IPV4_INSIDE = _networks("::/96 ::ffff:0:0:0/96 64:ff9b::/96")  # compatible, translated, NAT64: the last four bytes are the address
+_CREDENTIALS = _networks(
+    "169.254.169.254 169.254.170.2 169.254.170.23 169.254.0.23 168.63.129.16 100.100.100.200 192.0.0.192 "
+    "fd00:ec2::254 fd00:ec2::23 fd20:ce::254"
+)
+"""Where clouds tell each of their machines its credentials: no image is ever there, whatever is allowed."""
 
 
 class AllowedHosts:
@@ -27,7 +43,7 @@ class AllowedHosts:
 
     def __init__(self, entries: Iterable[str]) -> None:
         self._names: set[str] = set()
-        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._networks: list[_Network] = []
         for entry in entries:
             try:
                 self._networks.append(ipaddress.ip_network(entry.strip("[]"), strict=False))
@@ -35,14 +51,23 @@ class AllowedHosts:
                 self._names.add(entry.lower().rstrip("."))
 
     def check(self, host: str, address: str) -> None:
-        """Raise :class:`MediaError` if ``address`` is not on the public internet and neither it nor ``host`` is allowed."""
+        """Raise :class:`MediaError` if ``address`` is not on the public internet and neither it nor ``host`` is allowed.
+
+        What a cloud tells its machines alone is never allowed.
+        """
         ip = ipaddress.ip_address(address.partition("%")[0])
-        if host.lower().rstrip(".") in self._names or any(ip in network for network in self._networks) or _is_public(ip):
+        meant = _leads_to(ip)
+        if any(each in network for each in meant for network in _CREDENTIALS):
+            raise MediaError(
+                f"{host} is at {ip}, where a cloud keeps its machines' credentials: no image comes from there", retryable=False
+            )
+        if host.lower().rstrip(".") in self._names or any(each in network for each in meant for network in self._networks):
             return
-        raise MediaError(
-            f"{host} is at the private address {ip}; add it to the setting allowed_private_hosts if images may come from there",
-            retryable=False,
-        )
+        if not all(map(_is_public, meant)):
+            raise MediaError(
+                f"{host} is at the private address {ip}; add it to the setting allowed_private_hosts if images may come from there",
+                retryable=False,
+            )
 
 
 class GuardedTransport(httpx.BaseTransport):
@@ -132,13 +157,20 @@ def _translated(error: Exception) -> httpx.TransportError:
     return httpx.ReadTimeout(text) if isinstance(error, httpcore.TimeoutException) else httpx.NetworkError(text)
 
 
+def _leads_to(ip: _Address) -> tuple[_Address, ...]:
+    """The addresses that may be reached by asking this one: what an IPv6 address has inside, for those that have."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return (ip,)
+    if ip.ipv4_mapped is not None:
+        return (ip.ipv4_mapped,)
+    if ip.packed[8:12] in (b"\x00\x00\x5e\xfe", b"\x02\x00\x5e\xfe"):  # ISATAP, below any prefix
+        return (ip, ipaddress.IPv4Address(ip.packed[-4:]))
+    if any(ip in network for network in _IPV4_INSIDE) and int(ip) > 1:
+        return (ipaddress.IPv4Address(ip.packed[-4:]),)
+    return (ip,) if ip.sixtofour is None else (ip.sixtofour,)
+
+
 def _is_public(ip: _Address) -> bool:
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is not None:
-            return _is_public(inner)
-        if ip in ipaddress.ip_network("64:ff9b::/96"):  # NAT64: the last four bytes are the IPv4 address
-            return _is_public(ipaddress.IPv4Address(ip.packed[-4:]))
-    if any(ip in network for network in _NOT_PUBLIC):
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GLOBAL_UNICAST:
         return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not ip.is_unspecified
+    return not any(ip in network for network in _PRIVATE)
