@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -63,13 +63,17 @@ class House:
     Attributes:
         project, truth: the project, and task id → true choice.
         service_user: the user that the backend acts as; ``people``: the annotators.
+        command: what makes a command of its arguments, settings and directory.
         web, worker: our own commands; ``page_password``: of the user admin on our pages.
         store: the campaign's database, to look at.
         pulls: every pull so far, in the order they ended.
     """
 
-    def __init__(self, server: LabelStudioServer, directory: Path, data: DemoData, plan: Plan) -> None:
+    def __init__(
+        self, server: LabelStudioServer, directory: Path, data: DemoData, plan: Plan, command: Callable[..., Command] = Command
+    ) -> None:
         self.server = server
+        self.command = command
         self.directory = directory
         self.plan = plan
         self.pulls: list[Pull] = []
@@ -112,8 +116,8 @@ class House:
         self.store = Store(self.settings["MCAL_DATABASE_URL"])
         stack.callback(self.store.close)
         self.store.migrate()
-        self.web = Command(["serve"], self.settings, self.directory)
-        self.worker = Command(["worker"], self.settings, self.directory)
+        self.web = self.command(["serve"], self.settings, self.directory)
+        self.worker = self.command(["worker"], self.settings, self.directory)
         stack.callback(self._stop_all)
         self.web.start()
         self.worker.start()
@@ -122,7 +126,7 @@ class House:
     def connect(self) -> int:
         """Connect the model in Label Studio, which starts the campaign; returns its id."""
         self.admin.connect(self.project, self.url, self.plan.extra_params)
-        found = self.store.live_campaign(self.server.url, self.project.id)
+        found = self.store.live_campaign(self.settings["MCAL_LABEL_STUDIO_URL"], self.project.id)
         if found is None:
             raise ProjectError("the model is connected, but no campaign has begun: are there extra params?")
         self.campaign_id = found.id
