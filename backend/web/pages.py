@@ -71,7 +71,10 @@ class Pages:
 
     def log_out(self) -> Page:
         self.sessions.log_out()
-        return redirect(url_for("pages.login"), 303)
+        answer = redirect(url_for("pages.login"), 303)
+        # Not "cookies": these are the host's, so that another port's, such as Label Studio's, would go too.
+        answer.headers["Clear-Site-Data"] = '"cache", "storage"'
+        return answer
 
     # --- campaigns
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import time
@@ -44,9 +45,10 @@ class Sessions:
         """Begin a session, or count a failure. Raises 429 for an address that has failed too often."""
         if not self._knows(user, password):
             return False
-        session.clear()  # nothing of an older session is taken over
+        if "id" in session:
+            self.log_out()  # nothing of an older session is taken over, and no copy of its cookie opens anything
         session.permanent = True
-        session.update(user=self.admin.user, account=self.admin.fingerprint, csrf=secrets.token_urlsafe(24), id=secrets.token_urlsafe(12))
+        session.update(user=self.admin.user, account=self.admin.fingerprint, csrf=secrets.token_urlsafe(24), id=secrets.token_urlsafe(16))
         return True
 
     def log_out(self) -> None:
@@ -97,7 +99,9 @@ class Sessions:
 
 
 class _Cookies(SecureCookieSessionInterface):
-    """A cookie that was given over https never travels without it."""
+    """A cookie that was given over https never travels without it. It is signed by HMAC-SHA-256, where Flask takes SHA-1."""
+
+    digest_method = staticmethod(hashlib.sha256)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return bool(super().get_cookie_secure(app)) or request.is_secure

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.sessions import SecureCookieSessionInterface
 from flask.testing import FlaskClient
 from werkzeug.exceptions import TooManyRequests
 
@@ -99,6 +100,22 @@ def test_logging_out_ends_the_session_and_every_copy_of_its_cookie(world: World,
     assert thief.get("/campaigns").status_code == 303
 
 
+def test_logging_in_again_ends_the_session_before(client: FlaskClient) -> None:
+    log_in(client)
+    before = client.get_cookie("mcal_session")
+    assert before is not None
+    log_in(client)
+    assert client.get("/campaigns").status_code == 200
+    client.set_cookie("mcal_session", before.value)
+    assert client.get("/campaigns").status_code == 303
+
+
+def test_logging_out_clears_what_the_browser_keeps_but_no_cookies_of_other_ports(client: FlaskClient) -> None:
+    log_in(client)
+    answer = client.post("/logout", data={"csrf": csrf_of(client, "/campaigns")})
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+
+
 def test_ended_sessions_are_shared_and_forgotten_once_their_cookies_have_expired(tmp_path: Path) -> None:
     now = [1000.0]
     one, other = (EndedSessions(tmp_path / "ended", lambda: now[0]) for _ in range(2))
@@ -120,6 +137,18 @@ def test_over_https_the_cookie_is_secure_and_browsers_are_told_to_stay_there(cli
 
 def test_a_forged_cookie_is_no_session(client: FlaskClient) -> None:
     client.set_cookie("mcal_session", "eyJhY2NvdW50IjoiIn0.aaaa.bbbb")
+    assert client.get("/campaigns").status_code == 303
+
+
+def test_a_cookie_signed_by_sha_1_is_no_session(client: FlaskClient) -> None:
+    log_in(client)
+    ours, of_flask = (
+        SecureCookieSessionInterface.get_signing_serializer(face, client.application)
+        for face in (client.application.session_interface, SecureCookieSessionInterface())
+    )
+    cookie = client.get_cookie("mcal_session")
+    assert ours is not None and of_flask is not None and cookie is not None
+    client.set_cookie("mcal_session", of_flask.dumps(ours.loads(cookie.value)))
     assert client.get("/campaigns").status_code == 303
 
 
