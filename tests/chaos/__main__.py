@@ -117,6 +117,7 @@ def live(parts: Parts, folder: Path, seed: int, gap: float) -> Life:
             house.url,
             line,
             lambda: None if (found := holder(house)) is None else found[0],
+            lambda: _progress(house),
             seed=f"{seed}/faults",
             lease_seconds=LEASE_SECONDS,
             gap=gap,
@@ -144,6 +145,11 @@ def _workers(house: House, stack: ExitStack, folder: Path, *, apart: bool) -> li
     stack.callback(second.stop)
     second.start()
     return [house.worker, second]
+
+
+def _progress(house: House) -> object:
+    labelled = sum(item.label is not None for item in house.store.items(house.campaign_id))
+    return len(house.store.events(house.campaign_id)), labelled
 
 
 def _played(house: House, faults: Faults) -> tuple[list[str], dict[str, Any] | None, bool | None]:

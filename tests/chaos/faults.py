@@ -18,6 +18,7 @@ from backend.demo.processes import Command, wait_until_healthy
 from tests.chaos.proxy import CUTS, Line
 
 GRACE = 30.0  # seconds within which the children of a killed worker end by themselves
+HOLDER = 0.4  # how often the holder is chosen where it may be: so it is hit at any moment of a step, not at its beginning alone
 WHAT = {"kill": 60, "stop": 20, "cut": 15, "kill the web server": 5}  # how often, relative to one another
 
 
@@ -25,7 +26,9 @@ class Faults(threading.Thread):
     """Hurts the processes and the line until :meth:`end`; then all is whole again.
 
     Args:
-        holder: which process holds the campaign's lease; it is the victim of two faults in three.
+        holder: which process holds the campaign's lease.
+        progress: what changes as the campaign goes on. The holder is hurt once before it has changed again, so that each step comes to an
+            end at some time; between these hits the others are hurt.
         lease_seconds: a process is stopped for up to twice as long.
         gap: seconds from one fault to the next, on average.
 
@@ -41,6 +44,7 @@ class Faults(threading.Thread):
         web_url: str,
         line: Line,
         holder: Callable[[], int | None],
+        progress: Callable[[], object],
         *,
         seed: str,
         lease_seconds: float,
@@ -50,6 +54,7 @@ class Faults(threading.Thread):
         self.counts: Counter[str] = Counter()
         self.troubles: list[str] = []
         self._workers, self._web, self._web_url, self._line, self._holder = list(workers), web, web_url, line, holder
+        self._progress, self._seen = progress, object()
         self._chance = random.Random(seed)
         self._lease_seconds, self._gap = lease_seconds, gap
         self._ending = threading.Event()
@@ -109,8 +114,11 @@ class Faults(threading.Thread):
     def _victim(self) -> int | None:
         whole = [place for place in range(len(self._workers)) if place not in self._hurt]
         held = self._holder()
-        holding = [place for place in whole if self._workers[place].pid == held]
-        return self._chance.choice(holding if holding and self._chance.random() < 2 / 3 else whole) if whole else None
+        others = [place for place in whole if self._workers[place].pid != held]
+        if len(others) < len(whole) and self._chance.random() < HOLDER and (now := self._progress()) != self._seen:
+            self._seen = now
+            others = [place for place in whole if place not in others]
+        return self._chance.choice(others) if others else None
 
     def _kill(self, place: int) -> None:
         """The worker alone, whose children must notice; or all of them, as when a machine goes down."""
