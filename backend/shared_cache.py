@@ -113,8 +113,10 @@ class SharedCache:
         if row_bytes is None:
             return 0
         store = RowStore(directory, (row_bytes,), np.uint8)
-        known = [np.asarray(records_in(records)["key"], dtype=np.int64) for records in self._known(place).values()]
-        new = np.flatnonzero(~np.isin(store.keys(), np.concatenate([np.empty(0, dtype=np.int64), *known])))
+        keys = [np.asarray(records_in(records)["key"], dtype=np.int64) for records in self._known(place).values()]
+        known = np.concatenate([np.empty(0, dtype=np.int64), *keys])
+        store.forget_damaged(store.rows()[~np.isin(store.keys(), known)])
+        new = store.rows()[~np.isin(store.keys(), known)]
         step = max(CHUNK_BYTES // row_bytes, 1)
         done = 0
         for start in range(0, len(new), step):

@@ -31,6 +31,7 @@ import numpy as np
 from mcal_engine.classifiers import make, parse
 from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClasses, check_labels
 from mcal_engine.classifiers.images.image_cache import ImageCache
+from mcal_engine.classifiers.images.row_store import DamagedRows
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import FloatArray
@@ -42,7 +43,7 @@ PARALLEL_FROM = 20_000  # images trained on or scored; fewer are done before sev
 PROGRESS_SECONDS = 0.5  # at most one line up per phase in this time
 LAST_LINES = 12  # of a failed child's error output, told to the person at the screen
 _PRIVATE = ("TOKEN", "PASSWORD", "SECRET", "_URL", "API_KEY", "CREDENTIAL")  # in names of variables that a training has no use for
-_REFUSALS: Mapping[str, type[MCALError]] = {kind.__name__: kind for kind in (InvalidValue, TooFewClasses)}
+_REFUSALS: Mapping[str, type[MCALError]] = {kind.__name__: kind for kind in (InvalidValue, TooFewClasses, DamagedRows)}
 
 
 class TrainingFailed(MCALError):
@@ -97,6 +98,7 @@ def run_training(
     Raises:
         TrainingFailed: the time limit passed, the child was killed, or it failed; with its last lines.
         InvalidValue, TooFewClasses: the request itself breaks a rule.
+        DamagedRows: images or features on the disk were damaged, and are forgotten now.
     """
     check_labels(request.train_ids, request.train_labels, request.n_classes)  # here already, as a child takes seconds to start
     parse(request.classifier)
@@ -269,6 +271,8 @@ def main(folder: Path) -> None:
         except tuple(_REFUSALS.values()) as error:
             if first:
                 _write(folder / "refused.json", {"kind": type(error).__name__, "text": str(error)})
+            elif isinstance(error, DamagedRows):  # the others cannot know: they would wait for this one
+                raise
             return
     if first:
         np.save(folder / "logits.npy", logits)

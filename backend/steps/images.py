@@ -125,6 +125,10 @@ class CampaignImages:
         self._push(campaign_id, cache, heartbeat)
         return reasons
 
+    def reopen(self, campaign_id: int) -> None:
+        """Look at the disk anew: what another process found to be damaged is missing then."""
+        self._caches.pop(campaign_id, None)
+
     def discard(self, campaign_id: int) -> None:
         """Delete a campaign's images."""
         self._caches.pop(campaign_id, None)

@@ -6,6 +6,7 @@ deciding. Without the file everything happens once more; the net is the same one
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.training import Place
+from mcal_engine.classifiers import sealed
 from mcal_engine.classifiers.answers import Answers, trained_on
 from mcal_engine.training import Scored, TrainingRequest
 
@@ -29,13 +31,16 @@ def find(directory: Path, request: TrainingRequest, place: Place) -> Scored | No
     if request.with_features:  # only logits are kept
         return None
     training = _training(request, place)
+    content = sealed.read(_file(directory, training))
+    if content is None:  # not there, cut short by a full disk, damaged since, or an older version's
+        return None
     try:
-        with (directory / f"{training}.npz").open("rb") as file, np.load(file) as kept:
+        with np.load(io.BytesIO(content)) as kept:
             answers = Answers(training, kept["ids"], kept["logits"])
             same = np.array_equal(kept["asked"], request.score_ids)
             told = json.loads(str(kept["told"]))
             seconds, once, device = told["seconds"], told["one_off_seconds"], told["device"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # not there, cut short by a full disk, or an older version's
+    except (ValueError, KeyError, zipfile.BadZipFile):  # another version's
         return None
     logits = answers.to(training, request.score_ids)
     if logits is None:
@@ -48,16 +53,18 @@ def keep(directory: Path, request: TrainingRequest, place: Place, found: Scored)
     """Remember what was found, whole or not at all; the oldest others are forgotten."""
     if found.test_logits.nbytes + found.pool_logits.nbytes > LARGEST:
         return
-    directory.mkdir(parents=True, exist_ok=True)
     training = _training(request, place)
     answers = Answers.of(training, request.score_ids, np.concatenate([found.test_logits, found.pool_logits]))
     told = {"seconds": dict(found.seconds), "one_off_seconds": found.one_off_seconds, "device": found.device}
-    fresh = directory / f"{training}.new"
-    with fresh.open("wb") as file:
-        np.savez(file, ids=answers.ids, logits=answers.logits, asked=request.score_ids, told=np.array(json.dumps(told)))
-    fresh.replace(directory / f"{training}.npz")
+    content = io.BytesIO()
+    np.savez(content, ids=answers.ids, logits=answers.logits, asked=request.score_ids, told=np.array(json.dumps(told)))
+    sealed.write(_file(directory, training), content.getvalue())
     for old in sorted(directory.glob("*.npz"), key=_age)[:-FILES]:
         old.unlink(missing_ok=True)
+
+
+def _file(directory: Path, training: str) -> Path:
+    return directory / f"{training}.npz"
 
 
 def _age(path: Path) -> float:

@@ -17,7 +17,7 @@ from backend.steps.images import CampaignImages
 from backend.steps.ports import Heartbeat
 from backend.training import Place, run_training
 from mcal_engine.classifiers.base import Progress
-from mcal_engine.errors import InvalidValue
+from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.training import Scored, TrainingRequest
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,11 @@ class ChildTrainer:
         self._pull(campaign_id, request, heartbeat)
         with self._turn(campaign_id, heartbeat):
             told = _Teller(campaign_id, request)
-            found = run_training(request, place, progress=told, heartbeat=self._sharing(heartbeat), heartbeat_seconds=BEAT_SECONDS)
+            try:
+                found = run_training(request, place, progress=told, heartbeat=self._sharing(heartbeat), heartbeat_seconds=BEAT_SECONDS)
+            except MCALError:
+                self._images.reopen(campaign_id)  # the child may have found that some are damaged
+                raise
         kept_answers.keep(self._cache_dir / ANSWERS, request, place, found)
         self._push(heartbeat)
         took = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in found.seconds.items())

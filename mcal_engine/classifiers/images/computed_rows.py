@@ -31,9 +31,11 @@ class ComputedRows:
         self._compute: Compute | None = None
 
     def fill(self, rows: IntArray, progress: ProgressCallback | None = None) -> int:
-        """Compute what is missing; return how many images that were. Each batch is kept as soon as it is done."""
+        """Compute what is missing or damaged; return how many images that were. Each batch is kept as soon as it is done."""
         wanted = np.unique(np.asarray(rows, dtype=np.int64))
         keys, first = np.unique(self._images.keys(wanted), return_index=True)
+        found = self._store.find(keys)
+        self._store.forget_damaged(found[found >= 0])
         missing = wanted[np.sort(first[self._store.find(keys) < 0])]
         if len(missing) == 0:
             return 0

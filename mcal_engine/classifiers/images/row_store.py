@@ -2,7 +2,8 @@
 
 Two files: ``rows.bin`` holds the rows back to back, ``index.bin`` one record per row, written after it. A row counts once its record is
 there. Records carry a digest of their row: when a store is opened, rows that were not known to be on the disk (see ``synced``) are read
-and compared, and everything from the first damaged one on is given up, to be added again by whoever needs it.
+and compared, and everything from the first damaged one on is given up, to be added again by whoever needs it. Every other row is compared
+when it is first read. One that is damaged is never handed out: its record is marked, and its key is as if it had never been added.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mcal_engine.errors import MCALError
 from mcal_engine.types import IntArray
 
 RECORD = np.dtype([("key", "<i8"), ("digest", "<i8"), ("check", "<u8")])
 SYNC_EVERY_BYTES = 32 << 20  # between two fsyncs; a kill loses nothing, a power cut at most this much
 COMPARED_AT_ONCE = 256  # rows
-ROW_BYTES = "row-bytes"  # the file that tells how long a row is
+ROW_BYTES = "row-bytes"  # the file that tells how long a row is, twice: a damaged one is told
+
+
+class DamagedRows(MCALError):
+    """Rows on this machine's disk are not those that were kept. They are forgotten already: whoever asks again makes them anew."""
 
 
 def digest_of(row: npt.NDArray[Any]) -> int:
@@ -40,14 +46,16 @@ class RowStore:
         self._row_bytes = int(np.prod(shape)) * self._dtype.itemsize
         directory.mkdir(parents=True, exist_ok=True)
         self._rows_path, self._index_path, self._synced_path = (directory / name for name in ("rows.bin", "index.bin", "synced"))
-        if row_bytes_of(directory) is None:
-            (directory / ROW_BYTES).write_text(str(self._row_bytes))
+        if row_bytes_of(directory) != self._row_bytes:
+            (directory / ROW_BYTES).write_text(f"{self._row_bytes} {self._row_bytes}")
         self._thread_lock = threading.RLock()
         self._lock_path = directory / "lock"
         for path in (self._rows_path, self._index_path):
             path.touch()
         self._n = 0
         self._records: npt.NDArray[Any] = np.empty(0, dtype=RECORD)  # the first _n are in use
+        self._compared = np.zeros(0, dtype=np.bool_)  # as long: whether this process has compared the row with its digest
+        self._forgotten: set[int] = set()  # rows that were damaged
         self._row_of: dict[int, int] = {}
         self._unsynced = 0
         self._map: npt.NDArray[Any] = np.empty((0, *shape), dtype=self._dtype)
@@ -66,13 +74,32 @@ class RowStore:
         return np.asarray(self._records["digest"][self._checked(rows)], dtype=np.int64)
 
     def read(self, rows: IntArray) -> npt.NDArray[Any]:
-        """A copy of the given rows, shape (n, *shape)."""
+        """A copy of the given rows, shape (n, *shape).
+
+        Raises:
+            DamagedRows: some are not what was kept; they are forgotten.
+        """
         rows = self._checked(rows)
-        with self._thread_lock:
-            if len(self._map) < len(self):
-                self._map = np.memmap(self._rows_path, dtype=self._dtype, mode="r", shape=(len(self), *self._shape))
-            mapped = self._map
-        return np.asarray(mapped[rows])
+        damaged = self.forget_damaged(rows)
+        if damaged:
+            raise DamagedRows(
+                f"{damaged} of {len(rows)} rows in {self._rows_path} do not have the digest that they were kept with: "
+                "is the disk in order? They are forgotten, and made again at the next try"
+            )
+        return np.asarray(self._mapped()[rows])
+
+    def forget_damaged(self, rows: IntArray) -> int:
+        """Compare rows with their digests, once per process; forget those that differ, and return how many these are."""
+        rows = np.unique(self._checked(rows))
+        new = rows[~self._compared[rows]]
+        if len(new) == 0:
+            return 0
+        mapped, expected = self._mapped(), self._records["digest"][new].tolist()
+        same = np.array([digest_of(mapped[row]) == digest for row, digest in zip(new.tolist(), expected, strict=True)], dtype=np.bool_)
+        self._compared[new[same]] = True
+        for row in new[~same].tolist():
+            self._forget(row)
+        return int((~same).sum())
 
     def append(self, keys: IntArray, rows: npt.NDArray[Any]) -> None:
         """Add ``rows`` (n, *shape) under ``keys`` (n,); keys that are there already keep the row they have."""
@@ -99,9 +126,13 @@ class RowStore:
             if self._unsynced >= SYNC_EVERY_BYTES:
                 self._sync()
 
+    def rows(self) -> IntArray:
+        """All rows but those that are forgotten."""
+        return np.setdiff1d(np.arange(self._n), np.array(sorted(self._forgotten), dtype=np.int64))
+
     def keys(self) -> IntArray:
-        """The key of each row, shape (len(self),)."""
-        return np.asarray(self._records["key"][: self._n], dtype=np.int64)
+        """The key of each of :meth:`rows`."""
+        return np.asarray(self._records["key"][self.rows()], dtype=np.int64)
 
     def chunk(self, rows: IntArray) -> tuple[bytes, bytes]:
         """Some rows as bytes for another machine's store: their records, and the rows themselves, back to back."""
@@ -144,13 +175,46 @@ class RowStore:
             raise IndexError(f"rows must be in 0 … {len(self) - 1}, got {rows.min()} … {rows.max()}")
         return rows
 
+    def _mapped(self) -> npt.NDArray[Any]:
+        with self._thread_lock:
+            if self._rows_path.stat().st_size < len(self) * self._row_bytes:  # to read beyond the end would kill the process
+                raise DamagedRows(f"{self._rows_path} has become shorter than its {len(self)} rows: what is lost is made again")
+            if len(self._map) < len(self):
+                self._map = np.memmap(self._rows_path, dtype=self._dtype, mode="r", shape=(len(self), *self._shape))
+            return self._map
+
+    def _forget(self, row: int) -> None:
+        """Mark a row's record, on the disk too, so that no process finds it any more; a later row of its key takes its place."""
+        with self._locked():
+            self._catch_up()
+            record = self._records[row : row + 1].copy()
+            with self._index_path.open("rb") as file:
+                file.seek(row * RECORD.itemsize)
+                unchanged = file.read(RECORD.itemsize) == record.tobytes()
+            if unchanged:
+                record["check"] = ~_check(record)
+                _write_at(self._index_path, row * RECORD.itemsize, record.tobytes())
+            self._forgotten.add(row)
+            key = int(record["key"][0])
+            if self._row_of.get(key) == row:
+                del self._row_of[key]
+                later = [each for each in np.flatnonzero(self._records["key"][: self._n] == key).tolist() if each not in self._forgotten]
+                if later:
+                    self._row_of[key] = later[0]
+
     def _take(self, records: npt.NDArray[Any]) -> None:
         end = self._n + len(records)
         if end > len(self._records):
-            self._records = np.concatenate([self._records[: self._n], np.empty(max(end, 1024), dtype=RECORD)])
+            more = max(end, 1024)
+            self._records = np.concatenate([self._records[: self._n], np.empty(more, dtype=RECORD)])
+            self._compared = np.concatenate([self._compared[: self._n], np.zeros(more, dtype=np.bool_)])
         self._records[self._n : end] = records
-        for row, key in enumerate(records["key"].tolist(), start=self._n):
-            self._row_of.setdefault(key, row)
+        forgotten = (records["check"] != _check(records)).tolist()
+        for row, (key, gone) in enumerate(zip(records["key"].tolist(), forgotten, strict=True), start=self._n):
+            if gone:
+                self._forgotten.add(row)
+            else:
+                self._row_of.setdefault(key, row)
         self._n = end
 
     def _catch_up(self) -> None:
@@ -165,7 +229,8 @@ class RowStore:
             content = file.read()
         n = min(len(content) // RECORD.itemsize, self._rows_path.stat().st_size // self._row_bytes - self._n)
         records = np.frombuffer(content, dtype=RECORD, count=max(n, 0))
-        bad = np.flatnonzero(records["check"] != _check(records))
+        good = _check(records)
+        bad = np.flatnonzero((records["check"] != good) & (records["check"] != ~good))
         return records[: bad[0]] if len(bad) else records
 
     def _recover(self) -> None:
@@ -176,7 +241,8 @@ class RowStore:
             while n < len(records):
                 expected = records["digest"][n : n + COMPARED_AT_ONCE].tolist()
                 content = np.frombuffer(file.read(len(expected) * self._row_bytes), dtype=np.uint8).reshape(len(expected), -1)
-                same = [digest_of(row) == digest for row, digest in zip(content, expected, strict=True)]
+                dead = (records["check"] != _check(records))[n : n + COMPARED_AT_ONCE].tolist()
+                same = [gone or digest_of(row) == digest for row, digest, gone in zip(content, expected, dead, strict=True)]
                 n += same.index(False) if not all(same) else len(same)
                 if not all(same):
                     break
@@ -215,9 +281,13 @@ def records_in(content: bytes) -> npt.NDArray[Any]:
 
 
 def row_bytes_of(directory: Path) -> int | None:
-    """How long a row of the store in ``directory`` is, to open it as bytes without knowing its shape; ``None`` where there is no store."""
+    """How long a row of the store in ``directory`` is, to open it as bytes without knowing its shape.
+
+    ``None`` where there is no store, or nobody can tell until it is opened by its shape.
+    """
     try:
-        return int((directory / ROW_BYTES).read_text())
+        one, other = (directory / ROW_BYTES).read_bytes().split(b" ")
+        return int(one) if one == other else None
     except (FileNotFoundError, ValueError):
         return None
 

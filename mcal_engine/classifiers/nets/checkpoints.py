@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
 import time
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mcal_engine.classifiers import sealed
 from mcal_engine.types import IntArray
 
 SAVED_EVERY = 30.0  # seconds; shorter fits leave nothing
@@ -82,18 +84,19 @@ def digest(*parts: object) -> str:
 
 
 def _load(path: Path) -> dict[str, Any] | None:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+    content = sealed.read(path)
+    if content is None:
+        path.unlink(missing_ok=True)
         return None
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError):  # cut short, or of another version of torch
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError):  # of another version of torch
         path.unlink(missing_ok=True)
         return None
     return state
 
 
 def _save(path: Path, state: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    torch.save(dict(state), fresh)
-    fresh.replace(path)
+    content = io.BytesIO()
+    torch.save(dict(state), content)
+    sealed.write(path, content.getvalue())

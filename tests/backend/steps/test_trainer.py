@@ -17,7 +17,8 @@ from backend.steps.images import CampaignImages
 from backend.steps.trainer import ChildTrainer
 from backend.training import Place
 from mcal_engine.classifiers.images.decoding import ImageForm
-from mcal_engine.classifiers.images.row_store import RowStore
+from mcal_engine.classifiers.images.image_cache import ImageCache
+from mcal_engine.classifiers.images.row_store import DamagedRows, RowStore
 from mcal_engine.training import Scored, TrainingRequest
 from tests.backend.steps.test_image_shelf import beat, filled, shelf
 
@@ -99,6 +100,26 @@ def test_a_stop_ends_the_wait_for_the_device(tmp_path: Path, running: Callable[[
     child_trainer(kept, tmp_path)(1, REQUEST, beat)
 
 
+def test_an_image_that_a_training_finds_damaged_is_fetched_again(tmp_path: Path, running: Callable[[Run], None]) -> None:
+    def run(request: TrainingRequest, place: Place, **_: Any) -> Scored:
+        """A child that reads all images."""
+        read = ImageCache(place.image_directory, place.image_size)
+        read.batch(read.rows([*request.train_ids, *request.score_ids]))
+        return result(request)
+
+    running(run)
+    kept = images(tmp_path)
+    path = tmp_path / "images" / "campaign-1" / "32px" / "rows.bin"
+    rows = bytearray(path.read_bytes())
+    rows[100] ^= 4
+    path.write_bytes(rows)
+    with pytest.raises(DamagedRows, match="1 of 4 rows"):
+        child_trainer(kept, tmp_path)(1, REQUEST, beat)
+    (missing,) = kept.missing(1, [1, 2, 3, 4])
+    kept.fetch(1, {missing: f"/data/{missing}.png"}, ImageForm(32), beat)
+    assert child_trainer(kept, tmp_path)(1, REQUEST, beat).device == "cpu"
+
+
 def test_embeddings_of_one_machine_are_there_on_another(tmp_path: Path, running: Callable[[Run], None]) -> None:
     computed: list[int] = []
 
@@ -173,7 +194,7 @@ def test_anything_else_is_trained_on_anew(change: dict[str, Any], tmp_path: Path
     assert len(trained) == 2
 
 
-def test_answers_that_were_cut_short_are_not_used_and_few_are_kept(
+def test_answers_that_were_cut_short_or_damaged_are_not_used_and_few_are_kept(
     tmp_path: Path, running: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, trained = images(tmp_path), []
@@ -189,6 +210,11 @@ def test_answers_that_were_cut_short_are_not_used_and_few_are_kept(
     file.write_bytes(file.read_bytes()[:200])
     train(1, REQUEST, beat)
     assert len(trained) == 2
+    flipped = bytearray(file.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    file.write_bytes(flipped)
+    train(1, REQUEST, beat)
+    assert len(trained) == 3
     monkeypatch.setattr(kept_answers, "FILES", 2)
     for seed in range(4):
         train(1, replace(REQUEST, seed=seed), beat)
@@ -196,7 +222,7 @@ def test_answers_that_were_cut_short_are_not_used_and_few_are_kept(
     monkeypatch.setattr(kept_answers, "LARGEST", 0)
     train(1, replace(REQUEST, seed=9), beat)
     train(1, replace(REQUEST, seed=9), beat)
-    assert len(trained) == 2 + 3 + 2  # seed 0 was known
+    assert len(trained) == 3 + 3 + 2  # seed 0 was known
 
 
 def test_without_images_there_is_no_training(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mcal_engine.classifiers.images.row_store import RECORD, RowStore
+from mcal_engine.classifiers.images.computed_rows import ComputedRows
+from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.classifiers.images.row_store import RECORD, DamagedRows, RowStore
 
 SHAPE = (4, 3)
 ROW_BYTES = 12
@@ -93,6 +95,73 @@ def test_a_damaged_index_record_ends_the_rows(tmp_path):
         file.seek(2 * RECORD.itemsize)
         file.write(bytes(RECORD.itemsize))
     assert len(RowStore(tmp_path, SHAPE, np.uint8)) == 2
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1 << at % 8
+    path.write_bytes(content)
+
+
+def test_a_bit_that_flips_in_any_of_the_files_is_never_read(tmp_path):
+    keys = list(range(100, 106))
+    filled(tmp_path / "whole").flush()
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "whole").iterdir() if path.stat().st_size}
+    assert set(sizes) == {"rows.bin", "index.bin", "synced", "row-bytes"}
+    for name, size in sizes.items():
+        for at in range(0, size, 1 if size < 10 else 11):
+            directory = tmp_path / f"{name}-{at}"
+            filled(directory).flush()
+            flip(directory / name, at)
+            store = RowStore(directory, SHAPE, np.uint8)
+            store.forget_damaged(store.rows())
+            left = [key for key in keys if store.find(np.array([key]))[0] >= 0]
+            assert not left or is_whole(store, left)
+            if name == "rows.bin":
+                assert len(left) == 5
+            store.append(np.array(keys), rows_of(keys))
+            assert is_whole(store, keys)
+            again = RowStore(directory, SHAPE, np.uint8)
+            assert is_whole(again, keys)
+            assert sorted(again.keys().tolist()) == keys
+
+
+def test_a_damaged_row_is_refused_once_and_then_missing_for_every_process(tmp_path):
+    filled(tmp_path).flush()
+    here, there = RowStore(tmp_path, SHAPE, np.uint8), RowStore(tmp_path, SHAPE, np.uint8)
+    flip(tmp_path / "rows.bin", 2 * ROW_BYTES + 1)
+    with pytest.raises(DamagedRows, match=r"1 of 2 rows in .*rows\.bin do not have the digest"):
+        here.read(here.find(np.array([102, 103])))
+    assert here.find(np.array([102])).tolist() == [-1]
+    here.append(np.array([102]), rows_of([102]))
+    assert is_whole(here, [102, 103])
+    with pytest.raises(DamagedRows):  # this one has not heard of it yet
+        there.read(there.find(np.array([102])))
+    assert is_whole(there, [102, 103])
+    assert is_whole(RowStore(tmp_path, SHAPE, np.uint8), [102, 103])
+
+
+def test_a_damaged_embedding_is_computed_again(tmp_path):
+    images = ArrayImages(np.arange(4 * 8 * 8, dtype=np.uint8).reshape(4, 8, 8))
+
+    def embeddings() -> ComputedRows:
+        return ComputedRows(images, tmp_path, (3,), lambda: lambda batch: batch[:, 0, :3, 0].astype(np.float16), 2)
+
+    rows = np.arange(4)
+    made = embeddings()
+    assert made.fill(rows) == 4
+    whole = made.at(made.places(rows))
+    flip(tmp_path / "rows.bin", 7)
+    again = embeddings()
+    assert again.fill(rows) == 1
+    assert np.array_equal(again.at(again.places(rows)), whole)
+
+
+def test_a_data_file_that_is_cut_while_it_is_in_use_is_an_error_and_no_crash(tmp_path):
+    store = filled(tmp_path)
+    os.truncate(tmp_path / "rows.bin", 3 * ROW_BYTES)
+    with pytest.raises(DamagedRows, match="has become shorter than its 6 rows"):
+        store.read(np.array([5]))
 
 
 def test_bytes_after_the_last_counted_row_are_overwritten(tmp_path):
