@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -23,13 +24,15 @@ import numpy as np
 from fsspec.core import url_to_fs
 
 from backend.jobs import scrub
-from mcal_engine.classifiers.images.row_store import RowStore, records_in, row_bytes_of
+from mcal_engine.classifiers.images.row_store import INDEX, RowStore, records_in, row_bytes_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import IntArray
 
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 32 << 20
+LARGEST_ROW = 256 << 20  # bytes
+_CHUNK = re.compile(r"(\d{1,9})-([0-9a-f]{32})")  # ROWBYTES-DIGEST
 AWAY_SECONDS = 60.0  # without another try after a failure, so that each round does not wait for storage that is down
 CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 60, 2
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -84,8 +87,9 @@ class SharedCache:
         for name, records in self._known(place).items():
             heartbeat()
             row_bytes = int(name.partition("-")[0])
-            if row_bytes_of(directory) not in (None, row_bytes):
-                continue  # rows of another version of the program
+            here = row_bytes_of(directory)
+            if here != row_bytes and (here is not None or (directory / INDEX).exists()):
+                continue  # rows of another version of the program, or nobody can tell
             if store is None:
                 store = RowStore(directory, (row_bytes,), np.uint8)
             keys = np.asarray(records_in(records)["key"], dtype=np.int64)
@@ -202,8 +206,12 @@ class SharedCache:
             records = self._try(f"reading {place}", partial(self._fs.cat_file, f"{self._root}/{place}/{name}.index"))
             if records is None:
                 break
-            if _digest(records) == name.partition("-")[2]:
+            if _is_chunk(name, records):
                 known[name] = records
+            elif _CHUNK.fullmatch(name) is None or _digest(records) == name.partition("-")[2]:  # else it may be being written
+                logger.warning("cache: %s/%s is no index of this program's and passed over", place, name[:100])
+                with self._lock:
+                    self._damaged.add(f"{place}/{name}")
         with self._lock:
             self._chunks.setdefault(place, {}).update(known)
         return {name: records for name, records in known.items() if name in listed}
@@ -234,6 +242,17 @@ class SharedCache:
             told = scrub(f"{type(error).__name__}: {error}")
             logger.warning("cache: %s on the shared storage (%s) failed; going on without it for a while: %s", what, self._scheme, told)
             return None
+
+
+def _is_chunk(name: str, records: bytes) -> bool:
+    """Whether an index is whole and has a name that can be its own. Whoever writes to the storage can put anything there."""
+    found = _CHUNK.fullmatch(name)
+    if found is None or not 0 < int(found[1]) <= LARGEST_ROW or _digest(records) != found[2]:
+        return False
+    try:
+        return len(records_in(records)) > 0
+    except ValueError:
+        return False
 
 
 def _digest(records: bytes) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from backend import shared_cache
 from backend.shared_cache import SharedCache
-from mcal_engine.classifiers.images.row_store import RowStore
+from mcal_engine.classifiers.images.row_store import RECORD, RowStore
 from mcal_engine.errors import InvalidValue
 from tests.object_storage import KEY, REGION, SECRET, ObjectStorage
 
@@ -124,6 +124,30 @@ class SharedCacheContract:
         cache._fs.rm(index)
         assert machine().pull("p", tmp_path / "there", beat) == 0
         assert machine().push("p", tmp_path / "here", beat) == 1
+
+    def test_an_index_that_this_program_cannot_have_written_stops_nobody(
+        self, machine: Callable[[], SharedCache], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store_with(tmp_path / "here", [1])
+        cache = machine()
+        cache.push("p", tmp_path / "here", beat)
+        zeros = b"\1" * RECORD.itemsize  # a whole record with a wrong check
+        for name, content in {
+            f"0-{shared_cache._digest(b'')}": b"",
+            f"12-{shared_cache._digest(b'')}": b"",
+            f"12-{shared_cache._digest(zeros)}": zeros,
+            f"0-{shared_cache._digest(zeros)}": zeros,
+            f"x-{shared_cache._digest(zeros)}": zeros,
+            "9" * 5000: zeros,
+            "-": zeros,
+        }.items():
+            if len(name) < 200 or "s3" in cache._scheme:
+                cache._fs.pipe_file(f"{cache._root}/p/{name[:900]}.index", content)
+        other = machine()
+        assert other.pull("p", tmp_path / "there", beat) == 1
+        store_with(tmp_path / "there", [2])
+        assert other.push("p", tmp_path / "there", beat) == 1
+        assert "is no index of this program's and passed over" in caplog.text
 
     def test_rows_of_another_length_stay_apart(self, machine: Callable[[], SharedCache], tmp_path: Path) -> None:
         store_with(tmp_path / "here", [1])

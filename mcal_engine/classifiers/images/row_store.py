@@ -27,6 +27,7 @@ RECORD = np.dtype([("key", "<i8"), ("digest", "<i8"), ("check", "<u8")])
 SYNC_EVERY_BYTES = 32 << 20  # between two fsyncs; a kill loses nothing, a power cut at most this much
 COMPARED_AT_ONCE = 256  # rows
 ROW_BYTES = "row-bytes"  # the file that tells how long a row is, twice: a damaged one is told
+INDEX = "index.bin"
 
 
 class DamagedRows(MCALError):
@@ -45,7 +46,7 @@ class RowStore:
         self._shape, self._dtype = shape, np.dtype(dtype)
         self._row_bytes = int(np.prod(shape)) * self._dtype.itemsize
         directory.mkdir(parents=True, exist_ok=True)
-        self._rows_path, self._index_path, self._synced_path = (directory / name for name in ("rows.bin", "index.bin", "synced"))
+        self._rows_path, self._index_path, self._synced_path = (directory / name for name in ("rows.bin", INDEX, "synced"))
         if row_bytes_of(directory) != self._row_bytes:
             (directory / ROW_BYTES).write_text(f"{self._row_bytes} {self._row_bytes}")
         self._thread_lock = threading.RLock()
