@@ -31,7 +31,8 @@ def _plan(situation: Situation, classifier: str, found: Curves) -> tuple[Plan, f
     assert spec.budget is not None  # whoever asks has looked
     price, n_items = spec.price_per_label, observation.n_items
     by_hand = observation.counted.n_at_end()
-    affordable = np.floor((spec.budget - found.training) / price + 1e-9)
+    paid = found.training + found.to_buy
+    affordable = np.floor((spec.budget - paid) / price + 1e-9)
     machine = np.clip(by_hand - affordable, 0.0, None)
     pool = observation.n_pool - (found.sizes - observation.n_train)
     predicted = np.array(
@@ -41,7 +42,7 @@ def _plan(situation: Situation, classifier: str, found: Curves) -> tuple[Plan, f
     predicted[:, (machine > pool) & (found.sizes > observation.n_train)] = np.inf
     machine = np.minimum(machine, pool)
     best = int(np.argmin(predicted[0]))
-    costs = price * (by_hand - machine) + found.training  # Eq. 1
+    costs = price * (by_hand - machine) + paid  # Eq. 1
     target = int(found.sizes[best])
     plan = Plan(
         classifier=classifier,
@@ -52,13 +53,14 @@ def _plan(situation: Situation, classifier: str, found: Curves) -> tuple[Plan, f
         n_machine=int(machine[best]),
         n_certificate=0,
         batch_size=max(target - observation.n_train, 1),
-        human_cost=float(costs[best] - found.training[best]),
-        training_cost=float(found.training[best]),
+        human_cost=float(costs[best] - paid[best]),
+        training_cost=float(paid[best]),
         total_cost=float(costs[best]),
         total_cost_now=float(costs[0]),
         low=float(costs[best]) if found.fitted else None,
         high=float(costs[best]) if found.fitted else None,
         predicted_error=float(predicted[0, best]),
+        to_buy=float(found.to_buy[best]),
     )
     return plan, float(predicted[0, 1:].min()) if len(found.sizes) > 1 else np.inf
 

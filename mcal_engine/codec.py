@@ -56,10 +56,12 @@ _FORMER_FIELDS: dict[type, tuple[str, object]] = {Observation: ("n_machine", 0),
 
 # Fields that came later: where they say what earlier rows meant without them, they are not written.
 _LATER: dict[type, frozenset[str]] = {
+    Acquire: frozenset({"buys"}),
     Certify: frozenset({"rule"}),
     CertificateOutcome: frozenset({"bands"}),
     LabelByMachine: frozenset({"peeled"}),
-    Measurement: frozenset({"bought"}),
+    Measurement: frozenset({"bought", "price", "n_unbought", "learns"}),
+    Plan: frozenset({"to_buy"}),
 }
 
 

@@ -31,14 +31,17 @@ def default_test_size(n_items: int, *, certifies: bool = True) -> int:
     return max(1, min(round(wanted), round(0.15 * n_items)))
 
 
-def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int) -> Acquire:
+def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int, *, untrained: bool = False) -> Acquire:
     """The first decision: a random T out of all items and a random B0 out of those without a label (Algorithm 1, lines 1 and 2).
+
+    A candidate that needs no training can be judged by T alone: it may be all that is needed, so B0 waits until it was.
 
     Args:
         spec: the settings in force.
         n_items: |X|.
         n_classes: choices that people have.
         n_unlabelled: items without a label.
+        untrained: whether there is a candidate that needs no training.
 
     Raises:
         InvalidValue: fewer than two items or choices, or a budget that does not pay for T and B0.
@@ -48,7 +51,7 @@ def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int) -
     if n_items < 2:
         raise InvalidValue(f"a campaign needs at least 2 items, the project has {n_items}")
     n_test = min(spec.test_size or default_test_size(n_items, certifies=spec.certifies), n_items // 2)
-    n_train = min(spec.batch_size or default_batch_size(n_items, n_classes), n_unlabelled)
+    n_train = 0 if untrained else min(spec.batch_size or default_batch_size(n_items, n_classes), n_unlabelled)
     share = n_unlabelled / n_items  # of T too: it is drawn from all items, and what has a label costs nothing
     first = spec.price_per_label * (math.ceil(share * n_test) + n_train)
     if spec.budget is not None and spec.budget < first:
@@ -56,7 +59,8 @@ def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int) -
             f"budget must pay for the {n_test:,} test and {n_train:,} training items to begin with, {first:,.2f} {spec.currency}, "
             f"got {spec.budget:g}"
         )
-    sentence = f"To begin with: {n_test:,} random test items and {n_train:,} random training items."
+    of_train = "" if untrained else f" and {n_train:,} random training items"
+    sentence = f"To begin with: {n_test:,} random test items{of_train}."
     sentence += _what_certainty_costs(spec, n_items, n_unlabelled - math.ceil(share * n_test) - n_train)
     return Acquire(n_test, n_train, "random", None, spec.classifiers, None, sentence)
 
@@ -103,11 +107,19 @@ class Engine:
     """Ask/tell face of :func:`decide`, for notebooks and the simulator."""
 
     def __init__(
-        self, spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int | None = None, cost_law: CostLaw | None = None
+        self,
+        spec: CampaignSpec,
+        n_items: int,
+        n_classes: int,
+        n_unlabelled: int | None = None,
+        cost_law: CostLaw | None = None,
+        *,
+        untrained: bool = False,
     ) -> None:
         self.spec = spec
         self.cost_law = cost_law
-        self.history: list[Row] = [start(spec, n_items, n_classes, n_items if n_unlabelled is None else n_unlabelled)]
+        left = n_items if n_unlabelled is None else n_unlabelled
+        self.history: list[Row] = [start(spec, n_items, n_classes, left, untrained=untrained)]
 
     def ask(self) -> Decision:
         """The decision that is due; asking twice gives the same one."""

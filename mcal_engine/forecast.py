@@ -45,6 +45,7 @@ class Curves:
         errors: shape (R, n_sizes, n_points). ε_θ, a share of X; replicate 0 is the data, the others are the bootstrap's.
         training: shape (n_sizes,). C_t on the way to each size, money: what is spent and what is still to be spent.
         cost_model: what it is made from.
+        to_buy: shape (n_sizes,). Money for answers of the pool, to be paid only where the machine labels something.
     """
 
     sizes: FloatArray
@@ -52,6 +53,7 @@ class Curves:
     errors: FloatArray
     training: FloatArray
     cost_model: CostModel
+    to_buy: FloatArray
 
     @property
     def fitted(self) -> bool:
@@ -65,6 +67,8 @@ class Curves:
 def curves(situation: Situation, measurement: Measurement) -> Curves:
     """The learning curves (Eq. 3) and the training costs (Eq. 4) of one candidate; this round's counts alone where there is no fit."""
     observation, spec = situation.observation, situation.spec
+    if not measurement.learns:  # no larger B changes what it says
+        return today(situation, measurement)
     fitted = error_curve.model(situation.rounds, measurement.classifier, spec.theta_step, spec.seed)
     if isinstance(fitted, FitFailed):
         return today(situation, measurement)
@@ -75,14 +79,30 @@ def curves(situation: Situation, measurement: Measurement) -> Curves:
     # The way to each size in one jump: δ is chosen afterwards, so that smaller steps add no more than the slack β (Algorithm 1, line 20).
     jump = np.maximum(sizes - observation.n_train, float(situation.step))
     training = situation.spent + money(cost_model.path(observation.n_train, sizes, jump), spec.machine_price_per_hour)
-    return Curves(sizes, shares * situation.share_left, errors * situation.share_left, training, cost_model)
+    to_buy = measurement.to_buy * (observation.n_pool - (sizes - observation.n_train)) / observation.n_pool
+    return Curves(sizes, shares * situation.share_left, errors * situation.share_left, training, cost_model, to_buy)
 
 
 def today(situation: Situation, measurement: Measurement) -> Curves:
     """This round's counts: what is machine-labelled with today's B is measured and not extrapolated."""
     shares, errors = situation.measured(measurement)
     sizes, training = np.array([float(situation.observation.n_train)]), np.array([situation.spent])
-    return Curves(sizes, shares[None], errors[None, None], training, situation.cost_model(measurement.classifier))
+    cost_model = situation.cost_model(measurement.classifier)
+    return Curves(sizes, shares[None], errors[None, None], training, cost_model, np.array([measurement.to_buy]))
+
+
+def _priced(situation: Situation, found: Curves, prices: search.Terms, doubt: FloatArray) -> search.Surface:
+    return search.surface(
+        situation.spec,
+        situation.observation,
+        found.shares,
+        found.errors,
+        found.sizes,
+        prices,
+        found.training,
+        doubt,
+        found.to_buy,
+    )
 
 
 def forecast(situation: Situation, measurement: Measurement) -> Forecast:
@@ -90,13 +110,12 @@ def forecast(situation: Situation, measurement: Measurement) -> Forecast:
     spec, observation = situation.spec, situation.observation
     found = curves(situation, measurement)
     prices = price_list(situation, measurement)
-    priced = search.surface(
-        spec, observation, found.shares, found.errors, found.sizes, prices, found.training, situation.doubt(measurement)
-    )
+    priced = _priced(situation, found, prices, situation.doubt(measurement))
     best = int(np.argmin(priced.cost[0]))
     replicates = priced.cost[1:].min(axis=1)
     total, training, target = float(priced.cost[0, best]), float(found.training[best]), int(found.sizes[best])
     theta = float(priced.theta[best])
+    to_buy = float(found.to_buy[best]) if priced.n_machine[best] else 0.0
     plan = Plan(
         classifier=measurement.classifier,
         target_error=spec.target_error,
@@ -106,14 +125,19 @@ def forecast(situation: Situation, measurement: Measurement) -> Forecast:
         n_machine=int(priced.n_machine[best]),
         n_certificate=int(priced.n_certificate[best]),
         batch_size=search.batch_for(spec, found.cost_model, observation.n_train, target, total, training - situation.spent, situation.step),
-        human_cost=total - training,
-        training_cost=training,
+        human_cost=total - training - to_buy,
+        training_cost=training + to_buy,
         total_cost=total,
         total_cost_now=float(priced.cost[0, 0]),
         low=float(np.quantile(replicates, 0.05)) if found.fitted else None,
         high=float(np.quantile(replicates, 0.95)) if found.fitted else None,
         predicted_error=float(np.interp(theta, found.shares[best], found.errors[0, best])) if priced.n_machine[best] else 0.0,
+        to_buy=to_buy,
     )
+    if not measurement.learns:
+        band = [float(_priced(situation, found, prices, np.array([factor])).cost[0, 0]) for factor in situation.doubt(measurement)]
+        made = replace(plan, low=min(band), high=max(band))
+        return Forecast(made, True, np.inf, _floor(situation, found.cost_model, prices), 0.0, found.cost_model)
     larger = len(found.sizes) > 1
     future = float(priced.cost[0, 1:].min()) if larger else np.inf
     gains = priced.cost[1:, 0] - priced.cost[1:, 1:].min(axis=1) if larger else np.zeros(0)
@@ -124,23 +148,21 @@ def forecast(situation: Situation, measurement: Measurement) -> Forecast:
 def plan_now(situation: Situation, measurement: Measurement, made: Forecast) -> Plan:
     """The plan for exactly today's B, from this round's counts; what ``made`` forecast fills the rest of it."""
     found = today(situation, measurement)
-    doubt = situation.doubt(measurement)
-    priced = search.surface(
-        situation.spec, situation.observation, found.shares, found.errors, found.sizes, price_list(situation, measurement),
-        found.training, doubt,
-    )  # fmt: skip
+    priced = _priced(situation, found, price_list(situation, measurement), situation.doubt(measurement))
     theta, total = float(priced.theta[0]), float(priced.cost[0, 0])
+    to_buy = measurement.to_buy if priced.n_machine[0] else 0.0
     return replace(
         made.plan,
         n_train=situation.observation.n_train,
         theta=theta,
         n_machine=int(priced.n_machine[0]),
         n_certificate=int(priced.n_certificate[0]),
-        human_cost=total - situation.spent,
-        training_cost=situation.spent,
+        human_cost=total - situation.spent - to_buy,
+        training_cost=situation.spent + to_buy,
         total_cost=total,
         total_cost_now=total,
         predicted_error=float(np.interp(theta, found.shares[0], found.errors[0, 0])) if priced.n_machine[0] else 0.0,
+        to_buy=to_buy,
     )
 
 
@@ -150,13 +172,7 @@ def cost_if_error_were(situation: Situation, measurement: Measurement, factors: 
     ``factors``: shape (m,). Equally likely true errors, each as a multiple of the counted one.
     """
     found, prices = today(situation, measurement), price_list(situation, measurement)
-    costs = [
-        search.surface(
-            situation.spec, situation.observation, found.shares, found.errors, found.sizes, prices, found.training, np.array([factor])
-        ).cost[0, 0]
-        for factor in factors
-    ]
-    return float(np.mean(costs))
+    return float(np.mean([_priced(situation, found, prices, np.array([factor])).cost[0, 0] for factor in factors]))
 
 
 def price_list(situation: Situation, measurement: Measurement) -> search.Terms:

@@ -24,6 +24,7 @@ from mcal_engine.types import (
 )
 
 MIN_MORE_TEST = 20  # items; fewer are not worth another round
+LOOK_AROUND = 0.01  # of the bill of a candidate that needs no training: what others may cost before they must be forecast to be cheaper
 
 
 def decide(situation: Situation, *, stop_requested: bool) -> Decision:
@@ -44,16 +45,28 @@ def decide(situation: Situation, *, stop_requested: bool) -> Decision:
     made = forecasts[leader]
     measurement = next(one for one in observation.measurements if one.classifier == leader)
     if stop_requested:
-        return _stop(situation, measurement, made, StopReason.STOPPED_BY_ADMIN, "Stopped by the admin.")
-    reason = _reason_to_stop(situation, made) if spec.budget is None else budget.reason_to_stop(situation, made)
+        return _stop(situation, measurement, made, racing, StopReason.STOPPED_BY_ADMIN, "Stopped by the admin.")
+    if not measurement.learns:
+        reason = _reason_to_look_no_further(situation, made, forecasts, racing)
+    else:
+        reason = _reason_to_stop(situation, made) if spec.budget is None else budget.reason_to_stop(situation, made)
     if reason is not None:
-        return _stop(situation, measurement, made, *reason)
-    n_train = min(made.plan.batch_size if stable(situation, made.plan) else situation.step, observation.n_pool)
-    n_test = _more_test(situation, measurement, made, n_train) if made.fitted else 0
+        return _stop(situation, measurement, made, racing, *reason)
+    n_train = min(made.plan.batch_size if measurement.learns and stable(situation, made.plan) else situation.step, observation.n_pool)
+    n_test = _more_test(situation, measurement, made, n_train) if made.fitted and measurement.learns else 0
     why = _why_go_on(situation, made, n_train)
     if n_test:
         why += f" {n_test:,} more test items pay for themselves: the certificate sample can be sized better."
-    return Acquire(n_test, n_train, spec.acquisition, leader, racing, made.plan, why)
+    ranks = _who_ranks(situation, forecasts, racing)
+    return Acquire(n_test, n_train, "random" if ranks is None else spec.acquisition, ranks, racing, made.plan, why)
+
+
+def _who_ranks(situation: Situation, forecasts: dict[str, Forecast], racing: tuple[str, ...]) -> str | None:
+    """Whose scores say which items people label next: the best of those that learn from them; ``None``: nobody has scored the pool."""
+    able = {one.classifier: one.learns for one in situation.observation.measurements if not one.n_unbought}
+    learners = tuple(name for name in racing if able.get(name))
+    others = tuple(name for name in racing if name in able)
+    return leading(situation, forecasts, learners or others) if learners or others else None
 
 
 def race(situation: Situation, forecasts: dict[str, Forecast]) -> tuple[str, ...]:
@@ -61,7 +74,8 @@ def race(situation: Situation, forecasts: dict[str, Forecast]) -> tuple[str, ...
 
     ``forecasts``: by name of the candidate. Before all have a band none is dropped.
     """
-    names = tuple(name for name in situation.spec.classifiers if name in forecasts) or tuple(forecasts)
+    measured = tuple(name for name in situation.spec.classifiers if name in forecasts) or tuple(forecasts)
+    names = (*measured, *situation.awaited)
     highs = [made.plan.high for made in forecasts.values() if made.plan.high is not None]
     if len(names) < 2 or len(highs) < len(names):
         return names
@@ -69,14 +83,18 @@ def race(situation: Situation, forecasts: dict[str, Forecast]) -> tuple[str, ...
 
 
 def leading(situation: Situation, forecasts: dict[str, Forecast], racing: tuple[str, ...]) -> str:
-    """The candidate with the cheapest plan, with a budget the one with the fewest errors; ties in the order of the setting."""
+    """The candidate with the cheapest plan, with a budget the one with the fewest errors; ties in the order of the setting.
 
-    def rank(name: str) -> tuple[float, int]:
+    Where no plan has machine labels all cost the same, and one that learns leads: only that may change.
+    """
+    learns = {one.classifier: one.learns for one in situation.observation.measurements}
+
+    def rank(name: str) -> tuple[float, bool, int]:
         plan = forecasts[name].plan
         value = plan.total_cost if situation.spec.budget is None else plan.predicted_error or 0.0
-        return value, situation.spec.classifiers.index(name)
+        return value, plan.n_machine == 0 and not learns[name], situation.spec.classifiers.index(name)
 
-    return min(racing, key=rank)
+    return min((name for name in racing if name in forecasts), key=rank)
 
 
 def stable(situation: Situation, plan: Plan) -> bool:
@@ -137,10 +155,50 @@ def _reason_to_stop(situation: Situation, made: Forecast) -> tuple[StopReason, s
     return None
 
 
-def _stop(situation: Situation, measurement: Measurement, made: Forecast, reason: StopReason, sentence: str) -> Decision:
-    """End the search with the best plan for the training set in hand (Algorithm 1, lines 26 and 27)."""
+def _reason_to_look_no_further(
+    situation: Situation, made: Forecast, forecasts: dict[str, Forecast], racing: tuple[str, ...]
+) -> tuple[StopReason, str] | None:
+    """Why the leader, which needs no training, is not held against the others any longer; ``None``: they may still be cheaper.
+
+    What they learn from costs labels that the leader's plan does not need. They get a hundredth of its bill, or as much as the leader's
+    answers would cost where that is more: so late a purchase costs at most twice its price. After that they must be forecast to be
+    cheaper, which would make them lead.
+    """
+    plan, observation, spec = made.plan, situation.observation, situation.spec
+    learners = [one for one in observation.measurements if one.learns and one.classifier in racing]
+    waiting = [name for name in racing if name in situation.awaited]
+    if plan.n_machine == 0:
+        if waiting:
+            return None
+        sentence = f"No plan with machine labels is cheaper than {plan.total_cost:,.2f} {spec.currency}, where people label everything."
+        return StopReason.MACHINE_CANNOT_PAY, sentence
+    now = f"Finishing now costs {plan.total_cost_now:,.2f} {spec.currency}"
+    if not learners and not waiting:
+        return StopReason.NO_GAIN, f"{now}; {plan.classifier} is as good as it will be, with any number of training labels."
+    if plan.total_cost_now <= made.floor:
+        return StopReason.NO_GAIN, f"{now}; after another batch even a perfect classifier would cost {made.floor:,.2f}."
+    if observation.round + 1 >= spec.max_rounds:
+        return StopReason.MAX_ROUNDS, f"{spec.max_rounds} rounds are done."
+    n_train = observation.n_train + situation.step
+    training = sum(situation.next_training(forecasts[one.classifier].cost_model) for one in learners)
+    looking = n_train * spec.price_per_label * plan.n_machine / observation.n_pool + training
+    if looking <= max(LOOK_AROUND * plan.total_cost, plan.to_buy):
+        return None
+    return (
+        StopReason.NO_GAIN,
+        f"{now} with {plan.classifier}, which needs no training; with {n_train:,} training labels, which would cost {looking:,.2f} more, "
+        f"no other candidate is forecast to be cheaper.",
+    )
+
+
+def _stop(
+    situation: Situation, measurement: Measurement, made: Forecast, racing: tuple[str, ...], reason: StopReason, sentence: str
+) -> Decision:
+    """End the search with the best plan for the training set in hand (Algorithm 1, lines 26 and 27); what it needs is bought before."""
     spec, observation = situation.spec, situation.observation
     plan = plan_now(situation, measurement, made) if spec.budget is None else budget.plan_now(situation, measurement)
+    if measurement.n_unbought and plan.n_machine:
+        return _buy(situation, measurement, plan, racing, sentence)
     evidence = {
         "total_cost_now": plan.total_cost,
         "best_future_cost": made.future,
@@ -158,6 +216,16 @@ def _stop(situation: Situation, measurement: Measurement, made: Forecast, reason
     n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * observation.n_items), observation.n_pool)
     estimate = float(np.interp(n_ranked / observation.n_items, *situation.measured(measurement, allow_unseen=False)))
     return LabelByMachine(plan.classifier, n_ranked, n_ranked, False, estimate, None, plan, replace(verdict, reason=StopReason.ESTIMATED))
+
+
+def _buy(situation: Situation, measurement: Measurement, plan: Plan, racing: tuple[str, ...], sentence: str) -> Acquire:
+    """Pay for the pool's answers, then measure again: what was bought is no part of what finishing costs any more."""
+    currency = situation.spec.currency
+    why = (
+        f"{sentence} In this are {measurement.to_buy:,.2f} {currency} for what {measurement.classifier} says of {measurement.n_unbought:,} "
+        f"items, {measurement.price:.4g} {currency} each as measured on the test items: these answers are bought."
+    )
+    return Acquire(0, 0, situation.spec.acquisition, None, racing, plan, why, (measurement.classifier,))
 
 
 def _exact_certificate_size(situation: Situation, plan: Plan) -> int | None:

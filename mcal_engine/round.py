@@ -224,7 +224,9 @@ def surviving(test_ids: IntArray, skims: Sequence[Skim], not_in_pool: Collection
     return alive
 
 
-def measure(spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: Sequence[Scored]) -> Observation:
+def measure(
+    spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: Sequence[Scored], pool_ids: IntArray | None = None
+) -> Observation:
     """Judge each candidate by the test items, at every share θ of the items it could label (the step MEASURE of Algorithm 1).
 
     Args:
@@ -232,22 +234,29 @@ def measure(spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: 
         standing: how many items there are of each kind.
         test: what people say of the test items.
         scored: what the candidates say of them, rows in the order of ``test.ids``, and of the pool.
+        pool_ids: shape (n_pool,), in the order of the pool's rows. Items that are equally sure stand in the order of their ids, as in
+            :func:`order_pool`; without ``pool_ids`` a test item stands in front of all pool items that are as sure as it.
     """
     order = np.argsort(test.ids, kind="stable")
-    grid = theta_grid(spec.theta_step)
     measurements = []
     for one in scored:
-        pool_surety = np.sort(surety(one.pool_logits, spec.surety))[::-1] if standing.n_pool else np.zeros(0)
-        sizes = np.floor(grid * standing.n_items + 1e-9).astype(np.int64)
-        # S_θ reaches down to its last item's surety; a θ beyond the pool is the whole pool, which is the level behind the grid.
-        reachable = (sizes >= 1) & (sizes < len(pool_surety))
-        thresholds = pool_surety[sizes[reachable] - 1]
-        level_of = np.append(np.flatnonzero(reachable), len(grid))
-        test_surety = surety(one.test_logits, spec.surety)[order]
-        level = level_of[np.searchsorted(-thresholds, -test_surety, side="left")].astype(np.int64)
+        level = _levels(spec, standing, test, one, pool_ids)[order]
         predicted = np.asarray(one.test_logits).argmax(axis=1)[order].astype(np.int64)
         correct = (predicted == test.labels[order]) & answered(one.test_logits)[order]  # a label by no answer is right by chance alone
-        measurements.append(Measurement(one.classifier, level, correct, one.training_seconds, one.one_off_seconds, predicted, one.bought))
+        measurements.append(
+            Measurement(
+                one.classifier,
+                level,
+                correct,
+                one.training_seconds,
+                one.one_off_seconds,
+                predicted,
+                one.bought,
+                one.price,
+                one.n_unbought,
+                one.learns,
+            )
+        )
     return Observation(
         round=standing.round,
         n_items=standing.n_items,
@@ -263,6 +272,35 @@ def measure(spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: 
         labels=standing.labels,
         n_without_label=standing.n_without_label,
     )
+
+
+def _levels(spec: CampaignSpec, standing: Standing, test: LabelledTest, scored: Scored, pool_ids: IntArray | None) -> IntArray:
+    """For each test item, in the order of ``test``, the place on the grid of the smallest S_θ that would contain it.
+
+    Without the pool's scores (:attr:`Scored.n_unbought`) the surviving test items stand for the pool: with r of n of them surer than an
+    item, (r + ½) of n of the pool are.
+    """
+    grid = theta_grid(spec.theta_step)
+    sizes = np.floor(grid * standing.n_items + 1e-9).astype(np.int64)
+    # S_θ reaches down to its last item's surety; a θ beyond the pool is the whole pool, which is the level behind the grid.
+    reachable = (sizes >= 1) & (sizes < standing.n_pool)
+    level_of = np.append(np.flatnonzero(reachable), len(grid)).astype(np.int64)
+    test_surety = surety(scored.test_logits, spec.surety)
+    if scored.n_unbought:
+        surest_first = np.lexsort((test.ids, -test_surety))
+        survivors = test.survivors[surest_first]
+        place = np.empty(len(test.ids))
+        place[surest_first] = np.cumsum(survivors) - 0.5
+        ranks = place / max(int(survivors.sum()), 1) * standing.n_pool
+        return level_of[np.searchsorted(sizes[reachable], ranks, side="right")]
+    pool_surety = surety(scored.pool_logits, spec.surety) if standing.n_pool else np.zeros(0)
+    surest_first = np.argsort(-pool_surety, kind="stable") if pool_ids is None else np.lexsort((pool_ids, -pool_surety))
+    first, behind = (np.searchsorted(-pool_surety[surest_first], -test_surety, side=side) for side in ("left", "right"))
+    if pool_ids is not None:
+        ids = pool_ids[surest_first]
+        for place in np.flatnonzero(behind > first):
+            first[place] += np.searchsorted(ids[first[place] : behind[place]], test.ids[place])
+    return level_of[np.searchsorted(sizes[reachable], first, side="right")]
 
 
 def freeze(pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> tuple[IntArray, IntArray, FloatArray]:

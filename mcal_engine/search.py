@@ -92,6 +92,7 @@ def surface(
     price_list: Terms,
     training: FloatArray,
     doubt: FloatArray,
+    to_buy: FloatArray | float = 0.0,
 ) -> Surface:
     """Price every training size (Algorithm 1, line 18).
 
@@ -103,6 +104,7 @@ def surface(
         sizes: shape (n_sizes,). |B| to weigh.
         training: shape (n_sizes,). Money spent and still to be spent on training on the way to each size.
         doubt: shape (m,). Equally likely factors on the error curves, of mean about 1; see :func:`doubt_about`.
+        to_buy: shape (n_sizes,) or a number. Money that must be paid before the machine can label anything.
     """
     n_items = observation.n_items
     worst = worst_useful_error(spec.target_error, observation.n_classes)
@@ -120,8 +122,9 @@ def surface(
         inside = inside * price_list.kept.at(inside * price_list.share, wrong / np.maximum(theta, 1e-9))
     machine = np.floor(inside * (1 - price_list.share))  # |S*|: V's items in front of the cut are people's
     pool = observation.n_pool - (sizes - observation.n_train)
-    # What the machine saves is less the labels of V's second people.
-    saved = machine - spec.overlap_share * np.ceil(price_list.share * pool[:, None])
+    # What the machine saves, in labels, is less the labels of V's second people and what its predictions are still to cost.
+    second = spec.overlap_share * np.ceil(price_list.share * pool[:, None])
+    saved = machine - second - (np.zeros(n_sizes) + to_buy)[:, None] / spec.price_per_label
     best = np.argmax(saved, axis=2)
     most = np.take_along_axis(saved, best[:, :, None], axis=2)[:, :, 0]
     n_machine = np.where(most > 0, np.take_along_axis(machine, best[:, :, None], axis=2)[:, :, 0], 0.0)

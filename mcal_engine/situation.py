@@ -42,6 +42,7 @@ class Situation:
         plans: of the batches asked for so far, the first one's ``None`` included.
         look: number of the next certificate sample, 1, 2, …
         levels_spent: the levels of the samples that were drawn so far.
+        awaited: candidates of the race that could not be measured: there are not enough training labels for them yet.
         cost_law: the user's law of training costs; ``None``: the measured one.
     """
 
@@ -53,6 +54,7 @@ class Situation:
     look: int
     levels_spent: tuple[float, ...] = ()
     cost_law: CostLaw | None = None
+    awaited: tuple[str, ...] = ()
 
     @classmethod
     def after(cls, spec: CampaignSpec, history: Sequence[Row], cost_law: CostLaw | None = None) -> Situation:
@@ -77,7 +79,10 @@ class Situation:
         plans = tuple(row.plan for row in history if isinstance(row, Acquire))
         look = 1 + sum(isinstance(row, CertificateOutcome) for row in history)
         levels = tuple(row.level for row in history if isinstance(row, Certify))
-        return cls(spec, observation, rounds, trained, plans, look, levels, cost_law)
+        racing = next((row.candidates for row in reversed(history) if isinstance(row, Acquire)), ())
+        measured_names = {one.classifier for one in trained[-1].measurements}
+        awaited = tuple(name for name in racing if name in spec.classifiers and name not in measured_names)
+        return cls(spec, observation, rounds, trained, plans, look, levels, cost_law, awaited)
 
     @property
     def share_left(self) -> float:

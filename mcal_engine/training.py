@@ -22,6 +22,7 @@ class TrainingRequest:
         train_ids, train_labels: shape (n_train,), items of B and their class indices.
         test_ids, pool_ids: shapes (n_test,) and (n_pool,), the items to score, in the order of the answer's rows.
         with_features: also bring what the last layer sees, for acquisitions that measure distances.
+        buys: whether the pool's answers may be paid for. Where not, a candidate that asks a price answers for the test items alone.
     """
 
     round: int
@@ -33,6 +34,7 @@ class TrainingRequest:
     pool_ids: IntArray
     seed: int
     with_features: bool = False
+    buys: bool = True
 
     @property
     def score_ids(self) -> IntArray:
@@ -51,6 +53,7 @@ class Scored:
         device: what it was trained on, in words.
         features: of the test items, the pool and B, shapes (n_test, d), (n_pool, d) and (n_train, d), where they were asked for.
         bought: money paid for answers that were had from elsewhere, in the campaign's currency.
+        price, n_unbought, learns: see :class:`mcal_engine.types.Measurement`. Where something is unbought, ``pool_logits`` has no rows.
     """
 
     classifier: str
@@ -61,6 +64,9 @@ class Scored:
     device: str = ""
     features: tuple[Features, Features, Features] | None = None
     bought: float = 0.0
+    price: float = 0.0
+    n_unbought: int = 0
+    learns: bool = True
 
     @classmethod
     def of(
@@ -92,6 +98,6 @@ class Scored:
 
     def part(self, *, test: BoolArray | None = None, pool: BoolArray | None = None) -> Scored:
         """The same answer for some of the items: masks of shapes (n_test,) and (n_pool,); ``None`` keeps all."""
-        of_test, of_pool = (slice(None) if mask is None else mask for mask in (test, pool))
+        of_test, of_pool = (slice(None) if mask is None else mask for mask in (test, None if self.n_unbought else pool))
         features = None if self.features is None else (self.features[0][of_test], self.features[1][of_pool], self.features[2])
         return replace(self, test_logits=self.test_logits[of_test], pool_logits=self.pool_logits[of_pool], features=features)

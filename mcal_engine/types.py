@@ -37,6 +37,10 @@ class Measurement:
         one_off_seconds: the part of it that later rounds do not pay again (filling the embedding cache).
         predicted: shape (n_test,). Predicted classes; empty in histories from before they were kept.
         bought: money paid in this round for answers of a model from outside.
+        price: of one more answer, as the test items' answers cost; money.
+        n_unbought: items of the pool whose answers are not paid yet. Above 0 the model has been asked for the test items alone, and
+            ``level`` says how sure it is of each among the surviving test items, which stand for the pool.
+        learns: whether more training labels may change what it says.
     """
 
     classifier: str
@@ -46,6 +50,14 @@ class Measurement:
     one_off_seconds: float = 0.0
     predicted: IntArray = field(default_factory=_nothing)
     bought: float = 0.0
+    price: float = 0.0
+    n_unbought: int = 0
+    learns: bool = True
+
+    @property
+    def to_buy(self) -> float:
+        """What its answers for the rest of the pool cost, money."""
+        return self.price * self.n_unbought
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +214,8 @@ class Plan:
     """The cheapest way to finish, as forecast now (Eq. 1, 2). Counts are items, money is in the campaign's currency.
 
     ``low`` and ``high`` bound ``total_cost`` at 90 % over a bootstrap of the test items; ``None`` before a fit can be had.
-    ``predicted_error`` is the expected overall error of the finished labels, as a share of X.
+    ``predicted_error`` is the expected overall error of the finished labels, as a share of X. ``to_buy`` is the part of
+    ``training_cost`` that answers for the pool still cost.
     """
 
     classifier: str
@@ -220,6 +233,7 @@ class Plan:
     low: float | None = None
     high: float | None = None
     predicted_error: float | None = None
+    to_buy: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +247,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Acquire:
-    """Ask people for ``n_test`` random test items and ``n_train`` training items picked by ``acquisition``."""
+    """Ask people for ``n_test`` random test items and ``n_train`` training items picked by ``acquisition``.
+
+    ``buys``: candidates whose answers for the whole pool are paid from now on; of others that ask a price only the test items are scored.
+    """
 
     n_test: int
     n_train: int
@@ -242,6 +259,7 @@ class Acquire:
     candidates: tuple[str, ...]  # classifiers still in the race, to be trained next round
     plan: Plan | None
     sentence: str
+    buys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

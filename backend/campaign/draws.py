@@ -102,9 +102,10 @@ def served(decision: Acquire, state: State) -> int:
     return decision.n_train + math.ceil(state.settings.work_ahead * decision.n_train)
 
 
-def nothing_asked(state: State) -> Queue:
-    """After a look that was gone on from: the sample's items are test items now, and the next measurement needs no other labels."""
-    note = "The certificate sample's items are test items now; the classifiers are measured anew."
+def nothing_asked(
+    state: State, note: str = "The certificate sample's items are test items now; the classifiers are measured anew."
+) -> Queue:
+    """The next measurement needs no other labels: after a look that was gone on from, or where answers are bought."""
     return Queue("train", len(state.observations), model_version(state, "train"), (), 0, next_sentinel(state, ()), note=note)
 
 

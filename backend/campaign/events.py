@@ -568,6 +568,8 @@ class Notified(Happening, kind="notified"):
 def decision_title(row: Decision) -> str:
     """What was decided, in a few words."""
     match row:
+        case Acquire(buys=(name, *_)):
+            return f"buy the answers of {name} for the pool"
         case Acquire():
             parts = [f"{row.n_test:,} test" if row.n_test else "", f"{row.n_train:,} training" if row.n_train else ""]
             return f"ask for {' and '.join(part for part in parts if part)} items"

@@ -69,15 +69,24 @@ class OutsideTrainer:
         asking = _Asking(self, state, request.classifier, heartbeat)
         try:
             classifier = OutsideClassifier(request.classifier, asking, time.monotonic)
-            ids = np.concatenate([request.score_ids, request.train_ids])
-            seconds = {"ask": classifier.prepare(ids, progress=_Teller(campaign_id, request))}
+            teller = _Teller(campaign_id, request)
+            seconds = {"ask": classifier.prepare(request.test_ids, progress=teller)}
+            price, unbought = asking.price(request.test_ids), 0
+            if price and not request.buys:
+                unbought = asking.n_unknown(request.pool_ids)
+            if unbought:
+                request = replace(request, pool_ids=request.pool_ids[:0])
+            # What people have labelled is asked for only where distances to it are measured.
+            ids = np.concatenate([request.score_ids, request.train_ids[: None if request.with_features else 0]])
+            seconds["ask"] += classifier.prepare(ids, progress=teller)
             seconds["fit"] = classifier.fit(request.train_ids, request.train_labels, request.n_classes, seed=request.seed).seconds
             logits = classifier.logits(request.score_ids)
             features = classifier.features(ids) if request.with_features else None
         finally:
             asking.close()
         found = Scored.of(request, logits, seconds, one_off_seconds=seconds["ask"], device="asked", features=features)
-        return replace(found, bought=self._bought(state, request.classifier))
+        bought = self._bought(state, request.classifier)
+        return replace(found, bought=bought, price=price, n_unbought=unbought, learns=False)
 
     def _bought(self, state: State, name: str) -> float:
         """What this campaign has paid for the candidate's answers and no earlier round has told: a round that was killed among it."""
@@ -119,6 +128,16 @@ class _Asking:
         labels = [NO_ANSWER if each is None or each.label is None else each.label for each in found]
         confidences = [0.0 if each is None else each.confidence for each in found]
         return _Answers(np.array(labels, dtype=np.int64), np.array(confidences, dtype=np.float64))
+
+    def price(self, rows: IntArray) -> float:
+        """What an answer costs, as those for ``rows`` did on average, whoever paid for them."""
+        known = [self._known[task].price for task in rows.tolist() if task in self._known]
+        return sum(known) / len(known) if known else 0.0
+
+    def n_unknown(self, rows: IntArray) -> int:
+        """How many of ``rows`` nobody has an answer for yet."""
+        keys = [self._key(task) for task in rows.tolist()]
+        return len(keys) - len(self._trainer.store.answers(keys))
 
     def close(self) -> None:
         self._model.close()

@@ -10,6 +10,7 @@ from backend.campaign.state import State
 from backend.steps.ports import Heartbeat, Services
 from backend.store import Assignment
 from mcal_engine import engine
+from mcal_engine.classifiers import parse
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,8 @@ def nothing_readable(state: State) -> str | None:
 def commit_start(state: State) -> Commit:
     """The first decision: T and B0, drawn and opened as one queue."""
     unlabelled = sum(item.label is None and not item.skipped and item.unreadable is None for item in state.live)
-    decision = engine.start(state.settings, len(state.live), len(state.control.choices), unlabelled)
+    untrained = any(parse(name).asked for name in state.settings.classifiers)
+    decision = engine.start(state.settings, len(state.live), len(state.control.choices), unlabelled, untrained=untrained)
     queue, assignments = draws.start_queue(state, decision)
     commit = Commit(state)
     commit.decision(decision, "start")

@@ -19,6 +19,7 @@ from backend.steps.ports import Heartbeat, Services
 from backend.store import Item
 from mcal_engine import engine
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances
+from mcal_engine.classifiers import parse
 from mcal_engine.round import LabelledTest, Standing, bands_of, measure, rank_for_people, surviving
 from mcal_engine.surety import answered
 from mcal_engine.training import Scored, TrainingRequest
@@ -63,10 +64,11 @@ class TrainedRound:
 def cannot_train(state: State) -> Decision | str | None:
     """Why no classifier can be trained or measured yet: the decision that follows, or a sentence if more labels may help."""
     labels = set(_labels(state.trained_on).tolist())
+    needs_none = isinstance(state.decision, Acquire) and any(parse(name).asked for name in state.decision.candidates)
     if state.pool and not any(item.label is not None for item in state.test):
         sentence = "No test item has a usable label: machine labels could not be judged."
         return HumanLabelAll(None, Verdict(StopReason.MACHINE_CANNOT_PAY, sentence))
-    if not state.pool or len(labels) > 1:
+    if not state.pool or len(labels) > 1 or needs_none:
         return None
     if state.stop_requested_by is not None:
         return HumanLabelAll(None, Verdict(StopReason.STOPPED_BY_ADMIN, "Stopped by the admin before there were labels of two classes."))
@@ -79,6 +81,10 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRoun
     assert isinstance(state.decision, Acquire)  # training follows an Acquire
     test_ids, pool_ids = ids_of(state.test), ids_of(state.pool)
     racing = [name for name in state.decision.candidates if name in state.settings.classifiers] or state.settings.classifiers
+    labels = _labels(state.trained_on)
+    if len(np.unique(labels)) < 2:  # whoever learns from them waits
+        racing = tuple(name for name in racing if parse(name).asked)
+    buying = {name for row in state.history if isinstance(row, Acquire) for name in row.buys}
     scored = {
         name: services.trainer(
             state.campaign_id,
@@ -87,18 +93,19 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRoun
                 classifier=name,
                 n_classes=len(state.control.choices),
                 train_ids=ids_of(state.trained_on),
-                train_labels=_labels(state.trained_on),
+                train_labels=labels,
                 test_ids=test_ids,
                 pool_ids=pool_ids,
                 seed=state.settings.seed,
                 with_features=state.settings.acquisition in NEEDS_FEATURES,
+                buys=name in buying,
             ),
             heartbeat,
         )
         for name in (racing if len(pool_ids) else ())
     }
     labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
-    observation = _measure(state, len(pool_ids), [one.part(test=labelled) for one in scored.values()])
+    observation = _measure(state, pool_ids, [one.part(test=labelled) for one in scored.values()])
     return TrainedRound(state, observation, test_ids, pool_ids, scored, services.distances, services.entropy)
 
 
@@ -158,6 +165,13 @@ def _follow(commit: Commit, trained: TrainedRound, decision: Decision, state: St
         commit.leave_rest_to_people({} if one is None else predicted(trained.pool_ids, one.pool_logits))
         return
     assert not isinstance(decision, PeelBatch)  # that one follows a certificate sample
+    if isinstance(decision, Acquire) and decision.classifier is None:
+        round = trained.observation.round + 1
+        if decision.n_train:
+            commit.open(draws.random_queue(state, decision.n_train, round, "Random training items: no candidate has scored the pool."))
+        else:
+            commit.open(draws.nothing_asked(state, "Answers are bought, and the classifiers are measured anew."))
+        return
     assert decision.classifier is not None  # after an observation there is one to rank or freeze with
     # What people labelled while the training ran is no longer in the pool.
     still = np.isin(trained.pool_ids, ids_of(state.pool))
@@ -203,7 +217,8 @@ def predicted(ids: IntArray, logits: FloatArray) -> dict[int, int]:
     return dict(zip(ids[said].tolist(), logits[said].argmax(axis=1).tolist(), strict=True))
 
 
-def _measure(state: State, n_pool: int, scored: Sequence[Scored]) -> Observation:
+def _measure(state: State, pool_ids: IntArray, scored: Sequence[Scored]) -> Observation:
+    n_pool = len(pool_ids)
     test, train, n_items = [item for item in state.test if item.label is not None], state.train, len(state.live)
     test_ids = ids_of(test)
     settled = [replace(queue, n_taken=state.n_taken(queue)) for queue in state.queues]
@@ -222,7 +237,7 @@ def _measure(state: State, n_pool: int, scored: Sequence[Scored]) -> Observation
         labels=labels_of(state),
         n_without_label=n_items - state.n_labels,
     )
-    return measure(state.settings, standing, LabelledTest(test_ids, _labels(test), surviving(test_ids, skims, before)), scored)
+    return measure(state.settings, standing, LabelledTest(test_ids, _labels(test), surviving(test_ids, skims, before)), scored, pool_ids)
 
 
 def _labels(items: Sequence[Item]) -> IntArray:

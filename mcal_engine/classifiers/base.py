@@ -78,7 +78,11 @@ class ImageSource(Protocol):
 
 
 class Classifier(Protocol):
-    """A candidate: trained from scratch by each :meth:`fit`, so that the same rows, labels and seed give the same logits."""
+    """A candidate: trained from scratch by each :meth:`fit`, so that the same rows, labels and seed give the same logits.
+
+    One whose class says ``learns = False`` knows its classes from elsewhere. It is fitted without any label too, and no label changes what
+    it says.
+    """
 
     name: str
 
@@ -102,12 +106,18 @@ class Classifier(Protocol):
 
 def check_labels(rows: IntArray, labels: IntArray, n_classes: int) -> IntArray:
     """The classes that have at least one example, ascending; raises as :meth:`Classifier.fit` says."""
+    seen = check_range(rows, labels, n_classes)
+    if len(seen) < 2:
+        raise TooFewClasses(f"training needs labels of at least 2 classes, got {len(seen)} in {len(labels)} labels")
+    return seen
+
+
+def check_range(rows: IntArray, labels: IntArray, n_classes: int) -> IntArray:
+    """The classes that have at least one example, ascending; there may be none. Raises :class:`InvalidValue` as :func:`check_labels`."""
     if len(rows) != len(labels):
         raise InvalidValue(f"rows and labels must have one length, got {len(rows)} and {len(labels)}")
     seen = np.unique(np.asarray(labels, dtype=np.int64))
-    if len(seen) < 2:
-        raise TooFewClasses(f"training needs labels of at least 2 classes, got {len(seen)} in {len(labels)} labels")
-    if seen[0] < 0 or seen[-1] >= n_classes:
+    if len(seen) and (seen[0] < 0 or seen[-1] >= n_classes):
         raise InvalidValue(f"labels must be in 0 … {n_classes - 1}, got {seen[0] if seen[0] < 0 else seen[-1]}")
     return seen
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, check_labels, fitted_first
+from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, check_range, fitted_first
 from mcal_engine.types import FloatArray, IntArray
 
 NO_ANSWER = -1
@@ -38,8 +38,10 @@ Ask = Callable[[IntArray, ProgressCallback | None], Answered]
 class OutsideClassifier:
     """A :class:`~mcal_engine.classifiers.base.Classifier` whose answers come from elsewhere.
 
-    Its order is that of the model's own confidence. B changes nothing about it.
+    Its order is that of the model's own confidence. B changes nothing about it, so it can be judged without any.
     """
+
+    learns = False
 
     def __init__(self, name: str, ask: Ask, now: Callable[[], float]) -> None:
         """``now``: a clock in seconds, which measures how long the answers took."""
@@ -59,8 +61,8 @@ class OutsideClassifier:
         return self._now() - began
 
     def fit(self, rows: IntArray, labels: IntArray, n_classes: int, *, seed: int, progress: ProgressCallback | None = None) -> FitReport:
-        """Check the labels and note how many classes there are. ``seed`` changes nothing."""
-        check_labels(rows, labels, n_classes)
+        """Check the labels, of which there may be none, and note how many classes there are. ``seed`` changes nothing."""
+        check_range(rows, labels, n_classes)
         self._n_classes = n_classes
         if progress is not None:
             progress(Progress("fit", 1, 1))

@@ -164,6 +164,8 @@ class _Play:
     peeled: IntArray = field(default_factory=_none)
     peeled_labels: IntArray = field(default_factory=_none)
     skims: list[rounds.Skim] = field(default_factory=list)
+    begun: set[str] = field(default_factory=set)  # candidates that were trained before
+    buying: set[str] = field(default_factory=set)  # candidates whose answers for the pool are paid
     decision_seconds: float = 0.0
 
     def run(self, observers: Sequence[Observer]) -> SimulatedCampaign:
@@ -171,7 +173,7 @@ class _Play:
         missing = set(self.spec.classifiers) - {machine.name for machine in self.machines}
         if missing:
             raise InvalidValue(f"no machine was given for the classifiers {', '.join(sorted(missing))}")
-        engine = Engine(self.spec, len(self.ids), self.n_classes)
+        engine = Engine(self.spec, len(self.ids), self.n_classes, untrained=not all(machine.learns for machine in self.machines))
         decision = engine.ask()
         number = 0
         while isinstance(decision, Acquire | Certify | PeelBatch):
@@ -179,6 +181,7 @@ class _Play:
                 decision = self._certify(engine, decision) if isinstance(decision, Certify) else self._peel(engine, decision)
                 continue
             self._acquire(decision, number)
+            self.buying |= set(decision.buys)
             self._train(decision.candidates, number)
             observation = self._observe(number)
             decision = self._decide(engine, observation)
@@ -209,9 +212,14 @@ class _Play:
             return
         # A first draw may hold one class only, and nothing can be trained on that: people are asked for more at random.
         extra = 1
-        while len(np.unique(self.train_labels)) < 2 and len(self.pool) > 0:
+        while decision.n_train and self._too_few and len(self.pool) > 0:
             self._ask_train(rounds.draw_random(self.spec, "extra", extra, self.pool, min(decision.n_train, len(self.pool))))
             extra += 1
+
+    @property
+    def _too_few(self) -> bool:
+        """Whether B holds fewer than two classes: nothing can be trained on it."""
+        return len(np.unique(self.train_labels)) < 2
 
     def _sample_joins_test(self) -> None:
         """The sample of a look that was gone on from."""
@@ -246,7 +254,7 @@ class _Play:
         return np.setdiff1d(self.ids, np.concatenate([self.test, self.train]), assume_unique=True)
 
     def _train(self, candidates: Sequence[str], number: int) -> None:
-        """Train every candidate still in the race on B, score T and the pool; the first round pays for embedding all of X."""
+        """Train every candidate still in the race on B, score T and the pool; its first round pays for embedding all of X."""
         seed = seed_of(self.spec.seed, number)
         self.scored = tuple(
             machine.fit_and_score(
@@ -260,18 +268,20 @@ class _Play:
                     self.pool,
                     seed,
                     with_features=self.spec.acquisition in NEEDS_FEATURES,
+                    buys=machine.name in self.buying,
                 ),
-                once=machine.prepare(self.ids) if number == 0 else 0.0,
+                once=machine.prepare(self.ids) if machine.learns and machine.name not in self.begun else 0.0,
             )
             for machine in self.machines
-            if machine.name in candidates
+            if machine.name in candidates and not (machine.learns and self._too_few)
         )
+        self.begun |= {one.classifier for one in self.scored}
 
     def _observe(self, number: int) -> Observation:
         paid = self.people.n_labels_paid
         standing = rounds.Standing(number, len(self.ids), self.n_classes, len(self.train), len(self.pool), paid)
         test = rounds.LabelledTest(self.test, self.test_labels, rounds.surviving(self.test, self.skims, ()))
-        return rounds.measure(self.spec, standing, test, self.scored)
+        return rounds.measure(self.spec, standing, test, self.scored, self.pool)
 
     def _decide(self, engine: Engine, row: Observation | CertificateOutcome | PeelOrder) -> Decision:
         began = time.perf_counter()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +67,14 @@ class Machine:
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     on_progress: ProgressCallback | None = None
     distances: Distances = by_numpy
+    price: float = 0.0  # of an answer for one item, paid once
     _answers: Answers | None = None  # of the last fit
+    _bought: set[int] = field(default_factory=set)
+
+    @property
+    def learns(self) -> bool:
+        """Whether labels change what it says; see :class:`~mcal_engine.classifiers.base.Classifier`."""
+        return bool(getattr(self.classifier, "learns", True))
 
     def prepare(self, ids: IntArray) -> float:
         """Seconds of what is done once per item (embedding it), at the rate that was measured when it was really done."""
@@ -82,6 +89,9 @@ class Machine:
 
         The same B as last time, where T was topped up or V has joined it, keeps its net: its items were all scored then.
         """
+        unbought = 0 if request.buys or not self.price else len(set(request.pool_ids.tolist()) - self._bought)
+        if unbought:
+            request = replace(request, pool_ids=request.pool_ids[:0])
         key = _digest(request.train_ids, request.train_labels, request.test_ids, request.pool_ids)
         features: list[Features] = []
         logits: list[FloatArray] = []
@@ -100,7 +110,16 @@ class Machine:
         seconds = self.stopwatch.time(f"{self.name} round {request.seed} {key}", work)
         self._answers = Answers.of(training, asked, logits[0])
         parts = {"train": seconds, "embed": once}
-        return Scored.of(request, logits[0], parts, one_off_seconds=once, features=features[0] if features else None)
+        found = Scored.of(request, logits[0], parts, one_off_seconds=once, features=features[0] if features else None)
+        return replace(found, bought=self._pay(asked), price=self.price, n_unbought=unbought, learns=self.learns)
+
+    def _pay(self, ids: IntArray) -> float:
+        """What the answers cost that were not had before."""
+        if not self.price:
+            return 0.0
+        before = len(self._bought)
+        self._bought.update(ids.tolist())
+        return self.price * (len(self._bought) - before)
 
     def _features(self, ids: IntArray) -> Features:
         """In single precision and piece by piece: a large pool's features are most of what a campaign holds in memory."""

@@ -88,10 +88,12 @@ def test_what_answers_cost_is_in_the_bill_once_also_where_a_round_was_killed_aft
     world = campaign(tmp_path, model, machine_price_per_hour=0)
     world.advance()
     world.label()
-    keep = world.store.append
+    keep, seen = world.store.append, 0
 
     def die(campaign_id: int, rows: Sequence[NewEvent], **more: object) -> list[Event]:
-        if any(row.kind == "observation" for row in rows):
+        nonlocal seen
+        seen += any(row.kind == "observation" for row in rows)
+        if seen == 2:
             raise Killed
         return keep(campaign_id, rows, **more)
 
@@ -105,8 +107,29 @@ def test_what_answers_cost_is_in_the_bill_once_also_where_a_round_was_killed_aft
     assert state.report is not None
     assert state.report["training_cost"] == pytest.approx(bought)
     assert state.report["total_cost"] == pytest.approx(bought + state.report["human_cost"])
-    assert state.observations[0].bought == pytest.approx(bought)
-    assert sum(row.bought for row in state.observations[1:]) == pytest.approx(0.0, abs=1e-9)
+    assert [row.bought for row in state.observations] == pytest.approx([40 * 0.002, bought - 40 * 0.002])  # T, then the pool
+    assert set(model.asked.values()) == {1}
+
+
+@pytest.mark.slow
+def test_answers_that_cost_more_than_they_save_are_bought_for_the_test_items_alone(tmp_path: Path) -> None:
+    model = Told(price=0.039)
+    world = campaign(tmp_path, model, machine_price_per_hour=0)
+    state = world.run()
+    assert len(model.asked) == 40
+    assert state.report is not None and state.report["n_machine"] == 0
+    assert state.report["total_cost"] == pytest.approx(300 * 0.04 + 40 * 0.039)
+
+
+@pytest.mark.slow
+def test_a_race_begins_with_test_items_alone_and_goes_on_with_random_training_items(tmp_path: Path) -> None:
+    model = Told(price=0.039)
+    world = campaign(tmp_path, model, classifiers=f"frozen,{NAME}", machine_price_per_hour=0)
+    state = world.run()
+    assert [len(row.measurements) for row in state.observations[:2]] == [1, 2]
+    assert [row.n_train for row in state.observations[:2]] == [0, 12]
+    assert len(model.asked) == 40
+    assert state.report is not None and state.report["classifier"] == "frozen" and state.report["n_machine"] > 0
 
 
 @pytest.mark.slow
@@ -135,7 +158,7 @@ def test_a_model_that_dies_and_comes_back_with_other_answers_is_asked_no_task_tw
     world.label()
     with pytest.raises(ModelError, match="cannot be reached"):
         world.advance()
-    assert (calls, len(model.asked)) == (5 + 3, 5 * 16)  # the sixth batch is tried three times
+    assert (calls, len(model.asked)) == (5 + 3, 40 + 2 * 16)  # three batches for the test items; the sixth is tried three times
     model.before, model.shift = lambda: None, 1
     state = world.run(until={Phase.CERTIFYING, Phase.RESIDUAL})
     assert set(model.asked.values()) == {1}
