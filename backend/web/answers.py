@@ -9,8 +9,9 @@ from functools import wraps
 from typing import Any
 
 from flask import Response, jsonify, request
-from werkzeug.exceptions import BadRequest, HTTPException, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound, UnsupportedMediaType
 
+from backend.label_studio.port import LabelStudioError
 from backend.store import Conflict
 from mcal_engine.errors import InvalidValue, MCALError
 
@@ -59,6 +60,8 @@ def error_response(error: Exception) -> Response:
         status, text = 400, str(error)
     elif isinstance(error, Conflict):
         status, text = 409, str(error)
+    elif isinstance(error, LabelStudioError) and error.status == NotFound.code:
+        status, text = NotFound.code, str(error)  # what was asked about is not there; nobody is away
     elif isinstance(error, MCALError):
         logger.warning("%s refused: %s", request.path, error)
         status, text = 503, str(error)

@@ -280,6 +280,12 @@ def test_settings_change_from_the_next_decision_on(fresh: Api) -> None:
     assert fresh.get("/campaigns/1/settings")["target_error"] == 0.02
 
 
+@pytest.mark.parametrize("path", ["/estimate", "/campaigns"])
+def test_a_project_that_label_studio_does_not_have_is_not_found_and_nobody_is_away(running: Api, path: str) -> None:
+    answer = running.send("POST", path, {"project": 999, "settings": {"target_error": 0.05, "price_per_label": 0.04}}, 404)
+    assert answer == {"error": "Label Studio has no project 999"}
+
+
 def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said(tmp_path: Path) -> None:
     world = DigitWorld(tmp_path, n=400, start=False)
     api = Api(world)
