@@ -19,7 +19,7 @@ IN_TWO := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2
 SLOW := slow or contract or browser or e2e
 FAST := not docker and not ($(SLOW))
 
-.PHONY: help setup image env digests demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench-doubles bench-load chaos bench docs lint check format lock clean
+.PHONY: help setup image env digests demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench-doubles bench-load fuzz-api chaos bench docs lint check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## / /' | awk '{ name = $$1; $$1 = ""; printf "%-16s%s\n", name, $$0 }'
@@ -94,6 +94,12 @@ docs: setup ## write the generated parts of the documents
 
 bench-doubles: setup ## how often a real Label Studio, on SQLite and on PostgreSQL, hands one task to two people
 	@exec $(BIN)/python -m tests.e2e.doubles $(ARGS)
+
+bench-load: setup ## latencies and memory of the web server under load, by locust
+	@exec $(BIN)/python -m tests.load $(ARGS)
+
+fuzz-api: setup ## thousands of made-up requests to every operation of the API, by schemathesis
+	@exec $(BIN)/python -m tests.load.api $(ARGS)
 
 chaos: setup ## whole campaigns on real parts that are killed, stopped and cut off at random, e.g. ARGS="--databases sqlite --minutes 30"
 	@exec $(BIN)/python -m tests.chaos $(ARGS)

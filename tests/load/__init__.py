@@ -1,0 +1,1 @@
+"""The web server under load, by a load tool: ``make bench-load``."""
