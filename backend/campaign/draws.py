@@ -227,7 +227,9 @@ def choose_sentinel(state: State, busy: Collection[int]) -> int | None:
 def spare_sentinels(state: State, busy: Collection[int]) -> Iterator[int]:
     """Tasks that could be locked for the service user to keep people from being served random ones; the highest id first."""
     taken = {*busy, *state.roles}
-    return (task for task in sorted(state.own, reverse=True) if task not in taken and can_be_sentinel(state, task))
+    first = 0 if state.follows is None else state.follows.last_task + 1  # tasks added after the end serve too: nothing else is open then
+    tasks = (task for task in sorted(state.items, reverse=True) if task >= first)
+    return (task for task in tasks if task not in taken and can_be_sentinel(state, task))
 
 
 def can_be_sentinel(state: State, task: int) -> bool:

@@ -383,7 +383,7 @@ def test_one_audit_at_a_time_and_none_before_anything_is_written(finished: World
 def test_a_finished_campaign_is_not_audited_while_another_one_runs_on_its_project(finished: World) -> None:
     asked = Requested(settings=finished.settings.model_dump(mode="json"), source="test")
     finished.store.create_campaign(finished.project, finished.label_studio.url, [new(asked)])
-    with pytest.raises(InvalidValue, match="campaign 1 cannot be taken up again: campaign 2 is running on its project"):
+    with pytest.raises(InvalidValue, match="campaign 2 is under way on the same project"):
         act(finished.services, 1, "audit", size=10)
     assert [event.kind for event in finished.store.events(1)][-1] == "finished"
 
