@@ -34,7 +34,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     /tmp/uv venv /opt/venv \
  && /tmp/uv pip install --directory /tmp/requirements --python /opt/venv/bin/python \
       --require-hashes --constraint requirements.lock --requirement pyproject.toml \
-      --extra label-studio-ml --extra postgresql --extra redis --extra s3 --extra timm
+      --extra label-studio-ml --extra postgresql --extra redis --extra s3 --extra text --extra timm
 # In a layer of its own: a new version of the backend does not move the gigabytes below it.
 RUN --mount=type=bind,from=uv,source=/usr/local/bin/uv,target=/tmp/uv \
     --mount=type=bind,from=build,source=/dist,target=/tmp/dist \

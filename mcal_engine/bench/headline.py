@@ -16,7 +16,7 @@ from mcal_engine.bench.paper.runs import Row, append_row, read_rows
 from mcal_engine.bench.paper.table import PAPER, paper_name
 from mcal_engine.simulator.campaign import RoundView
 from mcal_engine.simulator.data import subset
-from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.session import play
 from mcal_engine.spec import SERVICE_PRICES, CampaignSpec
@@ -43,13 +43,13 @@ class HeadlineRun:
         return CampaignSpec.parse(dict(values.pop("settings")) | values)
 
 
-def prices_of(data: LabelledImages) -> tuple[float, ...]:
+def prices_of(data: LabelledData) -> tuple[float, ...]:
     """The prices per label at which a data set is in the headline."""
     return PRICES.get(paper_name(data.name), (SERVICE_PRICES["amazon"],))
 
 
 def play_all(
-    data: LabelledImages,
+    data: LabelledData,
     items: int | None,
     runs: Sequence[HeadlineRun],
     machines: Callable[[tuple[str, ...]], Sequence[Machine]],
@@ -69,14 +69,14 @@ def play_all(
     return rows
 
 
-def key_of(data: LabelledImages, items: int | None, run: HeadlineRun) -> str:
+def key_of(data: LabelledData, items: int | None, run: HeadlineRun) -> str:
     """Names a run and all it depends on."""
     settings = sorted((name, str(value)) for name, value in run.settings)  # as text, which is how the command line gives them
     parts = (SCHEMA_VERSION, "headline", data.digest, items, asdict(run) | {"settings": settings})
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _play(data: LabelledImages, items: int | None, run: HeadlineRun, machines: Sequence[Machine], say: Callable[[str], None]) -> Row:
+def _play(data: LabelledData, items: int | None, run: HeadlineRun, machines: Sequence[Machine], say: Callable[[str], None]) -> Row:
     def follow(view: RoundView) -> None:
         plan = view.decision.plan
         forecast = "" if plan is None else f", finishing now {plan.total_cost_now:,.2f}, best plan {plan.total_cost:,.2f}"

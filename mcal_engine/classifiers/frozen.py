@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,12 @@ import torch
 from torch import nn
 
 from mcal_engine.classifiers import devices, encoder, encoders
-from mcal_engine.classifiers.base import FitReport, ImageSource, Progress, ProgressCallback, UInt8Array, check_labels, fitted_first, spread
-from mcal_engine.classifiers.head import Features, Head, fit_head
+from mcal_engine.classifiers.base import ImageSource, UInt8Array
 from mcal_engine.classifiers.images.computed_rows import ComputedRows, HalfArray
-from mcal_engine.types import FloatArray, IntArray
-
-_SCORED_AT_ONCE = 2048  # rows; bounds the memory of a large pool
+from mcal_engine.classifiers.on_features import OnFeatures
 
 
-class FrozenClassifier:
+class FrozenClassifier(OnFeatures):
     """Head over embeddings: one view of the middle features, one of all, and neighbours in all, blended as held-out examples say.
 
     The default encoder is :mod:`mcal_engine.classifiers.encoder`; another one, see :mod:`mcal_engine.classifiers.encoders`, gives one view.
@@ -30,48 +26,9 @@ class FrozenClassifier:
         self, images: ImageSource, *, cache_dir: Path, device: str = "auto", encoder: str | None = None, weights: Path | None = None
     ) -> None:
         """``weights``: a local file with the encoder's weights, instead of its hub."""
-        self._device = devices.pick(device)
-        self._n_middle, self._embeddings = _embeddings(images, cache_dir, self._device, encoder, weights)
-        self._head: Head | None = None
-        self._seen: IntArray = np.empty(0, dtype=np.int64)
-        self._n_classes = 0
-
-    def prepare(self, rows: IntArray, *, progress: ProgressCallback | None = None) -> float:
-        began = time.perf_counter()
-        return time.perf_counter() - began if self._embeddings.fill(rows, progress) else 0.0
-
-    def fit(self, rows: IntArray, labels: IntArray, n_classes: int, *, seed: int, progress: ProgressCallback | None = None) -> FitReport:
-        """See :class:`~mcal_engine.classifiers.base.Classifier`. ``seed`` changes nothing: the fit is a convex problem."""
-        seen = check_labels(rows, labels, n_classes)
-        self.prepare(rows, progress=progress)
-        began = time.perf_counter()
-        # The order of examples decides their folds; sorted by row, the same set of labels gives the same head.
-        order = np.argsort(rows, kind="stable")
-        self._head = fit_head(self._views(rows[order]), np.searchsorted(seen, labels[order]))
-        self._seen, self._n_classes = seen, n_classes
-        if progress is not None:
-            progress(Progress("fit", 1, 1, self._head.cross_entropy))
-        return FitReport(time.perf_counter() - began, len(rows), 1, devices.label(self._device), self._head.cross_entropy)
-
-    def logits(self, rows: IntArray, *, progress: ProgressCallback | None = None) -> FloatArray:
-        if self._head is None:
-            raise fitted_first(self.name)
-        self.prepare(rows, progress=progress)
-        scored = np.empty((len(rows), len(self._seen)), dtype=np.float64)
-        for start in range(0, len(rows), _SCORED_AT_ONCE):
-            some = slice(start, min(start + _SCORED_AT_ONCE, len(rows)))
-            scored[some] = self._head.logits(self._views(rows[some]))
-            if progress is not None:
-                progress(Progress("score", some.stop, len(rows)))
-        return spread(scored, self._seen, self._n_classes)
-
-    def features(self, rows: IntArray) -> FloatArray:
-        self.prepare(rows)
-        return np.asarray(self._views(rows)[-1], dtype=np.float64)
-
-    def _views(self, rows: IntArray) -> list[Features]:
-        features = self._embeddings.at(self._embeddings.places(rows))
-        return [features[:, : self._n_middle], features] if self._n_middle else [features]
+        picked = devices.pick(device)
+        n_middle, embeddings = _embeddings(images, cache_dir, picked, encoder, weights)
+        super().__init__(embeddings, picked, n_front=n_middle)
 
 
 def _embeddings(

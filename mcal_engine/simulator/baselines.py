@@ -8,7 +8,7 @@ from typing import Any
 from mcal_engine.certificate import allowance
 from mcal_engine.cost import money
 from mcal_engine.simulator.campaign import SimulatedCampaign, simulate
-from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.trajectory import true_steps
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 def compare(
-    data: LabelledImages,
+    data: LabelledData,
     ids: IntArray,
     spec: CampaignSpec,
     machines: Sequence[Machine],
@@ -65,7 +65,7 @@ def row_of(name: str, campaign: SimulatedCampaign, labels: IntArray) -> Row:
     )
 
 
-def true_active_learning(data: LabelledImages, ids: IntArray, spec: CampaignSpec, machine: Machine, delta: float) -> Row:
+def true_active_learning(data: LabelledData, ids: IntArray, spec: CampaignSpec, machine: Machine, delta: float) -> Row:
     """Plain active learning with a fixed batch: train until the classifier may label all of the rest, then let it.
 
     The paper's Table 2 and Figs. 8 to 10 ("until the desired overall labeling error constraint was met"). It stops by the true error, so

@@ -1,8 +1,7 @@
-"""Labelled images from the layouts people keep them in, checked, at one size."""
+"""Labelled images and texts from the layouts people keep them in, checked, at one size."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,8 @@ import numpy as np
 from mcal_engine import streams
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.decoding import decode_all, resize_all
-from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledData, LabelledImages
+from mcal_engine.simulator.labelled_texts import LabelledTexts
 from mcal_engine.simulator.readers import Listing, read_listing
 from mcal_engine.simulator.readers.listing import counted, shown
 from mcal_engine.types import IntArray
@@ -18,14 +18,13 @@ from mcal_engine.types import IntArray
 MIN_ITEMS = 200
 
 
-def shuffled(data: LabelledImages, seed: int) -> LabelledImages:
+def shuffled(data: LabelledData, seed: int) -> LabelledData:
     """The same images, each with another one's label: nothing can be learned, so a campaign should find that out cheaply."""
     order = streams.generator(seed, "shuffled_labels").permutation(data.labels)
-    found = data.with_labels(order, data.name)
-    return replace(found, notes=(*data.notes, "labels were shuffled among the images"))
+    return data.relabelled(order, "labels were shuffled among the items")
 
 
-def read(path: Path | str, label_column: str | None = None) -> LabelledImages:
+def read(path: Path | str, label_column: str | None = None) -> LabelledData:
     """Read a data set; see :func:`mcal_engine.simulator.readers.read_listing`.
 
     Raises:
@@ -37,7 +36,7 @@ def read(path: Path | str, label_column: str | None = None) -> LabelledImages:
 
 def read_part(
     path: Path | str, n: int | None, seed: int, per_class: int | None = None, label_column: str | None = None
-) -> tuple[LabelledImages, IntArray]:
+) -> tuple[LabelledData, IntArray]:
     """Read a data set and draw a random part of it as :func:`subset` does; of encoded images no others are decoded.
 
     Returns:
@@ -55,20 +54,23 @@ def read_part(
     return data, np.arange(len(data), dtype=np.int64)
 
 
-def decoded(listing: Listing, source: str) -> LabelledImages:
-    """The images of a listing at one size; those that cannot be read are left out and named in the notes."""
+def decoded(listing: Listing, source: str) -> LabelledData:
+    """The texts of a listing, or its images at one size; those that cannot be read are left out and named in the notes."""
     unused = {reason: n for reason, n in listing.unused.items() if n}
+    if listing.reads == "text":
+        texts = tuple(text for text in listing.images if isinstance(text, str))
+        return LabelledTexts(listing.name, texts, listing.labels, listing.class_names, 0, listing.said(), unused)
     if isinstance(listing.images, np.ndarray):
         images, notes = resize_all(listing.images)
         return LabelledImages(listing.name, images, listing.labels, listing.class_names, 0, (*listing.said(), *notes), unused)
-    images, kept, notes = decode_all(listing.images, source)
+    images, kept, notes = decode_all([image for image in listing.images if not isinstance(image, str)], source)
     labels = listing.labels[kept]
     lost = [listing.class_names[label] for label in np.setdiff1d(listing.labels, labels).tolist()]
     notes = (*listing.said(), *notes, *([f"no image of the class {shown(lost)} can be read"] if lost else []))
     return LabelledImages(listing.name, images, labels, listing.class_names, len(listing) - len(kept), notes, unused)
 
 
-def checked(data: LabelledImages, source: str) -> LabelledImages:
+def checked(data: LabelledData, source: str) -> LabelledData:
     """``data`` if a campaign can be simulated on it."""
     _enough(data, source, data.n_skipped)
     present = np.unique(data.labels)
@@ -77,7 +79,7 @@ def checked(data: LabelledImages, source: str) -> LabelledImages:
     return data
 
 
-def _enough(data: LabelledImages | Listing, source: str, n_skipped: int = 0) -> None:
+def _enough(data: LabelledData | Listing, source: str, n_skipped: int = 0) -> None:
     if len(data) >= MIN_ITEMS:
         return
     left = counted({**data.unused, "that cannot be read": n_skipped})
@@ -85,7 +87,7 @@ def _enough(data: LabelledImages | Listing, source: str, n_skipped: int = 0) -> 
     raise InvalidValue(f"a simulation needs at least {MIN_ITEMS} items, {source} has {len(data)}{why}")
 
 
-def subset(data: LabelledImages | Listing, n: int | None, seed: int, per_class: int | None = None) -> IntArray:
+def subset(data: LabelledData | Listing, n: int | None, seed: int, per_class: int | None = None) -> IntArray:
     """Rows of a random part of the data, ascending: ``n`` of all, or ``per_class`` of each class.
 
     Rows rather than a copy, so that parts of one data set share its embeddings.

@@ -6,11 +6,57 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from mcal_engine.classifiers.base import ImageSource, TextSource
+from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.types import IntArray
+
+
+class LabelledData(Protocol):
+    """Images or texts with labels; the attributes are those of :class:`LabelledImages`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> IntArray: ...
+
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def n_skipped(self) -> int: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    @property
+    def unused(self) -> Mapping[str, int]: ...
+
+    @property
+    def n_classes(self) -> int: ...
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def reads(self) -> Reads:
+        """What the items are."""
+
+    def __len__(self) -> int: ...
+
+    def source(self) -> ImageSource | TextSource:
+        """The items by row, as classifiers take them."""
+
+    def relabelled(self, labels: IntArray, note: str) -> Self:
+        """The same items under other labels, which the note tells of."""
+
+    def part(self, rows: IntArray) -> Self:
+        """The items of some rows."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +94,21 @@ class LabelledImages:
         hasher = hashlib.blake2b(repr(self.images.shape).encode(), digest_size=8)
         hasher.update(np.ascontiguousarray(self.images).data)
         return hasher.hexdigest()
+
+    @property
+    def reads(self) -> Reads:
+        return "image"
+
+    def source(self) -> ImageSource:
+        from mcal_engine.classifiers.images.image_cache import ArrayImages
+
+        return ArrayImages(self.images)
+
+    def relabelled(self, labels: IntArray, note: str) -> LabelledImages:
+        return replace(self, labels=np.asarray(labels, dtype=np.int64), notes=(*self.notes, note))
+
+    def part(self, rows: IntArray) -> LabelledImages:
+        return replace(self, images=self.images[rows], labels=self.labels[rows])
 
     def with_labels(self, labels: IntArray, name: str) -> LabelledImages:
         """The same images under other labels, e.g. shuffled ones for a hopeless case."""

@@ -12,7 +12,7 @@ import numpy as np
 from mcal_engine.certificate import allowance
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import Observer, RoundView, SimulatedCampaign, simulate
-from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
@@ -21,21 +21,22 @@ from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import BoolArray, IntArray, LabelByMachine
 
 
-def open_machines(data: LabelledImages, names: Sequence[str], cache_dir: Path, device: str = "auto") -> list[Machine]:
+def open_machines(data: LabelledData, names: Sequence[str], cache_dir: Path, device: str = "auto") -> list[Machine]:
     """Candidates by name; embeddings and measured seconds are kept below ``cache_dir``, one folder per set of images.
 
     Raises:
         InvalidValue: a name that does not exist; the text lists those that do.
     """
     from mcal_engine.classifiers import devices, distances_on, make
-    from mcal_engine.classifiers.images.image_cache import ArrayImages
 
     devices.keep_memory()
     place = cache_dir / f"{data.name}-{data.digest}"
-    images = ArrayImages(data.images)
+    items = data.source()
     stopwatch = Stopwatch(place / f"seconds-{device}.jsonl")
     distances = distances_on(device)
-    return [Machine(name, make(name, images, cache_dir=place, device=device), stopwatch, distances=distances) for name in names]
+    return [
+        Machine(name, make(name, items, cache_dir=place, device=device, reads=data.reads), stopwatch, distances=distances) for name in names
+    ]
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,7 @@ class Played:
     n_ranked: int
 
 
-def play(
-    data: LabelledImages, ids: IntArray, spec: CampaignSpec, machines: Sequence[Machine], observers: Sequence[Observer] = ()
-) -> Played:
+def play(data: LabelledData, ids: IntArray, spec: CampaignSpec, machines: Sequence[Machine], observers: Sequence[Observer] = ()) -> Played:
     """Simulate one campaign on the rows ``ids`` of ``data`` and report it."""
     trajectory = TrueTrajectory(data.labels, allowance(spec.target_error, len(ids)), len(ids))
     last: list[RoundView] = []

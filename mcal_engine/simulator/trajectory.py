@@ -10,7 +10,7 @@ import numpy as np
 from mcal_engine import round as rounds
 from mcal_engine.acquisition import NEEDS_FEATURES
 from mcal_engine.certificate import allowance
-from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.truth import true_error_curve, true_largest_machine_set, true_wrong
 from mcal_engine.spec import CampaignSpec
@@ -23,7 +23,7 @@ TARGETS = (0.05, 0.10)  # error targets whose largest machine set is noted
 
 
 def true_steps(
-    data: LabelledImages,
+    data: LabelledData,
     ids: IntArray,
     spec: CampaignSpec,
     machine: Machine,

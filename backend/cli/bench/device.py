@@ -9,6 +9,7 @@ import click
 
 from backend.cli.numbers import Whole
 from backend.cli.simulate.options import FILE
+from mcal_engine.errors import InvalidValue
 
 PLAIN = "× plain loop"
 COLUMNS = ("candidate", "train, images/s", PLAIN, "score, images/s", PLAIN, "embed, images/s", PLAIN, "after a restart")
@@ -32,10 +33,14 @@ def device(
     from mcal_engine.bench.device import measure
     from mcal_engine.classifiers import names
     from mcal_engine.simulator.data import read
+    from mcal_engine.simulator.labelled_images import LabelledImages
 
+    data = read(data_path)
+    if not isinstance(data, LabelledImages):
+        raise InvalidValue(f"this benchmark needs images, {data_path} holds texts")
     found = measure(
-        read(data_path),
-        classifiers or names(),
+        data,
+        classifiers or names("image"),
         device=device,
         images=images,
         campaign_items=campaign_items,

@@ -65,7 +65,7 @@ def headline(
     rows = []
     for path in data_paths:
         data = read(path)
-        race = classifiers or default_candidates(items or len(data), device)
+        race = classifiers or default_candidates(items or len(data), device, data.reads)
         runs = [
             HeadlineRun(seed, price, race, target_error, machine_price_per_hour, extra)
             for price in prices or prices_of(data)

@@ -15,7 +15,7 @@ from backend.cli.simulate.options import FILE, cache_folder
 from mcal_engine.errors import InvalidValue
 
 if TYPE_CHECKING:
-    from mcal_engine.simulator.labelled_images import LabelledImages
+    from mcal_engine.simulator.labelled_images import LabelledData
 
 RED = 1  # exit code of a benchmark that found a broken promise
 
@@ -101,17 +101,15 @@ def validity(
         raise click.exceptions.Exit(RED)
 
 
-def labelled(path: Path | None, of: int | None = None) -> LabelledImages:
+def labelled(path: Path | None, of: int | None = None) -> LabelledData:
     """The data set, or ``of`` random items of it; without a path, 5,000 digits."""
-    from dataclasses import replace
-
     import numpy as np
 
     from mcal_engine.simulator import data as datasets
     from mcal_engine.simulator.labelled_images import LabelledImages
 
     if path is not None:
-        data = datasets.read(path)
+        data: LabelledData = datasets.read(path)
     else:
         from backend.demo.data import load
 
@@ -121,4 +119,4 @@ def labelled(path: Path | None, of: int | None = None) -> LabelledImages:
     if of is None or of >= len(data):
         return data
     rows = datasets.subset(data, of, 0)
-    return replace(data, images=data.images[rows], labels=data.labels[rows])
+    return data.part(rows)

@@ -54,7 +54,7 @@ def simulate(
     data, ids = datasets.read_part(data_path, items, seed, per_class, label_column)
     if shuffle_labels:
         data = datasets.shuffled(data, seed)
-    spec = make_spec(preset, len(ids), settings, device)
+    spec = make_spec(preset, len(ids), settings, device, data.reads)
     machines = open_machines(data, spec.classifiers, cache_folder(cache_dir), device)
     with Bars(len(ids), spec, machines, hidden=quiet) as bars:
         played = play(data, ids, spec, machines, [bars.after_round])

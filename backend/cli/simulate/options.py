@@ -12,6 +12,7 @@ import platformdirs
 from backend.campaign_settings import campaign_defaults, parse_setting
 from backend.cli.numbers import Whole
 from backend.cli.setting_options import campaign_options
+from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.spec import AUTO, CampaignSpec, preset_values
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -28,7 +29,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "data_path",
             required=True,
             type=click.Path(path_type=Path),
-            help="A folder CLASS/*.jpg, a list (.csv, .json), .npz, .parquet.",
+            help="A folder CLASS/*.jpg, a list (.csv, .json) of images or texts, .npz, .parquet.",
         ),
         click.option("--label-column", help="Which column of a list or parquet file, or control of an export, holds the labels."),
         click.option("--items", type=Whole(min=1), help="A random part of the data of this size [default: all]."),
@@ -41,7 +42,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def make_spec(preset: str, n_items: int, given: dict[str, Any], device: str) -> CampaignSpec:
+def make_spec(preset: str, n_items: int, given: dict[str, Any], device: str, reads: Reads = "image") -> CampaignSpec:
     """The environment's settings, the preset's on top, and what was given on top of both.
 
     The default race is the one that a campaign would run.
@@ -49,7 +50,7 @@ def make_spec(preset: str, n_items: int, given: dict[str, Any], device: str) -> 
     from mcal_engine.classifiers import race_of
 
     spec = CampaignSpec.parse({"classifiers": AUTO} | _environment() | preset_values(preset, n_items) | given)
-    return spec.model_copy(update={"classifiers": race_of(spec.classifiers, n_items, device)})
+    return spec.model_copy(update={"classifiers": race_of(spec.classifiers, n_items, device, reads)})
 
 
 def make_seed(given: str | None) -> int:

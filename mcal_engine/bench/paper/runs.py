@@ -17,7 +17,7 @@ import numpy as np
 
 from mcal_engine import error_curve, streams
 from mcal_engine.simulator.data import subset
-from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.report import versions
 from mcal_engine.simulator.session import Played, play
@@ -75,7 +75,7 @@ def paper_runs(seeds: Sequence[int]) -> list[Run]:
 class Bench:
     """Runs on one data set with one classifier, written to one file."""
 
-    data: LabelledImages
+    data: LabelledData
     items: int | None
     machine: Machine
     machine_price_per_hour: float

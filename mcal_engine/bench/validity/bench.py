@@ -17,7 +17,7 @@ from mcal_engine.bench.validity.price import true_price_campaign
 from mcal_engine.bench.validity.reading import true_fixed_campaign
 from mcal_engine.bench.validity.ridge import DIMENSIONS, RidgeClassifier, reduced_features
 from mcal_engine.bench.validity.worlds import TARGETS, Row, Task, World, key
-from mcal_engine.simulator.labelled_images import LabelledImages
+from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.report import versions
 from mcal_engine.simulator.session import open_machines
@@ -27,7 +27,7 @@ FULL_SIZE_CAMPAIGNS = 20
 PRICED = 0.05
 
 
-def open_world(data: LabelledImages, cache_dir: Path, device: str) -> World:
+def open_world(data: LabelledData, cache_dir: Path, device: str) -> World:
     """Embed what is not embedded yet, reduce the features once, and leave the images behind."""
     file = cache_dir / f"{data.name}-{data.digest}" / f"frozen-reduced-{DIMENSIONS}.npy"
     if not file.exists():
@@ -37,7 +37,7 @@ def open_world(data: LabelledImages, cache_dir: Path, device: str) -> World:
     return World(data.name, data.digest, data.labels, data.n_classes, file)
 
 
-def open_quick_machine(data: LabelledImages, cache_dir: Path, device: str = "auto") -> Machine:
+def open_quick_machine(data: LabelledData, cache_dir: Path, device: str = "auto") -> Machine:
     """Least squares on the frozen encoder's features, reduced once: for benchmarks of hundreds of campaigns. Embedding is not charged."""
     features = np.load(open_world(data, cache_dir, device).features, mmap_mode="r")
     return Machine(

@@ -1,4 +1,4 @@
-"""What every reader brings: images with their classes, and what was left aside and why."""
+"""What every reader brings: images or texts with their classes, and what was left aside and why."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import IntArray
 
 Encoded = bytes | Path
+Text = str
 Pixels = npt.NDArray[np.uint8]
-Images = Sequence[Encoded] | Pixels  # of arrays: shape (n, H, W, 1) or (n, H, W, 3)
+Images = Sequence[Encoded | Text] | Pixels  # of arrays: shape (n, H, W, 1) or (n, H, W, 3)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Listing:
 
     Attributes:
         name: what reports call it.
-        images: encoded images or paths of files, or decoded ones.
+        images: encoded images or paths of files, or decoded ones; or texts, where ``reads`` says so.
         labels: shape (n,), int64. Index into ``class_names``.
         class_names: one per class; classes without an item are kept, since people could pick them.
         unused: reason → number of files or rows that are not items.
@@ -38,6 +40,7 @@ class Listing:
     class_names: tuple[str, ...]
     unused: Counter[str]
     notes: tuple[str, ...] = ()
+    reads: Reads = "image"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,6 +70,7 @@ def listing_of(
     notes: Sequence[str] = (),
     *,
     source: str,
+    reads: Reads = "image",
 ) -> Listing:
     """A listing of the items that have a label (a class of 0 or more); the others are counted.
 
@@ -76,13 +80,13 @@ def listing_of(
     labels, class_names = classes
     labelled = np.flatnonzero(labels >= 0)
     if len(labels) == 0:
-        raise InvalidValue(f"{source} holds no images")
+        raise InvalidValue(f"{source} holds no {reads}s")
     if len(labelled) == 0:
         raise InvalidValue(f"none of the {len(labels):,} items of {source} has a label (−1, empty and NaN are no label)")
     if len(labelled) < len(labels):
         unused = unused + Counter({"without a label (−1, empty or NaN)": len(labels) - len(labelled)})
         images = images[labelled] if isinstance(images, np.ndarray) else [images[int(row)] for row in labelled]
-    return Listing(name, images, labels[labelled], class_names, unused, tuple(notes))
+    return Listing(name, images, labels[labelled], class_names, unused, tuple(notes), reads)
 
 
 def shown(values: Sequence[Any], limit: int = 6) -> str:

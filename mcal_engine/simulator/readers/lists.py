@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,19 +16,21 @@ from mcal_engine.simulator.readers.names import IMAGE_COLUMNS, IMAGE_SUFFIXES, L
 from mcal_engine.simulator.readers.rows import Rows, read_rows
 
 _SEPARATORS = ",;\t|"
+LARGEST_CELL = 50_000_000  # characters
 
 
 def read_csv(path: Path, label_column: str | None = None) -> Listing:
-    """A header with ``path`` and ``label``, or what other tools call them; relative paths are meant from the file's own folder.
+    """A header with ``path`` or ``text``, and ``label``, or what tools call them; relative paths are meant from the file's own folder.
 
     Separated by comma, semicolon, tab or bar; UTF-8 or UTF-16. Two columns need no header. Columns of zeros and ones are one-hot classes.
     """
     text = _text(path)
-    lines = text.splitlines()
-    head = next((line for line in lines if line.strip()), "")
+    head = next((line for line in text.splitlines() if line.strip()), "")
     separator = max(_SEPARATORS, key=lambda one: (head.count(one), -_SEPARATORS.index(one)))
     try:
-        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        csv.field_size_limit(LARGEST_CELL)
+        # Lines are told by the reader itself: a text in quotes may hold some of its own.
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
         cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(cell.strip() for cell in row)]
     except csv.Error as error:
         raise InvalidValue(f"{path} is not a readable .csv file: {error}") from None

@@ -25,6 +25,11 @@ IMAGE_COLUMNS: tuple[str, ...] = (
     *("path", "image", "img", "picture", "photo", "file_name", "filename", "file", "filepath", "file_path", "image_path", "img_path"),
     *("imagepath", "image_name", "img_name", "image_file", "image_id", "source-ref", "url", "image_url", "uri", "id"),
 )
+TEXT_COLUMNS: tuple[str, ...] = (
+    *("text", "sentence", "utterance", "content", "review", "comment", "tweet", "post", "question", "query", "message", "body", "headline"),
+    *("title", "document", "description", "abstract", "html"),
+)
+IDENTIFYING_COLUMNS = frozenset({"id", "url", "uri", "file", "filename", "file_name"})  # beside a text they say where it came from
 LABEL_COLUMNS: tuple[str, ...] = (
     *("label", "class", "choice", "category", "target", "class_name", "classname", "label_name", "labels", "y", "class_id", "label_id"),
 )

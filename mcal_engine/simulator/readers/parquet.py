@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.labels import classes_of
 from mcal_engine.simulator.readers.listing import Encoded, Listing, listing_of, shown
-from mcal_engine.simulator.readers.names import IMAGE_COLUMNS, is_leaving
+from mcal_engine.simulator.readers.names import IMAGE_COLUMNS, TEXT_COLUMNS, is_leaving
 from mcal_engine.simulator.readers.rows import Rows, pick_label, read_rows
 
 SUFFIXES = (".parquet", ".arrow")
@@ -30,7 +31,7 @@ def read_parquet(path: Path, label_column: str | None = None) -> Listing:
     columns = tables[0].schema.names
     image, label = _columns(tables[0].schema, label_column, files[0])
     if image is None:
-        return _of_paths(files[0], tables[0], label_column)
+        return _of_words(path, files[0], tables, label_column)
     encoded: list[Encoded] = []
     values: list[Any] = []
     places: list[str] = []
@@ -92,10 +93,12 @@ def _columns(schema: Any, asked: str | None, file: Path) -> tuple[str | None, st
             raise InvalidValue(f"{file}: {shown(inside)} all hold images; one image per item is needed")
         inside = named
     words = [name for name in names if types.is_string(schema.field(name).type) or types.is_large_string(schema.field(name).type)]
-    named = [name for name in words if name.lower() in IMAGE_COLUMNS]
+    named = [name for name in words if name.lower() in {*IMAGE_COLUMNS, *TEXT_COLUMNS}]
     if not inside and not named:
         what = ", ".join(f"{name}: {schema.field(name).type}" for name in names) or "nothing"
-        raise InvalidValue(f"{file}: image must be a column of {{bytes, path}}, of bytes or of paths; the file holds {what}"[:400])
+        raise InvalidValue(
+            f"{file}: image must be a column of {{bytes, path}}, of bytes or of paths, or text one of texts; the file holds {what}"[:400]
+        )
     others = [name for name in names if name not in inside]
     label = pick_label(others, asked, str(file))
     if label is None:
@@ -120,9 +123,13 @@ def _content(cell: Any, folder: Path) -> Encoded | None:
     return cell or None
 
 
-def _of_paths(file: Path, table: Any, label_column: str | None) -> Listing:
-    rows = table.to_pylist()
-    return read_rows(Rows(file, tuple(table.schema.names), rows, range(len(rows)), "row"), label_column)
+def _of_words(path: Path, first: Path, tables: Sequence[Any], label_column: str | None) -> Listing:
+    """Of texts, or of paths of images."""
+    rows = [row for table in tables for row in table.to_pylist()]
+    notes = [f"{len(tables)} files were put together"] if len(tables) > 1 else []
+    columns = tuple(dict.fromkeys(name for table in tables for name in table.schema.names))
+    source = first if len(tables) == 1 else path / first.relative_to(path).name
+    return read_rows(Rows(source, columns, rows, range(len(rows)), "row"), label_column, notes)
 
 
 def _names_in(metadata: dict[bytes, bytes], label: str) -> list[str] | None:

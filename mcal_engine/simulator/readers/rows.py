@@ -1,4 +1,4 @@
-"""Rows that name an image and its label: what CSV files, JSON exports and manifests have in common."""
+"""Rows that hold a text or name an image, and a label: what CSV files, JSON exports and manifests have in common."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from mcal_engine.classifiers.texts.reading import plain
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.labels import Classes, classes_of, from_one_hot
 from mcal_engine.simulator.readers.listing import Listing, listing_of, shown
-from mcal_engine.simulator.readers.names import IMAGE_COLUMNS, IMAGE_SUFFIXES, LABEL_COLUMNS
+from mcal_engine.simulator.readers.names import IDENTIFYING_COLUMNS, IMAGE_COLUMNS, IMAGE_SUFFIXES, LABEL_COLUMNS, TEXT_COLUMNS
 from mcal_engine.simulator.readers.references import Finder, is_address
 
 EXPORTED = frozenset(  # columns that Label Studio's CSV and JSON-MIN exports add
@@ -43,7 +44,7 @@ class Rows:
 
 
 def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) -> Listing:
-    """A listing of the files that the rows name.
+    """A listing of the texts that the rows hold, or of the files that they name.
 
     Raises:
         InvalidValue: no column names images, or none or several could be the label; an image with two labels; no file is there.
@@ -51,6 +52,9 @@ def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) 
     path = found.source
     if not found.rows:
         raise InvalidValue(f"{path} lists no images")
+    text_column = _text_column(found)
+    if text_column is not None:
+        return _texts(found, text_column, label_column, notes)
     image_column = _image_column(found)
     values, kept = _references(found, image_column)
     if not kept:
@@ -94,6 +98,35 @@ def pick_label(columns: Sequence[str], asked: str | None, source: str) -> str | 
     if len(ending) > 1:
         raise InvalidValue(f"{source}: {shown(ending)} could all be the label; name one with {LABEL_COLUMN}")
     return ending[0] if ending else None
+
+
+def _text_column(found: Rows) -> str | None:
+    """The column of texts, unless another one names images."""
+    plain_names = {column.strip().lower(): column for column in found.columns}
+    named = [plain_names[name] for name in TEXT_COLUMNS if name in plain_names]
+    images = (name for name in IMAGE_COLUMNS if name in plain_names and name not in IDENTIFYING_COLUMNS)
+    if not named or next(images, None) is not None or any(_names_images(found, column) for column in found.columns):
+        return None
+    return named[0]
+
+
+def _texts(found: Rows, column: str, label_column: str | None, notes: Sequence[str]) -> Listing:
+    """Every row with a text is an item of its own, also where another one has the same text."""
+    markup = column.strip().lower() == "html"
+    texts: dict[int, str] = {}
+    for row, cells in enumerate(found.rows):
+        value = cells.get(column)
+        if value is not None and not isinstance(value, str | int | float):
+            raise InvalidValue(f"{found.where(row)}: {column} must hold one text, got {str(value)[:80]}")
+        text = "" if value is None else plain(str(value), markup=markup)
+        if text:
+            texts[row] = text
+    if not texts:
+        raise InvalidValue(f"{found.source} {found.unit} {found.lines[0]}: {column} is empty, in all of the {len(found.rows):,} rows")
+    kept = list(texts)
+    classes = _labels(found, kept, column, label_column)
+    unused: Counter[str] = Counter({"rows without a text": len(found.rows) - len(kept)})
+    return listing_of(found.source.stem, list(texts.values()), classes, unused, notes, source=str(found.source), reads="text")
 
 
 def _image_column(found: Rows) -> str:
@@ -142,6 +175,11 @@ def _labels(found: Rows, kept: Sequence[int], image_column: str, asked: str | No
         column = others[0]
     if column is not None:
         values = [found.rows[row].get(column) for row in kept]
+        if (
+            column.strip().lower() == "labels"
+            and (several := next((at for at, value in enumerate(values) if "|" in str(value)), None)) is not None
+        ):
+            raise InvalidValue(f"{found.where(kept[several])}: one label per item is needed, got {str(values[several])[:80]}")
         return classes_of(values, None, lambda place: found.where(kept[place]), str(source))
     table = _one_hot(found, kept, others)
     if table is not None:

@@ -9,7 +9,8 @@ from mcal_engine.errors import InvalidValue
 
 
 def test_a_name_alone_is_a_family():
-    assert {"frozen", "finetune", "cnn", "cnn18", "resnet18", "resnet50", "efficientnet_b0"} == set(names())
+    assert {"frozen", "finetune", "cnn", "cnn18", "resnet18", "resnet50", "efficientnet_b0"} == set(names("image"))
+    assert names("text") == ("frozen", "tfidf")
     assert parse("resnet18").arguments == {"net": "resnet18"}
 
 
@@ -72,3 +73,12 @@ def test_auto_stands_alone_and_for_the_default_race():
         check_race(["auto", "cnn"])
     with pytest.raises(InvalidValue, match="unknown classifier 'vgg'"):
         check_race(["frozen", "vgg"])
+
+
+def test_texts_have_a_race_of_their_own_and_refuse_classifiers_of_images() -> None:
+    assert race_of(("auto",), 70_000, "cuda", "text") == ("frozen", "tfidf")
+    check_race(["frozen:/models/mine", "tfidf"], "text")
+    with pytest.raises(InvalidValue, match="'cnn' classifies images, and the items are texts; known for them: frozen, tfidf"):
+        race_of(("cnn",), 300, "cpu", "text")
+    with pytest.raises(InvalidValue, match="'tfidf' classifies texts, and the items are images"):
+        check_race(["tfidf"], "image")

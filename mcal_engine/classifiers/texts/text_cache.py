@@ -1,0 +1,107 @@
+"""Texts by row: on disk for the service, in memory for the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mcal_engine.errors import InvalidValue
+from mcal_engine.types import BoolArray, IntArray
+
+
+def digest_of(text: str) -> int:
+    """A 64-bit digest of a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little", signed=True)
+
+
+class ListTexts:
+    """Texts in memory; row = position."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = list(texts)
+        self._keys = np.array([digest_of(text) for text in self._texts], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def batch(self, rows: IntArray) -> list[str]:
+        return [self._texts[row] for row in np.asarray(rows).tolist()]
+
+    def keys(self, rows: IntArray) -> IntArray:
+        return self._keys[rows]
+
+
+class TextCache:
+    """Texts of a campaign by item id, append-only, for one writer and any number of readers; a ``TextSource``.
+
+    Every :meth:`add` writes one file, whole or not at all, so that a text counts or is to be added again (:meth:`missing`).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._read: set[str] = set()
+        self._texts: list[str] = []
+        self._keys: list[int] = []
+        self._row_of: dict[int, int] = {}
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def add(self, texts: Mapping[int, str]) -> None:
+        """Keep texts by item id. An item that is there already keeps its text."""
+        fresh = {item: text for item, text in texts.items() if item not in self._row_of}
+        if not fresh:
+            return
+        contents = [text.encode("utf-8", "surrogatepass") for text in fresh.values()]
+        part = self._directory / f"part-{len(list(self._directory.glob('part-*.npz'))):06d}.npz"
+        new = part.with_suffix(".new")
+        with new.open("wb") as file:
+            ends = np.cumsum([len(content) for content in contents])
+            np.savez(file, ids=np.array(list(fresh), dtype=np.int64), ends=ends, bytes=np.frombuffer(b"".join(contents), dtype=np.uint8))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(part)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in texts that another process has added since."""
+        for part in sorted(self._directory.glob("part-*.npz")):
+            if part.name in self._read:
+                continue
+            with np.load(part) as kept:
+                content, start = kept["bytes"].tobytes(), 0
+                for item, end in zip(kept["ids"].tolist(), kept["ends"].tolist(), strict=True):
+                    text, start = content[start:end].decode("utf-8", "surrogatepass"), end
+                    if item not in self._row_of:
+                        self._row_of[item] = len(self._texts)
+                        self._texts.append(text)
+                        self._keys.append(digest_of(text))
+            self._read.add(part.name)
+
+    def has(self, ids: npt.ArrayLike) -> BoolArray:
+        """Shape (n,). Whether each item is here."""
+        return np.array([item in self._row_of for item in np.asarray(ids, dtype=np.int64).tolist()], dtype=np.bool_)
+
+    def missing(self, ids: Sequence[int] | IntArray) -> list[int]:
+        """The given items that are not here, in the given order."""
+        return [item for item in np.asarray(ids, dtype=np.int64).tolist() if item not in self._row_of]
+
+    def rows(self, ids: npt.ArrayLike) -> IntArray:
+        """Rows of the given items, shape (n,); InvalidValue names the first that is not here."""
+        missing = self.missing(np.asarray(ids, dtype=np.int64))
+        if missing:
+            raise InvalidValue(f"{len(missing)} items have no text in the cache, the first is {missing[0]}")
+        return np.array([self._row_of[item] for item in np.asarray(ids, dtype=np.int64).tolist()], dtype=np.int64)
+
+    def batch(self, rows: IntArray) -> list[str]:
+        return [self._texts[row] for row in np.asarray(rows).tolist()]
+
+    def keys(self, rows: IntArray) -> IntArray:
+        return np.array([self._keys[row] for row in np.asarray(rows).tolist()], dtype=np.int64)

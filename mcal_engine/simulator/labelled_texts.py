@@ -1,0 +1,56 @@
+"""Texts whose labels play the people."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from mcal_engine.classifiers.base import TextSource
+from mcal_engine.classifiers.candidates import Reads
+from mcal_engine.classifiers.texts.text_cache import ListTexts
+from mcal_engine.types import IntArray
+
+
+@dataclass(frozen=True)
+class LabelledTexts:
+    """As :class:`~mcal_engine.simulator.labelled_images.LabelledImages`, with ``texts`` as people see them, one per item."""
+
+    name: str
+    texts: tuple[str, ...]
+    labels: IntArray
+    class_names: tuple[str, ...]
+    n_skipped: int = 0
+    notes: tuple[str, ...] = ()
+    unused: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def reads(self) -> Reads:
+        return "text"
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the texts (not the labels), so that embeddings can be kept for the next run."""
+        hasher = hashlib.blake2b(digest_size=8)
+        for text in self.texts:
+            hasher.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return hasher.hexdigest()
+
+    def source(self) -> TextSource:
+        return ListTexts(self.texts)
+
+    def relabelled(self, labels: IntArray, note: str) -> LabelledTexts:
+        return replace(self, labels=np.asarray(labels, dtype=np.int64), notes=(*self.notes, note))
+
+    def part(self, rows: IntArray) -> LabelledTexts:
+        return replace(self, texts=tuple(self.texts[row] for row in rows.tolist()), labels=self.labels[rows])
