@@ -30,8 +30,10 @@ import numpy as np
 
 from mcal_engine.classifiers import make, parse
 from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClasses, check_labels
+from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.classifiers.images.row_store import DamagedRows
+from mcal_engine.classifiers.texts.text_cache import TextCache
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import FloatArray
@@ -63,7 +65,8 @@ class Place:
     """Where a training runs, and what it may take.
 
     Attributes:
-        image_directory, image_size: the campaign's :class:`ImageCache`; all items of the request must be in it.
+        image_directory, image_size: the campaign's :class:`ImageCache`, or its :class:`TextCache` where the size is ``None``; all items
+            of the request must be in it.
         cache_directory: where embeddings are kept between trainings.
         time_limit_seconds: of the whole training, start of the interpreter included.
         threads: of the CPU; None: all cores, or what OMP_NUM_THREADS says.
@@ -71,7 +74,7 @@ class Place:
     """
 
     image_directory: Path
-    image_size: int
+    image_size: int | None
     cache_directory: Path
     device: str = "auto"
     time_limit_seconds: float = 6 * 3600.0
@@ -230,9 +233,10 @@ def train(
     request: TrainingRequest, place: Place, progress: ProgressCallback | None = None, folder: Path | None = None
 ) -> tuple[FloatArray, dict[str, float], str]:
     """The training itself, in this process: logits, seconds by part, device. Features, if any, go to a file in ``folder``."""
-    images = ImageCache(place.image_directory, place.image_size)
-    train_rows, score_rows = images.rows(request.train_ids), images.rows(request.score_ids)
-    classifier = make(request.classifier, images, cache_dir=place.cache_directory, device=place.device)
+    reads: Reads = "text" if place.image_size is None else "image"
+    items = TextCache(place.image_directory) if place.image_size is None else ImageCache(place.image_directory, place.image_size)
+    train_rows, score_rows = items.rows(request.train_ids), items.rows(request.score_ids)
+    classifier = make(request.classifier, items, cache_dir=place.cache_directory, device=place.device, reads=reads)
     seconds = {"embed": classifier.prepare(np.union1d(train_rows, score_rows), progress=progress)}
     report = classifier.fit(train_rows, request.train_labels, request.n_classes, seed=request.seed, progress=progress)
     seconds["fit"] = report.seconds

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.classifiers.containers import suffix_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers import Listing, read_listing
@@ -23,18 +24,19 @@ from mcal_engine.types import IntArray
 
 USUAL = 3000
 FEWEST = 200  # what a campaign needs
-AnyImage = npt.NDArray[np.uint8] | bytes | Path
+AnyImage = npt.NDArray[np.uint8] | bytes | Path | str
 
 
 @dataclass(frozen=True, slots=True)
 class DemoData:
-    """Labelled images, shuffled.
+    """Labelled images or texts, shuffled.
 
     Attributes:
         title: what the project is called.
         choices: the class names, by class index.
         labels: shape (n,). The true class of each image.
-        images: an uint8 array (height, width) or (height, width, 3) each, or an encoded image or the path of one, copied as it is.
+        images: an uint8 array (height, width) or (height, width, 3) each, or an encoded image or the path of one, copied as it is; or a
+            text, where ``reads`` says so.
         notes: what was done to the data and what of it is not used, as sentences.
     """
 
@@ -43,6 +45,7 @@ class DemoData:
     labels: IntArray
     images: Sequence[AnyImage]
     notes: tuple[str, ...] = ()
+    reads: Reads = "image"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -56,6 +59,8 @@ class DemoData:
                 names.append(f"{number:05d}.png")
                 Image.fromarray(image).save(folder / names[-1])
                 continue
+            if isinstance(image, str):
+                raise InvalidValue("texts are imported with their tasks, not written as files")
             content = image.read_bytes() if isinstance(image, Path) else image
             names.append(f"{number:05d}{suffix_of(content) or _suffix(image)}")
             (folder / names[-1]).write_bytes(content)
@@ -83,7 +88,7 @@ def load(source: Path | None, items: int | None, seed: int, label_column: str | 
     images: Sequence[AnyImage] = list(part.images)
     if isinstance(part.images, np.ndarray) and part.images.shape[3] == 1:
         images = list(part.images[..., 0])
-    return DemoData(data.name, data.class_names, part.labels, images, data.said())
+    return DemoData(data.name, data.class_names, part.labels, images, data.said(), data.reads)
 
 
 @cache

@@ -21,7 +21,7 @@ from backend.demo.annotators import Annotator, Pull
 from backend.demo.data import DemoData
 from backend.demo.label_studio_server import LabelStudioServer
 from backend.demo.processes import Command, wait_until_healthy
-from backend.demo.project import FROM_NAME, TO_NAME, Admin, ProjectError
+from backend.demo.project import FROM_NAME, Admin, ProjectError
 from backend.demo.trace import Batch
 from backend.label_studio import wire
 from backend.label_studio.port import LabelControl, Task
@@ -178,7 +178,7 @@ class House:
 
     def tasks(self) -> list[Task]:
         """The project as a user downloads it."""
-        control = LabelControl(FROM_NAME, TO_NAME, "image", self._data.choices)
+        control = LabelControl(FROM_NAME, self.project.to_name, self._data.reads, self._data.choices, self._data.reads)
         return [wire.task(row, control) for row in self.admin.export(self.project)]
 
     def service_user_id(self) -> int:

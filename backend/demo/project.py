@@ -1,4 +1,4 @@
-"""The demo's project in Label Studio, made as an admin makes one: images as local files, one single-choice control, a connected model."""
+"""The demo's project in Label Studio, made as an admin makes one: images or texts, one single-choice control, a connected model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from xml.sax.saxutils import quoteattr
 import httpx
 
 from backend.demo.data import DemoData
+from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.errors import MCALError
 
 FROM_NAME = "label"
-TO_NAME = "image"
+TO_NAMES: Mapping[Reads, str] = {"image": "image", "text": "text"}
 IMPORT_CHUNK = 5_000  # tasks per request
 
 
@@ -31,7 +32,7 @@ class DemoProject:
     id: int
     tab_id: int
     from_name: str = FROM_NAME
-    to_name: str = TO_NAME
+    to_name: str = TO_NAMES["image"]
 
 
 class Admin:
@@ -48,18 +49,21 @@ class Admin:
         self._session.close()
 
     def create_project(self, data: DemoData, document_root: Path, folder: str) -> tuple[DemoProject, dict[int, str]]:
-        """Write the images to ``document_root/folder``, make the project, import one task per image.
+        """Write the images to ``document_root/folder``, make the project, import one task per item.
 
         Returns:
             The project, and the truth: task id → true choice.
         """
-        names = data.write(document_root / folder)
-        project = self._post("/api/projects", {"title": data.title, "label_config": label_config(data.choices)})
+        project = self._post("/api/projects", {"title": data.title, "label_config": label_config(data.choices, data.reads)})
         project_id = int(project["id"])
-        # Local files are served to those who may see a storage on their folder; nothing needs to be synchronised.
-        storage = {"project": project_id, "title": "images", "path": str(document_root / folder), "use_blob_urls": True}
-        self._post("/api/storages/localfiles", storage)
-        tasks = [{"image": f"/data/local-files/?d={folder}/{name}"} for name in names]
+        if data.reads == "text":
+            tasks = [{"text": str(text)} for text in data.images]
+        else:
+            names = data.write(document_root / folder)
+            # Local files are served to those who may see a storage on their folder; nothing needs to be synchronised.
+            storage = {"project": project_id, "title": "images", "path": str(document_root / folder), "use_blob_urls": True}
+            self._post("/api/storages/localfiles", storage)
+            tasks = [{"image": f"/data/local-files/?d={folder}/{name}"} for name in names]
         ids: list[int] = []
         for start in range(0, len(tasks), IMPORT_CHUNK):
             path = f"/api/projects/{project_id}/import?return_task_ids=true"
@@ -69,7 +73,7 @@ class Admin:
         tab_data = {"title": "Default", "type": "list", "target": "tasks"}
         tab = self._post(f"/api/dm/views?project={project_id}", {"project": project_id, "data": tab_data})
         truth = {task: data.choices[label] for task, label in zip(ids, data.labels, strict=True)}
-        return DemoProject(self._url, project_id, int(tab["id"])), truth
+        return DemoProject(self._url, project_id, int(tab["id"]), to_name=TO_NAMES[data.reads]), truth
 
     def connect(self, project: DemoProject, backend_url: str, extra_params: Mapping[str, Any]) -> None:
         """Connect the model as *Settings → Model* does; Label Studio then calls ``/health`` and ``/setup``."""
@@ -87,11 +91,13 @@ class Admin:
         return dict(_answer(self._session.post(path, json=body)))
 
 
-def label_config(choices: Sequence[str]) -> str:
-    """The labelling interface: one image, one single choice."""
+def label_config(choices: Sequence[str], reads: Reads = "image") -> str:
+    """The labelling interface: one image or text, one single choice."""
+    to_name = TO_NAMES[reads]
     values = "".join(f"<Choice value={quoteattr(choice)}/>" for choice in choices)
-    control = f'<Choices name="{FROM_NAME}" toName="{TO_NAME}" choice="single" showInline="true">{values}</Choices>'
-    return f'<View><Image name="{TO_NAME}" value="$image" zoom="true"/>{control}</View>'
+    control = f'<Choices name="{FROM_NAME}" toName="{to_name}" choice="single" showInline="true">{values}</Choices>'
+    item = f'<Image name="{to_name}" value="$image" zoom="true"/>' if reads == "image" else f'<Text name="{to_name}" value="$text"/>'
+    return f"<View>{item}{control}</View>"
 
 
 def _answer(reply: httpx.Response) -> Any:

@@ -60,7 +60,7 @@ def run(options: Options, console: Console, show_report: ShowReport) -> int:
                 display.say(note)
             display.say(f"starting Label Studio {VERSION} in {directory} (the very first time it is installed, which takes minutes)")
             with LabelStudioServer(directory / "label-studio") as server:
-                display.say(f"Label Studio answers at {server.url}; making a project of {len(data):,} images")
+                display.say(f"Label Studio answers at {server.url}; making a project of {len(data):,} {data.reads}s")
                 with House(server, directory / "mcal", data, options.plan) as house:
                     code = _campaign(house, options, display, console, show_report)
                     finished = True

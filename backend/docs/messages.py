@@ -61,6 +61,20 @@ MESSAGES: tuple[Message, ...] = (
     ),
     Message(
         "halt",
+        "no task has a text under …",
+        r"no task has a text under",
+        "The value of the Text or HyperText tag leads to nothing in the tasks' data: the field has another name or is empty.",
+        "Compare the tag's value with a task's data in Label Studio. The campaign begins by itself after that.",
+    ),
+    Message(
+        "halt",
+        "… fetches its text from an address",
+        r"fetches its text from an address|holds encoded texts",
+        "The labelling interface shows texts that do not stand in the tasks' data as they are read.",
+        "Import the texts themselves, and take `valueType` and `encoding` off the tag. The campaign begins by itself after that.",
+    ),
+    Message(
+        "halt",
         "task … holds … images under …",
         r"task .* holds .* images under|shows people all images of",
         "People are shown all images of such a task, and a label would not say which one it means.",
@@ -168,11 +182,12 @@ MESSAGES: tuple[Message, ...] = (
     Message(
         "halt",
         "label config must have a single-choice Choices on an Image",
-        r"label config must|label config is not valid|label config has \d+ Choices|label_control must name|Choices '.*' (must|has)"
-        r"|Choices must have a name|Image '.*' must",
+        r"label config must|label config is not valid|label config has \d+ Choices|label_control must name|Choices '.*' (must|has|asks)"
+        r"|Choices must have a name|must have value=.\$field|and a campaign labels|no campaign can promise|interface of its own code",
         "The labelling interface has no control that a campaign can label with, or several. The message names the rule that is broken.",
         "Change the labelling interface: one `Choices` with `choice=\"single\"`, two or more different choices written in it, on an "
-        "`Image` that shows one field of the task's data. With several such controls, name one by the setting `label_control`.",
+        "`Image`, `Text` or `HyperText` that shows one field of the task's data. "
+        "With several such controls, name one by the setting `label_control`.",
     ),
     Message(
         "halt",

@@ -7,14 +7,16 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 from xml.etree import ElementTree
 
 from backend.label_studio.port import LabelControl
 from backend.label_studio.references import data_key_of
+from backend.label_studio.unsupported import nothing_to_label
 from mcal_engine.errors import InvalidValue
 
 MAX_CONFIG_LENGTH = 1_000_000
-_EXAMPLE = '<Image name="image" value="$image"/> and <Choices name="label" toName="image"> with one <Choice value="…"/> per class'
+_SHOWS: dict[str, Literal["image", "text", "hypertext"]] = {"image": "image", "text": "text", "hypertext": "hypertext"}
 
 
 def parse_label_config(xml: str, label_control: str | None = None) -> LabelControl:
@@ -22,18 +24,23 @@ def parse_label_config(xml: str, label_control: str | None = None) -> LabelContr
 
     Args:
         xml: the project's label config.
-        label_control: name of the ``Choices`` to use; needed where several label an image.
+        label_control: name of the ``Choices`` to use; needed where several label the item.
 
     Raises:
         InvalidValue: no usable control, or several and none named; the text says what to change.
     """
     root = _parse(xml)
-    images = {tag.get("name", ""): tag for tag in root.iter() if tag.tag.lower() == "image"}
-    candidates = [tag for tag in root.iter() if tag.tag.lower() == "choices" and tag.get("toName", "") in images]
+    shown = {tag.get("name", ""): tag for tag in root.iter() if tag.tag.lower() in _SHOWS}
+    candidates = [tag for tag in root.iter() if tag.tag.lower() == "choices" and tag.get("toName", "") in shown]
+    if not candidates:
+        raise InvalidValue(nothing_to_label(root))
     control = _pick(candidates, label_control)
     name, to_name = control.get("name", ""), control.get("toName", "")
     _refuse_unsupported(control, name)
-    return LabelControl(from_name=name, to_name=to_name, data_key=_data_key(images[to_name], to_name), choices=_choices(control, name))
+    item = shown[to_name]
+    shows = _SHOWS[item.tag.lower()]
+    key = _data_key(item, to_name) if shows == "image" else _text_key(item, to_name)
+    return LabelControl(from_name=name, to_name=to_name, data_key=key, choices=_choices(control, name), shows=shows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,9 @@ def warn_of(beside: Beside) -> str:
 
 def config_fingerprint(control: LabelControl) -> str:
     """A digest of what labels mean: names, data key and the choices in their order; titles, colours and layout do not count."""
-    meaning = [control.from_name, control.to_name, control.data_key, list(control.choices)]
+    meaning: list[object] = [control.from_name, control.to_name, control.data_key, list(control.choices)]
+    if control.shows != "image":
+        meaning.append(control.shows)
     return hashlib.sha256(json.dumps(meaning, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -139,14 +148,16 @@ def _parse(xml: str) -> ElementTree.Element:
 
 def _pick(candidates: list[ElementTree.Element], label_control: str | None) -> ElementTree.Element:
     names = [tag.get("name", "") for tag in candidates]
-    if not candidates:
-        raise InvalidValue(f"label config must have a single-choice Choices on an Image: {_EXAMPLE}")
     if label_control is not None:
         if names.count(label_control) != 1:
-            raise InvalidValue(f"label_control must name one Choices on an Image, got {label_control!r}; there are: {', '.join(names)}")
+            raise InvalidValue(
+                f"label_control must name one Choices on an Image, Text or HyperText, got {label_control!r}; there are: {', '.join(names)}"
+            )
         return candidates[names.index(label_control)]
     if len(candidates) > 1:
-        raise InvalidValue(f"label config has {len(names)} Choices on an Image; name one by the setting label_control: {', '.join(names)}")
+        raise InvalidValue(
+            f"label config has {len(names)} Choices on an Image or text; name one by the setting label_control: {', '.join(names)}"
+        )
     return candidates[0]
 
 
@@ -159,7 +170,7 @@ def _refuse_unsupported(control: ElementTree.Element, name: str) -> None:
         raise InvalidValue(f"Choices {name!r} must list its choices in the label config, got value={control.get('value')!r} (task data)")
     for attribute, what in (("allowNested", "nested choices"), ("perRegion", "choices per region"), ("perItem", "choices per item")):
         if control.get(attribute, "false").lower() == "true":
-            raise InvalidValue(f'Choices {name!r} must label the whole image with one choice, got {attribute}="true" ({what})')
+            raise InvalidValue(f'Choices {name!r} must label the whole item with one choice, got {attribute}="true" ({what})')
 
 
 def _choices(control: ElementTree.Element, name: str) -> tuple[str, ...]:
@@ -192,4 +203,20 @@ def _data_key(image: ElementTree.Element, to_name: str) -> str:
     key = data_key_of(value)
     if key is None:
         raise InvalidValue(f'Image {to_name!r} must have value="$field" naming a field of the task\'s data, got value={value!r}')
+    return key
+
+
+def _text_key(text: ElementTree.Element, to_name: str) -> str:
+    value, tag = text.get("value", ""), text.tag
+    kind = (text.get("valueType") or text.get("valuetype") or "text").lower()
+    if kind == "url":
+        raise InvalidValue(
+            f'{tag} {to_name!r} fetches its text from an address (valueType="url"), and a campaign reads texts from the tasks. Import the '
+            f"texts themselves, and take valueType off"
+        )
+    if text.get("encoding", "none").lower() != "none":
+        raise InvalidValue(f"{tag} {to_name!r} holds encoded texts (encoding={text.get('encoding')!r}); import them as plain text")
+    key = data_key_of(value)
+    if key is None:
+        raise InvalidValue(f'{tag} {to_name!r} must have value="$field" naming a field of the task\'s data, got value={value!r}')
     return key

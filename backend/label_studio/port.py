@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from mcal_engine.errors import MCALError
 
@@ -78,7 +78,7 @@ class Annotation:
 @dataclass(frozen=True, slots=True)
 class Task:
     id: int
-    image: str  # the task data's value for the Image tag; "" where it is missing or names several
+    image: str  # the task data's value for the Image tag, or the text that people read; "" where it is missing or names several
     created_at: datetime
     updated_at: datetime
     is_labeled: bool  # done: nobody is asked about it; what serving relies on, so that the contract tests look at it
@@ -102,12 +102,19 @@ class LabelControl:
     """The single-choice control a campaign labels with: ``<Choices name=from_name toName=to_name>`` on ``<Image value="$data_key">``.
 
     A ``data_key`` with a ``$`` in it is a text with references; see :mod:`backend.label_studio.references`.
+    ``shows``: the tag that is labelled: an image, a text, or a text that is written as HTML.
     """
 
     from_name: str
     to_name: str
     data_key: str
     choices: tuple[str, ...]
+    shows: Literal["image", "text", "hypertext"] = "image"
+
+    @property
+    def reads(self) -> Literal["image", "text"]:
+        """What classifiers are given."""
+        return "image" if self.shows == "image" else "text"
 
 
 class LabelStudioPort(Protocol):

@@ -1,4 +1,4 @@
-"""What an Image tag's ``value`` leads to in a task's data, as Label Studio's editor resolves it.
+"""What an Image, Text or HyperText tag's ``value`` leads to in a task's data, as Label Studio's editor resolves it.
 
 ``$image`` is a field, ``$photo.url`` and ``$images[0]`` are paths, and any other text holds such references in it, as in
 ``https://photos.example.org/$name``. A field whose own name is ``photo.url`` comes before the path.
@@ -42,6 +42,19 @@ def images_in(data: Mapping[str, Any], data_key: str) -> list[str]:
 
     text = _REFERENCE.sub(resolved, data_key).strip()
     return [] if missing or not text else [text]
+
+
+def text_in(data: Mapping[str, Any], data_key: str) -> str:
+    """The text that a task's data holds for a Text or HyperText tag; "" where there is none. Numbers are shown as they are written."""
+    if "$" not in data_key:
+        found = _at(data, data_key)
+        return str(found) if isinstance(found, str | int | float) and not isinstance(found, bool) else ""
+
+    def resolved(match: re.Match[str]) -> str:
+        part = _at(data, match[0][1:])
+        return str(part) if isinstance(part, str | int | float) else ""
+
+    return _REFERENCE.sub(resolved, data_key) if any(resolved(match) for match in _REFERENCE.finditer(data_key)) else ""
 
 
 def _at(data: Mapping[str, Any], path: str) -> Any:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
-from backend.label_studio.references import images_in
+from backend.label_studio.references import images_in, text_in
+from mcal_engine.classifiers.texts.reading import plain
 from mcal_engine.errors import InvalidValue
 
 #: Fields to ask for when listing tasks. Label Studio applies the list to the nested annotations too.
@@ -78,7 +79,7 @@ def task(data: Mapping[str, Any], control: LabelControl) -> Task:
         is_labeled=bool(data.get("is_labeled")),
         annotations=tuple(annotation(each, task_id, control) for each in _field(data, "annotations", "task")),
         overlap=data.get("overlap") or 1,
-        n_images=len(images_in(fields, control.data_key)),
+        n_images=len(images_in(fields, control.data_key)) if control.reads == "image" else 0,
     )
 
 
@@ -108,7 +109,9 @@ def data_of(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
-    """What the task's data has for the Image tag; "" where that is no image, or several."""
+    """What the task's data has for the Image tag; "" where that is no image, or several. Of texts: what people read."""
+    if control.reads == "text":
+        return plain(text_in(data, control.data_key), markup=control.shows == "hypertext")
     found = images_in(data, control.data_key)
     return found[0] if len(found) == 1 else ""
 

@@ -219,10 +219,15 @@ def _labelling(project: Project, control_name: str | None, campaign: State | Non
         control = (campaign_control if campaign is None else parse_label_config)(project.label_config, control_name)
     except InvalidValue as error:
         yield Finding(
-            "labelling interface", "fail", str(error), 'It needs one <Choices choice="single"> on an <Image>; --label-control names it.'
+            "labelling interface",
+            "fail",
+            str(error),
+            'It needs one <Choices choice="single"> on an <Image> or <Text> (--label-control).',
         )
         return None
-    yield Finding("labelling interface", "ok", f"{len(control.choices)} choices under {control.from_name!r} on image ${control.data_key}")
+    yield Finding(
+        "labelling interface", "ok", f"{len(control.choices)} choices under {control.from_name!r} on {control.reads} ${control.data_key}"
+    )
     beside = warn_of(controls_beside(project.label_config, control))
     if beside:
         yield Finding("other questions", "warn", beside, "Ask for these in a project of its own if every task needs them.")
@@ -294,6 +299,13 @@ def _media(patient: Patient, label_studio: LabelStudioPort, project_id: int, con
         return Finding("images", "fail", f"the tasks cannot be read: {error}", fix)
     if not tasks:
         return Finding("images", "warn", "there is no task to look at")
+    if control.reads == "text":
+        empty = [task.id for task in tasks if not task.image]
+        if not empty:
+            return Finding("texts", "ok", f"all of {len(tasks)} drawn at random can be read")
+        detail = f"{len(empty)} of {len(tasks)} texts drawn at random are empty, such as that of task {empty[0]}"
+        look = f"Compare ${control.data_key} with the data of such a task."
+        return Finding("texts", "fail" if len(empty) == len(tasks) else "warn", detail, look)
     sizes, bad = [], []
     for task in tasks:
         try:

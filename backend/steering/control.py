@@ -192,7 +192,7 @@ def _mend(store: Store, campaign_id: int, changes: Mapping[str, Any], now: datet
 
 
 def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
-    classifiers.check_race(after.classifiers)
+    classifiers.check_race(after.classifiers, None if state.created is None else state.control.reads)
     if AUTO in after.classifiers and state.created is not None:
         raise InvalidValue(f"classifiers must be named once a campaign has begun; known: {', '.join(classifiers.names())}")
     fixed = [name for name in changed if name in FIXED]

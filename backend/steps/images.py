@@ -1,6 +1,7 @@
 """The campaign's images at training size: fetched in parallel through Label Studio once, decoded, kept on disk across restarts.
 
-Where several machines share a cache, what another one has fetched comes from there.
+Where several machines share a cache, what another one has fetched comes from there. Texts stand in the ledger; they are kept here as well,
+for trainings.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from backend.steps.ports import Heartbeat
 from mcal_engine.classifiers.base import UnreadableImage
 from mcal_engine.classifiers.images.decoding import LOOKED_AT, ImageForm, Measured, choose_form, measure, sample_of
 from mcal_engine.classifiers.images.image_cache import ImageCache
+from mcal_engine.classifiers.texts.reading import UnreadableText, readable
+from mcal_engine.classifiers.texts.text_cache import TextCache
 from mcal_engine.types import IntArray
 
 logger = logging.getLogger(__name__)
@@ -27,6 +30,7 @@ HELD_BYTES = 64 << 20  # of images that the form was chosen from; the others of 
 TELL_EVERY = 500  # images between two progress lines
 SHARE_EVERY = 5000  # images that a worker which dies in mid-fetch costs the next one at most
 PLACE = "images"  # in the shared cache
+TEXTS = "texts"  # the folder of a campaign whose items are texts
 
 
 class CampaignImages:
@@ -69,10 +73,33 @@ class CampaignImages:
 
     def digests(self, campaign_id: int, task_ids: Sequence[int]) -> IntArray:
         """The digests of kept images, by which their embeddings are found; of those that are here, in no order."""
+        if self.holds_texts(campaign_id):
+            texts = self.texts(campaign_id)
+            return texts.keys(texts.rows([task for task, kept in zip(task_ids, texts.has(task_ids), strict=True) if kept]))
         cache = self._cache(campaign_id)
         assert cache is not None  # asked before a training, which has images
         here = [task for task, kept in zip(task_ids, cache.has(task_ids), strict=True) if kept]
         return cache.keys(cache.rows(here))
+
+    def holds_texts(self, campaign_id: int) -> bool:
+        """Whether the campaign's items are texts."""
+        return (self.folder(campaign_id) / TEXTS).is_dir()
+
+    def texts(self, campaign_id: int) -> TextCache:
+        """The campaign's texts."""
+        return TextCache(self.folder(campaign_id) / TEXTS)
+
+    def keep_texts(self, campaign_id: int, texts: Mapping[int, str]) -> dict[int, str]:
+        """Keep the texts of tasks that are not here yet; see the port."""
+        kept, reasons = self.texts(campaign_id), dict[int, str]()
+        fresh: dict[int, str] = {}
+        for task in kept.missing(list(texts)):
+            try:
+                fresh[task] = readable(texts[task])
+            except UnreadableText as error:
+                reasons[task] = error.reason
+        kept.add(fresh)
+        return reasons
 
     def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
         cache = self._cache(campaign_id)

@@ -100,6 +100,10 @@ def check(
         control = campaign_control(project.label_config, settings.label_control)
     except InvalidValue as error:
         raise Unfit(str(error).rstrip("."), "Change the labelling interface, or name the control with label_control.") from None
+    try:
+        classifiers.check_race(settings.classifiers, control.reads)
+    except InvalidValue as error:
+        raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names(control.reads))}.") from None
     warning = warn_of(controls_beside(project.label_config, control))
     if warning:
         logger.warning("project %d: %s", project_id, warning)
@@ -183,6 +187,11 @@ class _Checked:
 
 
 def _check_items(live: list[Item], control: LabelControl) -> None:
+    if control.reads == "text" and not any(item.image for item in live):
+        raise Unfit(
+            f"no task has a text under {control.data_key!r}: the field is missing or empty in its data",
+            f"Compare the value of the tag {control.to_name!r} with the data of a task.",
+        )
     if not any(item.image for item in live):
         raise Unfit(
             f"no task has an image under {control.data_key!r}: the field is missing or empty in its data",
@@ -196,7 +205,9 @@ def _check_items(live: list[Item], control: LabelControl) -> None:
 def _created(
     services: Services, project: Project, control: LabelControl, user: User, settings: CampaignSettings, live: list[Item]
 ) -> events.Created:
-    race = classifiers.race_of(settings.classifiers, len(live), services.device)  # recorded, so that a replay runs the same one
+    race = classifiers.race_of(
+        settings.classifiers, len(live), services.device, control.reads
+    )  # recorded, so that a replay runs the same one
     return events.Created(
         settings=settings.model_copy(update={"classifiers": race}).model_dump(mode="json"),
         title=project.title,

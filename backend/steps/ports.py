@@ -55,6 +55,13 @@ class ImageShelf(Protocol):
             LabelStudioError: Label Studio itself is away, which says nothing about the images.
         """
 
+    def keep_texts(self, campaign_id: int, texts: Mapping[int, str]) -> dict[int, str]:
+        """Keep the texts of tasks (task id → text as people read it) of a campaign whose items are texts, once each.
+
+        Returns:
+            The reason for each one that nobody can classify.
+        """
+
     def discard(self, campaign_id: int) -> None:
         """Forget a campaign's images: it has ended."""
 

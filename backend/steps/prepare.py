@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 def fetch_images(services: Services, state: State, heartbeat: Heartbeat) -> bool:
     """Put the images that are missing on the shelf; what cannot be read is set aside. Returns whether the ledger has changed."""
     readable = [item.task_id for item in (*state.inherited, *state.live) if item.unreadable is None]
+    if state.control.reads == "text":
+        return _keep_texts(services, state, readable)
     missing = services.images.missing(state.campaign_id, readable)
     if not missing:
         return False
@@ -38,6 +40,16 @@ def fetch_images(services: Services, state: State, heartbeat: Heartbeat) -> bool
         )
         services.store.mark_unreadable(state.campaign_id, reasons)
     return bool(reasons) or state.image_form is None
+
+
+def _keep_texts(services: Services, state: State, tasks: list[int]) -> bool:
+    """Texts stand in the ledger already."""
+    reasons = services.images.keep_texts(state.campaign_id, {task: state.items[task].image for task in tasks})
+    if reasons:
+        task, reason = next(iter(reasons.items()))
+        logger.warning("campaign %d: %d texts are set aside for people, such as task %d: %s", state.campaign_id, len(reasons), task, reason)
+        services.store.mark_unreadable(state.campaign_id, reasons)
+    return bool(reasons)
 
 
 def nothing_readable(state: State) -> str | None:

@@ -13,7 +13,7 @@ from typing import IO
 
 from backend.shared_cache import SharedCache
 from backend.steps import kept_answers
-from backend.steps.images import CampaignImages
+from backend.steps.images import TEXTS, CampaignImages
 from backend.steps.ports import Heartbeat
 from backend.training import Place, run_training
 from mcal_engine.classifiers.base import Progress
@@ -49,10 +49,12 @@ class ChildTrainer:
         self._shared = shared
 
     def __call__(self, campaign_id: int, request: TrainingRequest, heartbeat: Heartbeat) -> Scored:
-        size = self._images.size(campaign_id)
-        if size is None:
+        folder, size = self._images.folder(campaign_id), self._images.size(campaign_id)
+        if self._images.holds_texts(campaign_id):
+            folder, size = folder / TEXTS, None
+        elif size is None:
             raise InvalidValue(f"campaign {campaign_id} has no images to train on")
-        place = Place(self._images.folder(campaign_id), size, self._cache_dir, self._device, self._time_limit_hours * 3600)
+        place = Place(folder, size, self._cache_dir, self._device, self._time_limit_hours * 3600)
         known = kept_answers.find(self._cache_dir / ANSWERS, request, place)
         if known is not None:
             logger.info(

@@ -63,6 +63,7 @@ class Item:
     """The mirror of one Label Studio task, as reconcile last saw it.
 
     Attributes:
+        image: the reference of the image as the task has it; of a task with a text, that text as people read it.
         label: class index of the counting human label; ``None`` without one.
         annotation_id, annotator, labelled_at, lead_time: of that annotation; lead time in seconds.
         n_human: human labels that count and are paid, repeats included.

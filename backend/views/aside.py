@@ -10,6 +10,7 @@ from backend.campaign.state import State
 from backend.store import Item
 
 UNREADABLE = "its image cannot be read"
+NO_TEXT = "its text cannot be read"
 
 
 class Reason(TypedDict):
@@ -25,8 +26,9 @@ def why(item: Item) -> str:
 
 
 def reasons(state: State) -> list[Reason]:
-    """Every reason, the most frequent first; all unreadable images are one."""
-    counts = Counter(UNREADABLE if item.unreadable is not None else why(item) for item in state.set_aside)
+    """Every reason, the most frequent first; all unreadable items are one."""
+    unreadable = NO_TEXT if state.created is not None and state.control.reads == "text" else UNREADABLE
+    counts = Counter(unreadable if item.unreadable is not None else why(item) for item in state.set_aside)
     return [Reason(why=text, n=n) for text, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
 
 

@@ -17,6 +17,7 @@ from backend.views.classes import ClassRow, absent_from_test, absent_from_traini
 from backend.views.labour import Labour, labour
 from backend.views.money import Money, money, plan_in_force
 from backend.views.report import Report, make_report, missed
+from backend.views.review import text_of
 from backend.views.status import sentence, training_seconds
 from mcal_engine.types import Acquire, Plan
 
@@ -51,11 +52,12 @@ class Training(TypedDict):
 
 
 class Aside(TypedDict):
-    """An item that neither people nor the machine could label; ``readable``: there is a picture to look at."""
+    """An item that neither people nor the machine could label; ``readable``: there is a picture to look at; ``text``: or a text."""
 
     task: int
     why: str
     readable: bool
+    text: str | None
 
 
 class View(TypedDict):
@@ -134,7 +136,7 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
         pace=people.pace(state, work, paid["left"]),
         labour=work,
         n_set_aside=len(aside),
-        set_aside=[_aside(item) for item in aside[:SHOWN_ASIDE]],
+        set_aside=[_aside(state, item) for item in aside[:SHOWN_ASIDE]],
         report=report,
     )
 
@@ -182,8 +184,9 @@ def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
     return rows[::-1]
 
 
-def _aside(item: Item) -> Aside:
-    return Aside(task=item.task_id, why=why(item), readable=item.unreadable is None)
+def _aside(state: State, item: Item) -> Aside:
+    text = text_of(state, item.task_id)
+    return Aside(task=item.task_id, why=why(item), readable=item.unreadable is None and text is None, text=text)
 
 
 def _training(state: State) -> Training | None:

@@ -23,7 +23,8 @@ def items_csv(state: State) -> Iterator[str]:
     promise = certificate_text(state)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    texts = state.created is not None and state.control.reads == "text"
+    writer.writerow(["text" if texts and name == "image" else name for name in COLUMNS])
     for place, item in enumerate(state.live, 1):
         written = machine.get(item.task_id)
         role = state.roles.get(item.task_id, "audit" if item.task_id in state.audited else "")

@@ -10,16 +10,21 @@ from backend.store import Store
 from mcal_engine.types import LabelByMachine, PeelBatch
 
 LEAST_SURE = 60
+SHOWN_CHARACTERS = 280  # of a text on a tile
 
 
 class Tile(TypedDict):
-    """One task to look at. ``surety`` is the logit gap, ``score`` its softmax; ``human`` is ``None`` where nobody answered."""
+    """One task to look at. ``surety`` is the logit gap, ``score`` its softmax; ``human`` is ``None`` where nobody answered.
+
+    ``text``: the beginning of the item's text; ``None`` where it is an image.
+    """
 
     task: int
     machine: str
     human: str | None
     surety: float
     score: float
+    text: str | None
 
 
 class Review(TypedDict):
@@ -37,7 +42,14 @@ def review(store: Store, state: State) -> Review:
     choices = state.created.control.choices if state.created is not None else ()
     least = sorted(rows, key=lambda row: (row.surety, row.task_id))[:LEAST_SURE]
     tiles = [
-        Tile(task=row.task_id, machine=choices[row.label], human=_human(state, row.task_id), surety=row.surety, score=score(row.surety))
+        Tile(
+            task=row.task_id,
+            machine=choices[row.label],
+            human=_human(state, row.task_id),
+            surety=row.surety,
+            score=score(row.surety),
+            text=text_of(state, row.task_id),
+        )
         for row in least
     ]
     decided = bool(state.outcomes) and not isinstance(state.decision, PeelBatch)  # until the peel has ended the sample stays hidden
@@ -68,8 +80,25 @@ def _errors(store: Store, state: State) -> list[Tile]:
         label = None if item.deleted else item.label
         if label != row.label:
             human = None if label is None else choices[label]
-            wrong.append(Tile(task=row.task_id, machine=choices[row.label], human=human, surety=row.surety, score=score(row.surety)))
+            wrong.append(
+                Tile(
+                    task=row.task_id,
+                    machine=choices[row.label],
+                    human=human,
+                    surety=row.surety,
+                    score=score(row.surety),
+                    text=text_of(state, row.task_id),
+                )
+            )
     return wrong
+
+
+def text_of(state: State, task: int) -> str | None:
+    """The beginning of an item's text, for a tile; ``None`` where the items are images."""
+    if state.created is None or state.control.reads != "text":
+        return None
+    text = state.items[task].image
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1].rstrip() + "…"
 
 
 def _human(state: State, task: int) -> str | None:

@@ -53,7 +53,7 @@ def _stage(state: State) -> str:
         case Phase.REQUESTED:
             return "waiting for the first visit to the project"
         case Phase.PREPARING:
-            return "fetching the images"
+            return "reading the texts" if state.created is not None and state.control.reads == "text" else "fetching the images"
         case Phase.COLLECTING:
             return f"round {_round(state)}: {_progress(state)} in{_waiting(state)}; next: training{_how_long(state)}{_forecast(state)}"
         case Phase.TRAINING_DUE:

@@ -178,6 +178,8 @@ class Api:
         found = self.desk.snapshot(campaign_id)
         item = found.state.items.get(task_id)
         aside = {each["task"] for each in found.view["set_aside"] if each["readable"]}
+        if found.state.created is not None and found.state.control.reads == "text":
+            raise NotFound(f"the items of campaign {campaign_id} are texts; the review has their beginnings")
         if item is None or item.deleted or task_id not in aside | visible_tasks(self.desk.snapshots.review(campaign_id)):
             raise NotFound(f"campaign {campaign_id} has no task {task_id} to review")
         form = found.state.image_form

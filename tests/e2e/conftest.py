@@ -33,11 +33,11 @@ def server(real_label_studio: RealLabelStudio) -> LabelStudioServer:
 
 @pytest.fixture
 def build(server: LabelStudioServer, tmp_path: Path) -> Iterator[Build]:
-    """Build a house with a project of digits; extra settings by name. All are torn down after the test."""
+    """Build a house with a project of digits, or of ``data``; extra settings by name. All are torn down after the test."""
     with ExitStack() as stack:
 
-        def make(items: int, server_settings: Mapping[str, str] | None = None, **settings: Any) -> House:
+        def make(items: int, server_settings: Mapping[str, str] | None = None, data: Path | None = None, **settings: Any) -> House:
             plan = Plan(extra_params=SMALL | settings, pace=0.1, poll_seconds=2.0, server=server_settings or {})
-            return stack.enter_context(House(server, tmp_path / f"house-{items}", load(None, items, 0), plan))
+            return stack.enter_context(House(server, tmp_path / f"house-{items}", load(data, items, 0), plan))
 
         yield make

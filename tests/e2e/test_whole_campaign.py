@@ -22,6 +22,7 @@ from mcal_engine import codec, engine
 from mcal_engine.types import CertificateOutcome, Observation
 from tests.e2e.conftest import Build
 from tests.e2e.following import begin, finish
+from tests.engine.simulator.test_texts import rows, written
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -73,12 +74,29 @@ def test_a_campaign_runs_to_its_end_and_can_be_undone(build: Build) -> None:
     rolled_back(house)
 
 
+def test_a_campaign_on_texts_runs_to_its_end_and_can_be_undone(build: Build, tmp_path: Path) -> None:
+    house = build(300, data=written(tmp_path / "topics.csv", rows(300)), classifiers="tfidf")
+    begin(house)
+    report = finish(house)
+    results, checks = judge(house, report)
+    assert [check for check in checks if not check.ok] == []
+    assert report["certified"]
+    assert report["n_machine"] > 0
+    assert results["true_overall_error"] <= 0.1
+    texts = {item.task_id: item.image for item in house.state().live}
+    assert all(text.endswith(".") for text in texts.values())
+    found = httpx.get(f"{house.url}/api/v1/campaigns/{house.campaign_id}/review", auth=("admin", house.page_password), timeout=60)
+    assert all(tile["text"] == texts[tile["task"]] for tile in found.raise_for_status().json()["least_sure"])
+    rolled_back(house)
+
+
 def rolled_back(house: House) -> None:
     """A rollback takes the machine's labels, keeps the one that a person has edited, and touches nobody's own."""
     before = audit.count(house.tasks(), house.service_user_id())
     edited, *others = [each.machine[0] for each in before if each.machine]
     ann = {"Authorization": f"Token {house.people[0].token}"}
-    region = {"from_name": "label", "to_name": "image", "type": "choices", "value": {"choices": ["0" if edited.choice != "0" else "1"]}}
+    other = next(choice for choice in sorted(set(house.truth.values())) if choice != edited.choice)
+    region = {"from_name": "label", "to_name": house.project.to_name, "type": "choices", "value": {"choices": [other]}}
     httpx.patch(f"{house.server.url}/api/annotations/{edited.id}/", headers=ann, json={"result": [region]}, timeout=60).raise_for_status()
     done = mcal(house, "campaign", "rollback", str(house.campaign_id), "--yes")
     assert f"{len(others):,} machine labels removed; 1 were kept" in done["notes"][0]

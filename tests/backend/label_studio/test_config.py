@@ -40,7 +40,7 @@ def test_one_of_several_controls_is_taken_by_name() -> None:
     ("xml", "rule"),
     [
         (view(IMAGE), "must have a single-choice Choices on an Image"),
-        (view('<Text name="text" value="$text"/>', choices(to="text")), "must have a single-choice Choices on an Image"),
+        (view('<Text name="text" value="words"/>', choices(to="text")), "Text 'text' must have value=.*field"),
         (view(IMAGE, choices(more='choice="multiple"')), 'must be single choice, got choice="multiple"'),
         (view(IMAGE, choices('<Choice value="cat"/><Choice value="cat"/>')), "different choices, got twice: cat"),
         (view(IMAGE, choices('<Choice value="cat"/>')), "at least 2 choices, got 1"),
@@ -112,3 +112,44 @@ def test_what_else_is_required_stands_in_the_way_of_a_campaign_and_both_ways_out
 def test_a_config_with_nothing_beside_the_control_is_not_warned_of() -> None:
     xml = view('<Header value="Which?"/>', IMAGE, choices(more='required="true"'))
     assert warn_of(controls_beside(xml, campaign_control(xml))) == ""
+
+
+TEXT = '<Text name="words" value="$text"/>'
+
+
+def test_a_choice_on_a_text_is_a_campaign_on_texts() -> None:
+    asked = '<Choices name="kind" toName="words"><Choice value="cat"/><Choice value="dog"/></Choices>'
+    text = parse_label_config(view(TEXT, asked))
+    page = parse_label_config(view('<HyperText name="words" value="$text"/>', asked))
+    assert (text.shows, text.reads, text.data_key) == ("text", "text", "text")
+    assert (page.shows, page.reads) == ("hypertext", "text")
+    assert config_fingerprint(text) != config_fingerprint(page)
+
+
+CLASSES = '<Choice value="a"/><Choice value="b"/>'
+
+
+@pytest.mark.parametrize(
+    ("xml", "says"),
+    [
+        (
+            view(IMAGE, '<RectangleLabels name="box" toName="image"><Label value="a"/></RectangleLabels>'),
+            "RectangleLabels 'box' marks regions",
+        ),
+        (view(IMAGE, '<BrushLabels name="b" toName="image"><Label value="a"/></BrushLabels>'), "BrushLabels 'b' marks regions"),
+        (view(TEXT, '<Labels name="ner" toName="words"><Label value="a"/></Labels>'), "Labels 'ner' marks parts of a text"),
+        (view(TEXT, f'<Taxonomy name="tree" toName="words">{CLASSES}</Taxonomy>'), "Taxonomy 'tree' asks for paths"),
+        (view(TEXT, '<Rating name="stars" toName="words"/>'), "Rating 'stars' asks for a number of stars"),
+        (view(TEXT, '<TextArea name="says" toName="words"/>'), "TextArea 'says' asks for free text"),
+        (view(IMAGE, '<Pairwise name="two" toName="image"/>'), "Pairwise 'two' compares two items"),
+        (view(IMAGE, '<Number name="n" toName="image"/>'), "Number 'n' asks for a number"),
+        (view('<Audio name="au" value="$a"/>', f'<Choices name="k" toName="au">{CLASSES}</Choices>'), "a recording .Audio 'au'."),
+        (view('<Video name="v" value="$a"/>', f'<Choices name="k" toName="v">{CLASSES}</Choices>'), "a video .Video 'v'."),
+        (view(TEXT, f'<Choices name="k" toName="gone">{CLASSES}</Choices>'), "'gone', which is no Image, Text or HyperText"),
+        (view('<Text name="t" value="$u" valueType="url"/>', f'<Choices name="k" toName="t">{CLASSES}</Choices>'), "take valueType off"),
+    ],
+)
+def test_an_interface_that_no_campaign_labels_gets_a_sentence_with_its_tag_and_the_way_out(xml: str, says: str) -> None:
+    with pytest.raises(InvalidValue, match=says) as refused:
+        parse_label_config(xml)
+    assert any(way in str(refused.value) for way in ("Choices", "Import"))
