@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import os
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from mcal_engine.classifiers import sealed
+from mcal_engine.classifiers.images.row_store import DamagedRows
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, IntArray
+
+PART, DAMAGED = ".json", ".damaged"  # ends of the names of files, and of those that are set aside
 
 
 def digest_of(text: str) -> int:
@@ -39,7 +44,8 @@ class ListTexts:
 class TextCache:
     """Texts of a campaign by item id, append-only, for one writer and any number of readers; a ``TextSource``.
 
-    Every :meth:`add` writes one file, whole or not at all, so that a text counts or is to be added again (:meth:`missing`).
+    Every :meth:`add` writes one file, whole or not at all, so that a text counts or is to be added again (:meth:`missing`). So are the
+    texts of a file that is damaged when it is read: it is set aside under another name.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -59,30 +65,26 @@ class TextCache:
         fresh = {item: text for item, text in texts.items() if item not in self._row_of}
         if not fresh:
             return
-        contents = [text.encode("utf-8", "surrogatepass") for text in fresh.values()]
-        part = self._directory / f"part-{len(list(self._directory.glob('part-*.npz'))):06d}.npz"
-        new = part.with_suffix(".new")
-        with new.open("wb") as file:
-            ends = np.cumsum([len(content) for content in contents])
-            np.savez(file, ids=np.array(list(fresh), dtype=np.int64), ends=ends, bytes=np.frombuffer(b"".join(contents), dtype=np.uint8))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(part)
+        numbers = [int(each.stem.partition("-")[2]) for end in (PART, DAMAGED) for each in self._directory.glob(f"part-*{end}")]
+        part = self._directory / f"part-{max(numbers, default=-1) + 1:06d}{PART}"
+        sealed.write(part, json.dumps(list(fresh.items())).encode())
         self.refresh()
 
     def refresh(self) -> None:
         """Take in texts that another process has added since."""
-        for part in sorted(self._directory.glob("part-*.npz")):
+        for part in sorted(self._directory.glob(f"part-*{PART}")):
             if part.name in self._read:
                 continue
-            with np.load(part) as kept:
-                content, start = kept["bytes"].tobytes(), 0
-                for item, end in zip(kept["ids"].tolist(), kept["ends"].tolist(), strict=True):
-                    text, start = content[start:end].decode("utf-8", "surrogatepass"), end
-                    if item not in self._row_of:
-                        self._row_of[item] = len(self._texts)
-                        self._texts.append(text)
-                        self._keys.append(digest_of(text))
+            content = sealed.read(part)
+            if content is None:
+                with contextlib.suppress(FileNotFoundError):  # another process was first
+                    part.replace(part.with_suffix(DAMAGED))
+                continue
+            for item, text in json.loads(content):
+                if item not in self._row_of:
+                    self._row_of[item] = len(self._texts)
+                    self._texts.append(text)
+                    self._keys.append(digest_of(text))
             self._read.add(part.name)
 
     def has(self, ids: npt.ArrayLike) -> BoolArray:
@@ -94,8 +96,16 @@ class TextCache:
         return [item for item in np.asarray(ids, dtype=np.int64).tolist() if item not in self._row_of]
 
     def rows(self, ids: npt.ArrayLike) -> IntArray:
-        """Rows of the given items, shape (n,); InvalidValue names the first that is not here."""
+        """Rows of the given items, shape (n,).
+
+        Raises:
+            InvalidValue: some are not here; the first is named.
+            DamagedRows: and there are files that were damaged, so that they may have been.
+        """
         missing = self.missing(np.asarray(ids, dtype=np.int64))
+        damaged = sorted(self._directory.glob(f"part-*{DAMAGED}")) if missing else []
+        if damaged:
+            raise DamagedRows(f"{len(missing)} texts are lost, as {damaged[-1]} is damaged: is the disk in order? They are added anew")
         if missing:
             raise InvalidValue(f"{len(missing)} items have no text in the cache, the first is {missing[0]}")
         return np.array([self._row_of[item] for item in np.asarray(ids, dtype=np.int64).tolist()], dtype=np.int64)
