@@ -75,7 +75,7 @@ def test_a_campaign_runs_to_its_end_and_can_be_undone(build: Build) -> None:
 
 
 def test_a_campaign_on_texts_runs_to_its_end_and_can_be_undone(build: Build, tmp_path: Path) -> None:
-    house = build(300, data=written(tmp_path / "topics.csv", rows(300)), classifiers="tfidf")
+    house = build(200, data=written(tmp_path / "topics.csv", rows(200)), classifiers="tfidf")
     begin(house)
     report = finish(house)
     results, checks = judge(house, report)

@@ -43,10 +43,10 @@ def test_a_frozen_encoder_tells_classes_apart_and_long_texts_are_read_to_their_e
     from mcal_engine.classifiers.texts.encoders import TextEncoder, find
 
     encoder = TextEncoder(find(None), devices.pick("cpu"))
-    texts, _ = sentences(40)
-    alone, among = encoder(texts[:1]), encoder(["another, much longer text " * 300, *texts[::-1]])
+    texts, _ = sentences(10)
+    alone, among = encoder(texts[:1]), encoder(["another, much longer text " * 60, *texts[::-1]])
     assert np.array_equal(alone[0], among[-1])  # whatever comes with it
-    start, same_start, other = encoder(["the weather is fine " * 400, "the weather is fine " * 400 + "a goal of the team " * 400, texts[0]])
+    start, same_start, other = encoder(["the weather is fine " * 70, "the weather is fine " * 70 + "a goal of the team " * 60, texts[0]])
     assert np.linalg.norm(start.astype(float) - same_start.astype(float)) > 0.1  # what stands behind the first window counts
     assert np.allclose(np.linalg.norm(other.astype(float)), 1, atol=1e-2)
 
