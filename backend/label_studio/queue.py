@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, Prediction, Project
+from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, Prediction, Project, Task
 from mcal_engine.errors import InvalidValue
 
 UNCERTAINTY = "Uncertainty sampling"
@@ -118,7 +118,17 @@ def keep_sentinel(
     fresh = _lock_one_of(port, project_id, (task_id for task_id in spare_ids if task_id != old), now)
     if fresh is not None:
         _import_missing(port, project_id, model_version, {fresh.task_id: SENTINEL_SCORE}, control)
+    if old is not None:
+        give_back(port, project_id, old, control)
     return fresh
+
+
+def give_back(port: LabelStudioPort, project_id: int, task_id: int, control: LabelControl) -> None:
+    """Let people have a task that was locked for the service user, and remove what an interrupted attempt left on it. Safe to repeat."""
+    for task in port.tasks_by_id(project_id, control, [task_id]):
+        _remove_skips(port, task)
+        if not task.is_labeled:  # one that is done is served to nobody, locked or not
+            port.release_task(project_id, task_id)
 
 
 def close(port: LabelStudioPort, project_id: int, model_version: str) -> None:
@@ -149,10 +159,10 @@ def serve_rest(
     shown = model_version if suggestions else ""  # Label Studio refuses a version without predictions
     port.update_project(project_id, sampling=SEQUENTIAL, show_collab_predictions=bool(suggestions), model_version=shown)
     if sentinel_id is not None:
-        port.release_task(project_id, sentinel_id)
+        give_back(port, project_id, sentinel_id, control)
 
 
-def restore(port: LabelStudioPort, project_id: int, before: ProjectBefore, sentinel_id: int | None) -> None:
+def restore(port: LabelStudioPort, project_id: int, before: ProjectBefore, sentinel_id: int | None, control: LabelControl) -> None:
     """Give a project its own settings back, and unlock the sentinel."""
     fields = asdict(before)
     try:
@@ -162,7 +172,7 @@ def restore(port: LabelStudioPort, project_id: int, before: ProjectBefore, senti
             raise
         port.update_project(project_id, **fields | {"model_version": ""})  # its predictions or its model are gone
     if sentinel_id is not None:
-        port.release_task(project_id, sentinel_id)
+        give_back(port, project_id, sentinel_id, control)
 
 
 def _lock_one_of(port: LabelStudioPort, project_id: int, candidates: Iterable[int], now: datetime) -> Sentinel | None:
@@ -193,10 +203,13 @@ def _heal(port: LabelStudioPort, project_id: int, sentinel: Sentinel, control: L
     found = port.tasks_by_id(project_id, control, [sentinel.task_id])
     if not found:
         return False
-    me = port.current_user().id
-    for annotation in found[0].annotations:
-        if annotation.completed_by == me and annotation.was_cancelled:
-            port.delete_annotation(annotation.id)
-        else:
-            return False
-    return True
+    return _remove_skips(port, found[0]) == len(found[0].annotations)
+
+
+def _remove_skips(port: LabelStudioPort, task: Task) -> int:
+    """Delete what an interrupted :meth:`release_task` left on a task; returns how many annotations that were."""
+    me = port.current_user().id if task.annotations else None
+    ours = [each.id for each in task.annotations if each.completed_by == me and each.was_cancelled]
+    for annotation_id in ours:
+        port.delete_annotation(annotation_id)
+    return len(ours)

@@ -32,7 +32,7 @@ def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
     close_second(services, state)
     if state.asked_again:  # nobody more is asked
         services.label_studio.set_overlap(state.project_id, list(state.asked_again), 1)
-    label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id)
+    label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id, state.control)
     for queue in state.queues:
         if queue.ids and (queue.kind != "residual" or queue.suggestions):
             heartbeat()

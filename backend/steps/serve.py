@@ -62,6 +62,8 @@ def _publish(services: Services, state: State, queue: Queue) -> bool:
     )
     if locked is not None and state.sentinel is not None and locked.task_id == state.sentinel.task_id:
         locked = state.sentinel  # locking again does not renew a lock: its age stays
+    elif state.sentinel_id is not None and state.sentinel_id not in busy:
+        label_queue.give_back(services.label_studio, state.project_id, state.sentinel_id, state.control)
     close_second(services, state, queue)
     logger.info("campaign %d: queue %s with %d tasks is served", state.campaign_id, queue.model_version, len(queue.ids))
     services.memory.guarded_at[state.campaign_id] = now

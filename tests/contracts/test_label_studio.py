@@ -377,9 +377,9 @@ class LabelStudioContract:
         before = world.port.project(project_id)
         queue.publish(world.port, project_id, "b1", ids[:2], sentinel_ids=[ids[3]], control=CONTROL, now=NOW)
         was = ProjectBefore.of(before)
-        queue.restore(world.port, project_id, was, ids[3])
+        queue.restore(world.port, project_id, was, ids[3], CONTROL)
         assert world.port.project(project_id) == before
-        queue.restore(world.port, project_id, ProjectBefore(before.sampling, "gone", True), None)
+        queue.restore(world.port, project_id, ProjectBefore(before.sampling, "gone", True), None, CONTROL)
         assert world.port.project(project_id).model_version == ""
         assert len(pull_all(world, project_id)) == 4
 
