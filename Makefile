@@ -12,6 +12,8 @@ ARGS ?=
 # uv from PATH, or a private one below .tools; the demo needs it too, for Label Studio's own environment.
 UV := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
+# Some containers forbid Python to keep what it has compiled: then every process that a test starts compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTEST := $(BIN)/python -m pytest
 # One thread for each of two processes: two threads each, on two cores, wait for one another and take three times as long.
