@@ -565,6 +565,12 @@ class Notified(Happening, kind="notified"):
         return f"Told channel {self.channel}: {what}" if self.ok else f"Could not tell channel {self.channel}: {what}; {self.why}"
 
 
+def recorded_settings(payload: Any) -> dict[str, Any]:
+    """The settings in an event's JSON as they are, also where the event as a whole cannot be read; empty where there are none."""
+    settings = payload.get("settings") if isinstance(payload, dict) else None
+    return settings if isinstance(settings, dict) else {}
+
+
 def decision_title(row: Decision) -> str:
     """What was decided, in a few words."""
     match row:

@@ -167,9 +167,8 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
 def recorded_settings(store: Store, campaign_id: int) -> dict[str, Any]:
     """Those of the last recorded settings that keep to their rules, by name: for a campaign that cannot be read."""
     said = store.events(campaign_id, kinds=[events.Requested.kind, events.Created.kind, events.SettingsChanged.kind])
-    recorded = said[-1].payload.get("settings") if said and isinstance(said[-1].payload, dict) else None
     kept = {}
-    for name, value in recorded.items() if isinstance(recorded, dict) else ():
+    for name, value in events.recorded_settings(said[-1].payload if said else None).items():
         try:
             kept[name] = parse_setting(name, value)
         except InvalidValue:

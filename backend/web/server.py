@@ -74,12 +74,7 @@ def serve(
     try:
         if listening is not None:
             listening(host, _port(server))
-        swept = time.monotonic()
-        while not stop_event.is_set():
-            wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=sockets, count=1)
-            if (now := time.monotonic()) - swept >= LOOP_SECONDS:
-                connections.sweep(_channels(sockets), now)
-                swept = now
+        _loop(sockets, stop_event)
         server.task_dispatcher.shutdown(timeout=FINISH_SECONDS)
         wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=sockets, count=1)  # send what was answered last
     finally:
@@ -87,6 +82,15 @@ def serve(
         for channel in _channels(sockets):
             channel.handle_close()  # large answers that nobody took any more wait in temporary files
         wasyncore.close_all(sockets)
+
+
+def _loop(sockets: dict[int, Any], stop_event: threading.Event) -> None:
+    swept = time.monotonic()
+    while not stop_event.is_set():
+        wasyncore.loop(timeout=LOOP_SECONDS, use_poll=True, map=sockets, count=1)
+        if (now := time.monotonic()) - swept >= LOOP_SECONDS:
+            connections.sweep(_channels(sockets), now)
+            swept = now
 
 
 def check_exposure(host: str, *, protected: bool, allow_open: bool) -> None:
