@@ -1,4 +1,4 @@
-"""``python -m tests.backend.campaign.golden record [NAME …]`` or ``… expect [NAME …]``; see the README beside this file."""
+"""``python -m tests.backend.campaign.golden record [NAME …]``, ``… demo NAME [OPTION …]`` or ``… expect [NAME …]``; see README.md."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def main(what: str, *names: str) -> None:
                 kinds = dict.fromkeys(event.kind for event in recorder.events)
                 print(f"{name}: {len(recorder.events)} events, {len(recorder.checkpoints)} checkpoints: {' '.join(kinds)}")
                 recorder.world.store.close()
+    elif what == "demo":
+        from tests.backend.campaign.golden.recording import demo
+
+        with tempfile.TemporaryDirectory() as directory:
+            demo(Path(directory), names[1:]).write(names[0], "mcal demo " + " ".join(names[1:]))
     elif what == "expect":
         from tests.backend.campaign.golden.replay import expect
 

@@ -1,18 +1,24 @@
-"""Write down a campaign on the fake Label Studio as it happens: every row that its state is derived from, after each commit."""
+"""Write down a campaign as it happens: every row that its state is derived from, after each commit."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import json
-from collections.abc import Callable
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import astuple, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from backend.campaign import facts
-from backend.store import Assignment, Duplicate, Event, Frozen, Item, MachineLabel
+from backend.store import Assignment, Duplicate, Event, Frozen, Item, MachineLabel, Store
 from mcal_engine import __version__
 from tests.backend.world import World
 
@@ -38,12 +44,15 @@ def cells(row: Any) -> list[Any]:
 class Recorder:
     """Attach it to a world before its campaign begins; afterwards :meth:`write` stores what was seen."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World | SimpleNamespace) -> None:
         self.world = world
         self.events: list[Event] = []
         self.checkpoints: list[dict[str, Any]] = []
         self._last: dict[str, dict[Any, Any]] = {name: {} for name in TABLES}
-        store = world.store
+        if isinstance(world, World):
+            self._note_each_commit(world.store)
+
+    def _note_each_commit(self, store: Store) -> None:
         append = store.append
 
         def appended(*args: Any, **kwargs: Any) -> list[Event]:
@@ -96,3 +105,33 @@ class Recorder:
         if name == WHOLE:
             with (HERE / f"{name}.backup.gz").open("wb") as backup:
                 world.store.backup(backup)
+
+
+def demo(directory: Path, options: Sequence[str]) -> Recorder:
+    """Run ``mcal demo`` with these options and look into its database twice a second: at a copy, so between two commits."""
+    world = SimpleNamespace(now=lambda: datetime.now(UTC))
+    recorder = Recorder(world)
+    kept = directory / "demo"
+    run = subprocess.Popen([sys.executable, "-m", "backend.cli", "demo", "--exit", "--directory", str(kept), *options])
+    running = True
+    while running:
+        running = run.poll() is None
+        time.sleep(0.5)
+        copy = directory / f"{len(recorder.checkpoints)}.db"
+        if _copied(kept / "mcal" / "mcal.db", copy):
+            world.store = Store(f"sqlite:///{copy}")
+            for campaign in world.store.campaigns():
+                world.campaign = campaign
+                if len(world.store.events(world.campaign.id)) > len(recorder.events):
+                    recorder.note()
+            world.store.close()
+    return recorder
+
+
+def _copied(database: Path, copy: Path) -> bool:
+    """Whether the database is there yet."""
+    if not database.exists():
+        return False
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return True
