@@ -245,6 +245,7 @@ def test_rows_from_before_there_was_a_bound_can_still_be_read() -> None:
             assert codec.to_json(read) == codec.to_json(row)
 
 
+@pytest.mark.slow
 def test_without_cuts_per_class_the_machine_has_all_of_the_prefix() -> None:
     decision = played(1200, None)[1]
     assert isinstance(decision, LabelByMachine)
@@ -294,6 +295,7 @@ def test_histories_without_predicted_classes_are_planned_as_without_a_bound() ->
     assert kept_by_classes(SPEC, observation, measurement, (np.array([0.0, 0.8]), np.array([0.0, 0.01])), 0.02) is None
 
 
+@pytest.mark.slow
 def test_a_bound_per_class_asks_for_a_larger_sample() -> None:
     sizes = [next(row.n_certificate for row in played(1200, p)[0].history if isinstance(row, Certify)) for p in (None, 0.8)]
     assert sizes[1] > 1.5 * sizes[0]

@@ -104,6 +104,7 @@ def test_scaling_every_price_scales_every_cost_and_changes_no_decision(factor: f
     assert getattr(last, "n_machine", 0) == getattr(dear_last, "n_machine", 0)
 
 
+@pytest.mark.slow
 def test_a_stop_request_certifies_with_the_plan_in_hand() -> None:
     campaign, _, _ = played()
     cut = next(i for i, row in enumerate(campaign.history) if isinstance(row, Observation) and row.round == 4)

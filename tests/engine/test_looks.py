@@ -82,6 +82,7 @@ def test_bad_luck_at_the_sure_end_is_answered_by_another_look_with_the_sample_in
     assert "Look 1 certifies" in decision.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{"max_looks": 1}, {"stop": True}])
 def test_no_other_look_where_it_is_not_allowed_or_not_wanted(changes: dict[str, object]) -> None:
     spec = SPEC.model_copy(update={"max_looks": changes.get("max_looks", 3)})

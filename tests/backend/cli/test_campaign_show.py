@@ -104,6 +104,7 @@ def test_the_numbers_are_the_services(mcal: Mcal, finished: World) -> None:
     assert mcal("watch", "1", "--json")["phase"] == "finished"
 
 
+@pytest.mark.slow
 def test_projects_and_estimate_ask_label_studio(mcal: Mcal, finished: World) -> None:
     (row,) = mcal("projects", "--json")
     assert (row["project"], row["n_tasks"], row["campaigns"]) == (finished.project, 240, [1])

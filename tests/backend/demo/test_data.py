@@ -66,6 +66,7 @@ def test_an_npz_file_may_name_its_classes(tmp_path: Path) -> None:
     assert named.choices == ("cat", "dog")
 
 
+@pytest.mark.slow
 def test_bad_sources_are_refused_with_the_rule_and_what_was_given(tmp_path: Path, folder: Path) -> None:
     good = {"images": np.zeros((250, 5, 5), np.uint8), "labels": np.arange(250) % 2}
     text = tmp_path / "plain.npz"

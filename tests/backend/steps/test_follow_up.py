@@ -76,6 +76,7 @@ def test_a_follow_up_is_about_the_new_tasks_and_begins_with_peoples_labels_of_th
     assert rollback(world.services, 1, by="test").n_removed == len(machine) and world.machine_annotations() == {}
 
 
+@pytest.mark.slow
 def test_while_a_follow_up_is_under_way_the_old_campaign_is_left_alone(tmp_path: Path) -> None:
     world = finished(tmp_path)
     n = len(world.machine_annotations())
@@ -93,6 +94,7 @@ def test_while_a_follow_up_is_under_way_the_old_campaign_is_left_alone(tmp_path:
     assert len(world.machine_annotations()) == n and "rollback" in possible(of(world, 1))
 
 
+@pytest.mark.slow
 def test_too_few_new_tasks_are_refused_in_one_sentence_before_anything_is_created(tmp_path: Path) -> None:
     world = finished(tmp_path)
     for n in (0, 45):
@@ -111,6 +113,7 @@ def test_only_a_finished_campaign_can_be_followed_up(tmp_path: Path) -> None:
         world.act("follow-up")
 
 
+@pytest.mark.slow
 def test_new_tasks_that_go_before_the_first_look_make_the_follow_up_wait(tmp_path: Path) -> None:
     world = finished(tmp_path)
     new = add(world, 200)

@@ -106,6 +106,7 @@ def test_the_table_has_the_spread_over_seeds_and_the_oracles_best_batch(rows: li
     assert all(looser[delta][0]["n_train"] <= costs[delta][0]["n_train"] for delta in costs)
 
 
+@pytest.mark.slow
 def test_the_papers_rows_stand_beside_ours_for_its_data_sets(rows: list[dict[str, Any]]) -> None:
     assert [paper_name(name) for name in ("fashion_mnist", "CIFAR-10", "cifar100", "clothing_small")] == [
         "fashion", "cifar10", "cifar100", None,
@@ -146,6 +147,7 @@ def test_every_figure_can_be_drawn_from_the_rows_alone(rows: list[dict[str, Any]
     } | {"fig07_total_cost"}
 
 
+@pytest.mark.slow
 def test_the_command_writes_results_table_and_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = toy_data(600, noise=80)
     np.savez(tmp_path / "toy.npz", images=data.images, labels=data.labels)
