@@ -39,7 +39,13 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 RUN --mount=type=bind,from=uv,source=/usr/local/bin/uv,target=/tmp/uv \
     --mount=type=bind,from=build,source=/dist,target=/tmp/dist \
     /tmp/uv pip install --python /opt/venv/bin/python --no-cache --no-index --no-deps /tmp/dist/*.whl
+# Pretrained encoders to have inside, by the names that `mcal encoders` lists, separated by spaces; the build needs a network for them.
+ARG ENCODERS=""
+RUN for name in ${ENCODERS}; do \
+      HF_HOME=/tmp/hub /opt/venv/bin/mcal encoders --fetch "${name}" --to /opt/venv/share/mcal/encoders || exit 1; \
+    done && rm -rf /tmp/hub
 ENV PATH=/opt/venv/bin:$PATH \
+    HF_HOME=/data/hub \
     PYTHONUNBUFFERED=1 \
     MCAL_DATA_DIR=/data \
     MCAL_HOST=0.0.0.0 \

