@@ -11,6 +11,7 @@ import numpy as np
 from mcal_engine.forecast import Curves, Forecast, curves, today
 from mcal_engine.situation import Situation
 from mcal_engine.types import Measurement, Plan, StopReason
+from mcal_engine.words import counted
 
 
 def forecast(situation: Situation, measurement: Measurement) -> Forecast:
@@ -84,7 +85,7 @@ def reason_to_stop(situation: Situation, made: Forecast) -> tuple[StopReason, st
     if made.fitted and plan.n_train <= observation.n_train:
         return (
             StopReason.OPTIMUM_REACHED,
-            f"With {observation.n_train:,} training labels {plan.predicted_error or 0.0:.2%} of all labels are forecast to be wrong; more "
-            f"of them would leave less of the budget for the least sure items.",
+            f"With {counted(observation.n_train, 'training label')} {plan.predicted_error or 0.0:.2%} of all labels are forecast to be "
+            f"wrong; more of them would leave less of the budget for the least sure items.",
         )
     return None

@@ -16,6 +16,7 @@ from mcal_engine.looks import after_certificate
 from mcal_engine.situation import Situation, default_batch_size
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, PeelBatch, PeelOrder, Row
+from mcal_engine.words import counted
 
 
 def default_test_size(n_items: int, *, certifies: bool = True) -> int:
@@ -56,11 +57,11 @@ def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int, *
     first = spec.price_per_label * (math.ceil(share * n_test) + n_train)
     if spec.budget is not None and spec.budget < first:
         raise InvalidValue(
-            f"budget must pay for the {n_test:,} test and {n_train:,} training items to begin with, {first:,.2f} {spec.currency}, "
+            f"budget must pay for the {n_test:,} test and {counted(n_train, 'training item')} to begin with, {first:,.2f} {spec.currency}, "
             f"got {spec.budget:g}"
         )
-    of_train = "" if untrained else f" and {n_train:,} random training items"
-    sentence = f"To begin with: {n_test:,} random test items{of_train}."
+    of_train = "" if untrained else f" and {counted(n_train, 'random training item')}"
+    sentence = f"To begin with: {counted(n_test, 'random test item')}{of_train}."
     sentence += _what_certainty_costs(spec, n_items, n_unlabelled - math.ceil(share * n_test) - n_train)
     return Acquire(n_test, n_train, "random", None, spec.classifiers, None, sentence)
 
@@ -73,7 +74,7 @@ def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
     n_sample = certificate.sample_size(
         0, n_pool=n_pool, allowed=allowed, level=certificate.level_of_look(spec.confidence_level, 1, spec.max_looks)
     )
-    errors = f"{allowed:,} error{'' if allowed == 1 else 's'} among {n_items:,} items"
+    errors = f"{counted(allowed, 'error')} among {counted(n_items, 'item')}"
     if n_sample is None:
         return f" At most {errors} can only be certified by labelling everything: a certificate saves nothing here."
     price = f"{n_sample * spec.price_per_label:,.2f} {spec.currency}"

@@ -37,6 +37,7 @@ from mcal_engine.types import (
     StopReason,
     Verdict,
 )
+from mcal_engine.words import counted, counted_of, verb
 
 GAIN = 0.02  # of the bill: what another look must be forecast to save before people are asked again
 
@@ -148,8 +149,9 @@ def _go_on(situation: Situation, look: Look, finishing: float) -> Decision | Non
     if made.plan.n_machine == 0 or total > finishing * (1 - GAIN):
         return None
     sentence = (
-        f"Look {look.asked.look} certifies {look.n_machine:,} machine labels, and finishing with them costs {finishing:,.2f} "
-        f"{spec.currency}. With the sample's {len(look.outcome.ranks):,} items as test items and a fresh sample, {total:,.2f} is forecast."
+        f"Look {look.asked.look} certifies {counted(look.n_machine, 'machine label')}, and finishing with them costs {finishing:,.2f} "
+        f"{spec.currency}. With the sample's {counted(len(look.outcome.ranks), 'item')} as test items and a fresh sample, {total:,.2f} "
+        f"is forecast."
     )
     racing = tuple(one.classifier for one in situation.trained[-1].measurements)
     return Acquire(0, 0, spec.acquisition, None, racing, made.plan, sentence)
@@ -168,14 +170,14 @@ def _finish(situation: Situation, best: Look, last: Look) -> Decision:
         "level": asked.level,
     }
     if best.n_machine == 0:
-        sample = f"The certificate sample holds {seen:,} errors of {len(chosen.outcome.ranks):,}"
+        sample = f"The certificate sample holds {counted(seen, 'error')} of {len(chosen.outcome.ranks):,}"
         sentence = f"{sample}; no useful set of machine labels can be certified.{_of_classes(chosen)}"
         return HumanLabelAll(asked.plan, Verdict(StopReason.CERTIFICATE_FAILED, sentence, evidence))
-    errors = f"{certified.errors_in_prefix:,} error{'' if certified.errors_in_prefix == 1 else 's'}"
+    errors = counted(certified.errors_in_prefix, "error")
     sentence = (
         f"{errors} among the certificate sample in front of the cut, where {certified.tolerated:,} "
-        f"{'is' if certified.tolerated == 1 else 'are'} tolerated: at most {certified.max_errors:,} of {promise.n_labels:,} "
-        f"labels are wrong, at level {asked.level:.3f}.{_of_classes(chosen)}"
+        f"{verb(certified.tolerated or 0, 'are')} tolerated: at most "
+        f"{counted_of(certified.max_errors, promise.n_labels, 'label', 'are')} wrong, at level {asked.level:.3f}.{_of_classes(chosen)}"
     )
     return LabelByMachine(
         asked.classifier,
@@ -201,6 +203,8 @@ def _of_classes(look: Look) -> str:
     if n_classes == 0:
         return " That is less than the least for which a bound per class was to be tested."
     left = int(look.classes.n_offered.sum()) - look.n_certified
-    found = [f"{n:,} of {n_classes:,} classes {what}" for n, what in ((whole, "keep all"), (part, "keep a part"), (none, "keep none")) if n]
+    found = [
+        f"{counted_of(n, n_classes, 'class')} {what}" for n, what in ((whole, "keep all"), (part, "keep a part"), (none, "keep none")) if n
+    ]
     least = f"{look.promise.min_class_precision:.4g}"
-    return f" With at least {least} right in each class, {', '.join(found)} of it; people label {left:,} items more."
+    return f" With at least {least} right in each class, {', '.join(found)} of it; people label {counted(left, 'item')} more."

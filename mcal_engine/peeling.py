@@ -38,6 +38,7 @@ from mcal_engine.types import (
     StopReason,
     Verdict,
 )
+from mcal_engine.words import counted, counted_of, verb
 
 PEEL_SHARE = 0.012  # of X: items that leave between two trainings
 SMALLEST_BATCH = 10  # items, so that people of a small project do not wait for a training after every third label
@@ -133,8 +134,8 @@ def _ask(found: Standing, after: Peel, leaving: IntArray) -> PeelBatch:
     assert tolerated is not None  # else the peel has ended
     n_asked = len(peel.to_ask(found.state, leaving))
     sentence = (
-        f"{after.errors_left:,} wrong predictions of the certificate sample would be left among the machine's, where {tolerated:,} "
-        f"{'is' if tolerated == 1 else 'are'} tolerated: people label the {n_asked:,} items that are trusted least."
+        f"{counted(after.errors_left, 'wrong prediction')} of the certificate sample would be left among the machine's, where "
+        f"{tolerated:,} {verb(tolerated, 'are')} tolerated: people label the {counted(n_asked, 'item')} that are trusted least."
     )
     evidence = _evidence(found, after) | {"leaving": float(len(leaving)), "asked": float(n_asked)}
     verdict = Verdict(found.asked.verdict.reason, sentence, evidence)
@@ -142,7 +143,7 @@ def _ask(found: Standing, after: Peel, leaving: IntArray) -> PeelBatch:
 
 
 def _nothing(found: Standing, state: Peel, why: str) -> HumanLabelAll:
-    sentence = f"The certificate sample holds {int(found.outcome.errors.sum()):,} errors of {len(found.outcome.ranks):,}; {why}."
+    sentence = f"The certificate sample holds {counted(int(found.outcome.errors.sum()), 'error')} of {len(found.outcome.ranks):,}; {why}."
     return HumanLabelAll(found.asked.plan, Verdict(StopReason.CERTIFICATE_FAILED, sentence, _evidence(found, state)))
 
 
@@ -158,9 +159,9 @@ def _finish(found: Standing, state: Peel) -> Decision:
     most = min(promise.allowed, n_machine)
     left, tolerated = int(evidence["left"]), int(evidence["tolerated"])
     sentence = (
-        f"{left:,} wrong prediction{'' if left == 1 else 's'} of the certificate sample {'is' if left == 1 else 'are'} left among the "
-        f"machine's, where {tolerated:,} {'is' if tolerated == 1 else 'are'} tolerated: at most {most:,} of {promise.n_labels:,} labels "
-        f"are wrong, at level {asked.level:.3f}."
+        f"{counted(left, 'wrong prediction')} of the certificate sample {verb(left, 'are')} left among the "
+        f"machine's, where {tolerated:,} {verb(tolerated, 'are')} tolerated: at most "
+        f"{counted_of(most, promise.n_labels, 'label', 'are')} wrong, at level {asked.level:.3f}."
     )
     return LabelByMachine(
         asked.classifier,

@@ -22,6 +22,7 @@ from mcal_engine.types import (
     StopReason,
     Verdict,
 )
+from mcal_engine.words import counted
 
 MIN_MORE_TEST = 20  # items; fewer are not worth another round
 LOOK_AROUND = 0.01  # of the bill of a candidate that needs no training: what others may cost before they must be forecast to be cheaper
@@ -56,7 +57,7 @@ def decide(situation: Situation, *, stop_requested: bool) -> Decision:
     n_test = _more_test(situation, measurement, made, n_train) if made.fitted and measurement.learns else 0
     why = _why_go_on(situation, made, n_train)
     if n_test:
-        why += f" {n_test:,} more test items pay for themselves: the certificate sample can be sized better."
+        why += f" {counted(n_test, 'more test item')} pay for themselves: the certificate sample can be sized better."
     ranks = _who_ranks(situation, forecasts, racing)
     return Acquire(n_test, n_train, "random" if ranks is None else spec.acquisition, ranks, racing, made.plan, why)
 
@@ -151,7 +152,7 @@ def _reason_to_stop(situation: Situation, made: Forecast) -> tuple[StopReason, s
             f"{made.future:,.2f}.",
         )
     if plan.n_train <= observation.n_train:
-        return StopReason.OPTIMUM_REACHED, f"The {observation.n_train:,} training labels in hand are the cheapest training set."
+        return StopReason.OPTIMUM_REACHED, f"The {counted(observation.n_train, 'training label')} in hand are the cheapest training set."
     return None
 
 
@@ -186,8 +187,8 @@ def _reason_to_look_no_further(
         return None
     return (
         StopReason.NO_GAIN,
-        f"{now} with {plan.classifier}, which needs no training; with {n_train:,} training labels, which would cost {looking:,.2f} more, "
-        f"no other candidate is forecast to be cheaper.",
+        f"{now} with {plan.classifier}, which needs no training; with {counted(n_train, 'training label')}, "
+        f"which would cost {looking:,.2f} more, no other candidate is forecast to be cheaper.",
     )
 
 
@@ -265,15 +266,16 @@ def _more_test(situation: Situation, measurement: Measurement, made: Forecast, n
 
 def _why_go_on(situation: Situation, made: Forecast, n_train: int) -> str:
     plan, spec = made.plan, situation.spec
-    more = f"Round {situation.observation.round}: {n_train:,} more labels"
+    more = f"Round {situation.observation.round}: {counted(n_train, 'more label')}"
     if not made.fitted:
         return f"{more}, to learn how the error falls with more of them."
     if spec.budget is not None:
         return (
-            f"{more}. With {plan.n_train:,} training labels and a budget of {spec.budget:,.2f} {spec.currency}, "
+            f"{more}. With {counted(plan.n_train, 'training label')} and a budget of {spec.budget:,.2f} {spec.currency}, "
             f"{plan.predicted_error or 0.0:.2%} of all labels are forecast to be wrong."
         )
     return (
-        f"{more}. Finishing now would cost {plan.total_cost_now:,.2f} {spec.currency}, the forecast with {plan.n_train:,} training labels "
+        f"{more}. Finishing now would cost {plan.total_cost_now:,.2f} {spec.currency}, the forecast with "
+        f"{counted(plan.n_train, 'training label')} "
         f"is {plan.total_cost:,.2f} (90 % band {plan.low:,.2f} to {plan.high:,.2f})."
     )

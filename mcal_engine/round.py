@@ -19,6 +19,7 @@ from mcal_engine.surety import answered, surety
 from mcal_engine.training import Scored
 from mcal_engine.two_bands import bands as two_bands
 from mcal_engine.types import Bands, BoolArray, CertificateOutcome, Certify, FloatArray, IntArray, LabelByMachine, Measurement, Observation
+from mcal_engine.words import counted
 
 __all__ = [
     "LabelledTest",
@@ -120,7 +121,7 @@ def draw_random(spec: CampaignSpec, purpose: Purpose, number: int, ids: IntArray
         InvalidValue: there are fewer than ``n``.
     """
     if n > len(ids):
-        raise InvalidValue(f"cannot draw {n} of {len(ids)} items")
+        raise InvalidValue(f"cannot draw {n} of {counted(len(ids), 'item')}")
     return streams.generator(spec.seed, purpose, number).permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
 
 
@@ -135,7 +136,7 @@ def draw_secret(entropy: int, ids: IntArray, n: int) -> IntArray:
         InvalidValue: there are fewer than ``n``.
     """
     if n > len(ids):
-        raise InvalidValue(f"cannot draw {n} of {len(ids)} items")
+        raise InvalidValue(f"cannot draw {n} of {counted(len(ids), 'item')}")
     return streams.from_entropy(entropy).permutation(np.sort(np.asarray(ids, dtype=np.int64)))[:n]
 
 

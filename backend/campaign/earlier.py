@@ -7,6 +7,7 @@ from typing import Protocol
 
 from backend.store import Campaign, MachineLabel, same_address
 from mcal_engine.errors import InvalidValue
+from mcal_engine.words import counted
 
 
 class Campaigns(Protocol):
@@ -38,6 +39,6 @@ def refuse_beside_an_earlier_one(store: Campaigns, label_studio_url: str, projec
         n = sum(row.state == "written" and row.task_id > after for row in store.machine_labels(campaign.id))
         if n:
             raise InvalidValue(
-                f"project {project_id} holds {n:,} machine labels of campaign {campaign.id}, which has ended: follow that one up for the "
-                f"tasks that were added since (mcal campaign follow-up {campaign.id}), or roll it back first"
+                f"project {project_id} holds {counted(n, 'machine label')} of campaign {campaign.id}, which has ended: follow that one "
+                f"up for the tasks that were added since (mcal campaign follow-up {campaign.id}), or roll it back first"
             )

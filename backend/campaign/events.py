@@ -18,6 +18,7 @@ from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.types import Acquire, Bands, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, PeelBatch, PeelOrder
+from mcal_engine.words import counted, counted_of
 
 QueueKind = Literal["start", "train", "certificate", "peel", "residual", "audit"]
 JSON = dict[str, Any]
@@ -112,7 +113,7 @@ class Created(Happening, kind="created"):
     project_created_at: datetime | None = None
 
     def sentence(self) -> str:
-        return f"Project read: {self.n_items:,} items, {self.n_preexisting:,} labelled before"
+        return f"Project read: {counted(self.n_items, 'item')}, {self.n_preexisting:,} labelled before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +138,7 @@ class SettingsChanged(Happening, kind="settings"):
         if self.measured is None:
             return f"Settings changed: {', '.join(self.changed)} (by {self.by})"
         price, seconds = self.settings["price_per_label"], self.measured.seconds_per_label
-        return f"Price per label measured: {price:g}, {seconds:.1f} s of work ({self.measured.n:,} lead times)"
+        return f"Price per label measured: {price:g}, {seconds:.1f} s of work ({counted(self.measured.n, 'lead time')})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +163,7 @@ class Observed(Happening, kind="observation"):
     devices: dict[str, str] | None = None
 
     def sentence(self) -> str:
-        return f"Round {self.observation.round} measured, trained on {self.n_train:,} labels"
+        return f"Round {self.observation.round} measured, trained on {counted(self.n_train, 'label')}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +176,7 @@ class SampleRead(Happening, kind="outcome"):
 
     def sentence(self) -> str:
         missing = self.n_without_label
-        return "Certificate sample read" + (f"; {missing:,} items without a label count as errors" if missing else "")
+        return "Certificate sample read" + (f"; {counted(missing, 'item')} without a label count as errors" if missing else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +213,7 @@ class QueueOpened(Happening, kind="queue_opened"):
     last_known_task: int = 0
 
     def sentence(self) -> str:
-        asked = f": {_items(self.n_asked)} asked for" if self.n_asked else ""
+        asked = f": {counted(self.n_asked, 'item')} asked for" if self.n_asked else ""
         twice = f", {len(self.twice):,} of them of two people" if self.twice else ""
         return f"Queue opened, {QUEUES[self.queue]}{asked}{twice}"
 
@@ -268,7 +269,7 @@ class PoolFrozen(Happening, kind="frozen"):
     bands: Bands | None = None
 
     def sentence(self) -> str:
-        return f"{self.n:,} predictions frozen, look {self.look}, SHA-256 {self.digest[:12]}…"
+        return f"{counted(self.n, 'prediction')} frozen, look {self.look}, SHA-256 {self.digest[:12]}…"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,7 +301,7 @@ class WriteBackStarted(Happening, kind="write_back_started"):
     n: int
 
     def sentence(self) -> str:
-        return f"Writing {self.n:,} machine labels began"
+        return f"Writing {counted(self.n, 'machine label')} began"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,7 +318,7 @@ class WriteBackDone(Happening, kind="write_back_done"):
     n_left_to_people: int
 
     def sentence(self) -> str:
-        return f"{self.n_written:,} machine labels written, {_items(self.n_left_to_people)} left to people"
+        return f"{counted(self.n_written, 'machine label')} written, {counted(self.n_left_to_people, 'item')} left to people"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,7 +332,7 @@ class AuditRequested(Happening, kind="audit_requested"):
     last_task: int | None
 
     def sentence(self) -> str:
-        return f"Audit {self.audit} of {_items(self.size)} requested (by {self.by})"
+        return f"Audit {self.audit} of {counted(self.size, 'item')} requested (by {self.by})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -354,7 +355,7 @@ class AuditOpened(Happening, kind="audit_opened"):
     project_before: ProjectBefore | None = None
 
     def sentence(self) -> str:
-        drawn = f"{len(self.ids):,} of {self.n_written:,} machine labels drawn"
+        drawn = f"{counted_of(len(self.ids), self.n_written, 'machine label')} drawn"
         return f"Audit {self.audit}: {drawn}, SHA-256 {self.digest[:12]}…"
 
 
@@ -392,7 +393,7 @@ class AuditDecided(Happening, kind="audit_decided"):
 
     def sentence(self) -> str:
         most = f"at most {self.result.max_errors:,} were wrong"
-        return f"Audit {self.audit} read: {_items(self.result.errors)} of {len(self.labels):,} count as wrong, {most}"
+        return f"Audit {self.audit} read: {counted(self.result.errors, 'item')} of {len(self.labels):,} count as wrong, {most}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -412,7 +413,7 @@ class AuditCancelled(Happening, kind="audit_cancelled"):
     project_before: ProjectBefore | None = None
 
     def sentence(self) -> str:
-        return f"Audit {self.audit} ended: {self.reason}; {self.n_restored:,} machine labels written again"
+        return f"Audit {self.audit} ended: {self.reason}; {counted(self.n_restored, 'machine label')} written again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -435,7 +436,7 @@ class TakeBackStarted(Happening, kind="take_back_started"):
     level: float
 
     def sentence(self) -> str:
-        return f"Audit {self.audit}: taking back the {self.n:,} least sure machine labels (by {self.by})"
+        return f"Audit {self.audit}: taking back the {counted(self.n, 'least sure machine label')} (by {self.by})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -448,7 +449,7 @@ class TakeBackDone(Happening, kind="take_back_done"):
     project_before: ProjectBefore | None = None
 
     def sentence(self) -> str:
-        return f"Audit {self.audit}: {self.n_removed:,} machine labels taken back, {self.n_kept:,} kept"
+        return f"Audit {self.audit}: {counted(self.n_removed, 'machine label')} taken back, {self.n_kept:,} kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -518,7 +519,7 @@ class AskAgainRequested(Happening, kind="ask_again_requested"):
     last_task: int | None
 
     def sentence(self) -> str:
-        return f"People are to be asked again for {_items(len(self.ids))} without a label (by {self.by})"
+        return f"People are to be asked again for {counted(len(self.ids), 'item')} without a label (by {self.by})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -530,7 +531,7 @@ class AskedAgain(Happening, kind="asked_again"):
     project_before: ProjectBefore | None = None
 
     def sentence(self) -> str:
-        return f"People are asked again: {self.n_deleted:,} skips and empty answers deleted"
+        return f"People are asked again: {counted(self.n_deleted, 'skip')} and empty answers deleted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -540,7 +541,7 @@ class RolledBack(Happening, kind="rolled_back"):
     by: str
 
     def sentence(self) -> str:
-        return f"Rolled back: {self.n_removed:,} machine labels removed, {self.n_kept:,} kept"
+        return f"Rolled back: {counted(self.n_removed, 'machine label')} removed, {self.n_kept:,} kept"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -582,12 +583,8 @@ def decision_title(row: Decision) -> str:
         case HumanLabelAll():
             return "people label everything that is left"
         case Certify():
-            return f"draw a blind certificate sample of {_items(row.n_certificate)}"
+            return f"draw a blind certificate sample of {counted(row.n_certificate, 'item')}"
         case PeelBatch():
-            return f"peel the {len(row.leaving):,} least trusted items"
+            return f"peel the {counted(len(row.leaving), 'least trusted item')}"
         case _:
-            return f"the machine labels {_items(row.n_machine)}"
-
-
-def _items(n: int) -> str:
-    return f"{n:,} item{'' if n == 1 else 's'}"
+            return f"the machine labels {counted(row.n_machine, 'item')}"

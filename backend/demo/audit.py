@@ -12,6 +12,7 @@ from typing import Any
 from backend.demo.annotators import Pull
 from backend.demo.trace import Findings
 from backend.label_studio.port import Annotation, Task
+from mcal_engine import words
 
 PROVENANCE = ("campaign", "model_version")  # what every machine annotation must at least say
 
@@ -101,14 +102,14 @@ def _one_counting(counted: Sequence[Counted]) -> Check:
     bad = [f"task {each.task.id} has none" for each in counted if not each.people and not each.machine]
     bad += [f"task {each.task.id} has {len(each.machine)} by the machine" for each in counted if not each.people and len(each.machine) > 1]
     bad += [f"task {each.task.id} has one by a person and one by the machine" for each in counted if each.people and each.machine]
-    return _check("every task has exactly one counting annotation", bad, f"{len(counted)} tasks")
+    return _check("every task has exactly one counting annotation", bad, words.counted(len(counted), "task"))
 
 
 def _doubles(counted: Sequence[Counted], report: Mapping[str, Any]) -> Check:
     """Two people on one task is Label Studio's race: the first label counts, the later one is paid and reported."""
     found = doubles(counted)
     counted_twice = report["duplicates"] + report["second_labels"]
-    bad = [f"{len(found)} tasks have a repeated label by people, the report counts {counted_twice}"]
+    bad = [f"{words.counted(len(found), 'task', 'have')} a repeated label by people, the report counts {counted_twice}"]
     shown = ", ".join(str(task) for task in found[:5]) + (", …" if len(found) > 5 else "")
     detail = f"{len(found)}, on tasks {shown}" if found else "there are none"
     return _check("doubled labels are counted", bad if len(found) != counted_twice else [], detail)
@@ -123,7 +124,7 @@ def _provenance(counted: Sequence[Counted], campaign_id: int) -> Check:
             bad.append(f"annotation {each.id} has no {', no '.join(missing)}")
         elif each.provenance is not None and each.provenance["campaign"] != campaign_id:
             bad.append(f"annotation {each.id} names campaign {each.provenance['campaign']}")
-    return _check("machine annotations are the service user's and say where they come from", bad, f"{len(machine)} annotations")
+    return _check("machine annotations are the service user's and say where they come from", bad, words.counted(len(machine), "annotation"))
 
 
 def _nothing_overwritten(counted: Sequence[Counted], pulls: Sequence[Pull]) -> Check:
@@ -135,7 +136,7 @@ def _nothing_overwritten(counted: Sequence[Counted], pulls: Sequence[Pull]) -> C
         same = found is not None and (found.choice, found.task_id) == (pull.choice, pull.task_id)
         if found is None or not same or found.updated_by not in (None, found.completed_by):
             bad.append(f"{pull.annotator}'s label on task {pull.task_id} is not as it was given")
-    return _check("no label by a person was overwritten", bad, f"{len(submitted)} labels are as they were given")
+    return _check("no label by a person was overwritten", bad, f"{words.counted(len(submitted), 'label', 'are')} as given")
 
 
 def _sums(counted: Sequence[Counted], report: Mapping[str, Any]) -> Check:

@@ -21,6 +21,7 @@ from backend.campaign.state import State
 from backend.views.report import sentence_of
 from backend.views.status import sentence
 from mcal_engine.types import Acquire, Certify, HumanLabelAll, LabelByMachine, PeelBatch
+from mcal_engine.words import counted_of
 
 EVERY_SECONDS = 15.0  # between plain lines while nothing but the counts changes
 
@@ -83,7 +84,7 @@ class Display:
             done = seen.asked - len(seen.missing)
             table.add_row("queue", Columns([ProgressBar(seen.asked, done, width=30), f"{done}/{seen.asked} {state.queue.model_version}"]))
         labelled = sum(item.label is not None for item in state.live)
-        table.add_row("labels", f"{state.n_labels_paid:,} paid, {labelled:,} of {len(state.live):,} items by people")
+        table.add_row("labels", f"{state.n_labels_paid:,} paid, {counted_of(labelled, len(state.live), 'item')} by people")
         plan = state.decision.plan if state.decision is not None else None
         if plan is not None and state.live:
             alone = plan.price_per_label * len(state.live)

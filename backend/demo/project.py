@@ -14,6 +14,7 @@ import httpx
 from backend.demo.data import DemoData
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.errors import MCALError
+from mcal_engine.words import counted_of
 
 FROM_NAME = "label"
 TO_NAMES: Mapping[Reads, str] = {"image": "image", "text": "text"}
@@ -69,7 +70,7 @@ class Admin:
             path = f"/api/projects/{project_id}/import?return_task_ids=true"
             ids += [int(task) for task in self._post(path, tasks[start : start + IMPORT_CHUNK])["task_ids"]]
         if len(ids) != len(tasks):
-            raise ProjectError(f"Label Studio imported {len(ids)} of {len(tasks)} tasks")
+            raise ProjectError(f"Label Studio imported {counted_of(len(ids), len(tasks), 'task')}")
         tab_data = {"title": "Default", "type": "list", "target": "tasks"}
         tab = self._post(f"/api/dm/views?project={project_id}", {"project": project_id, "data": tab_data})
         truth = {task: data.choices[label] for task, label in zip(ids, data.labels, strict=True)}

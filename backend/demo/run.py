@@ -23,6 +23,7 @@ from backend.demo.display import Display
 from backend.demo.house import House, Plan
 from backend.demo.label_studio_server import VERSION, LabelStudioServer
 from mcal_engine.errors import MCALError
+from mcal_engine.words import counted
 
 LOOK_SECONDS = 1.0  # between looks at the campaign
 STALL_SECONDS = 900.0  # without a new event or label; then something is wrong
@@ -60,7 +61,7 @@ def run(options: Options, console: Console, show_report: ShowReport) -> int:
                 display.say(note)
             display.say(f"starting Label Studio {VERSION} in {directory} (the very first time it is installed, which takes minutes)")
             with LabelStudioServer(directory / "label-studio") as server:
-                display.say(f"Label Studio answers at {server.url}; making a project of {len(data):,} {data.reads}s")
+                display.say(f"Label Studio answers at {server.url}; making a project of {counted(len(data), data.reads)}")
                 with House(server, directory / "mcal", data, options.plan) as house:
                     code = _campaign(house, options, display, console, show_report)
                     finished = True

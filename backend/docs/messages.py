@@ -76,7 +76,7 @@ MESSAGES: tuple[Message, ...] = (
     Message(
         "halt",
         "task … holds … images under …",
-        r"task .* holds .* images under|shows people all images of",
+        r"task .* holds .* images? under|shows people all images of",
         "People are shown all images of such a task, and a label would not say which one it means.",
         'Write `value="$images[0]"` in the Image tag to ask about the first one of each task, or import one task for each image. '
         "The campaign begins by itself after that.",
@@ -167,7 +167,7 @@ MESSAGES: tuple[Message, ...] = (
     Message(
         "halt",
         "project … holds … machine labels of campaign …, which has ended",
-        r"holds .* machine labels of campaign ",
+        r"holds .* machine labels? of campaign ",
         "They would be neither people's labels nor the new campaign's, and its guarantee would not hold for them.",
         "[Follow the ended campaign up](follow-up.md) for the tasks that were added since (`mcal campaign follow-up`), or roll it back "
         "first (`mcal campaign rollback`).",

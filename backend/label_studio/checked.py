@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, Task
+from mcal_engine import words
 
 TRIES = 3  # tasks may come and go while they are listed and counted
 
@@ -70,7 +71,7 @@ class _Checked:
             there = set(self.task_times(project_id))
         if wrong := sorted(missing & there):
             raise LabelStudioError(
-                f"Label Studio left out {len(wrong):,} of {len(set(task_ids)):,} tasks of project {project_id} that it lists, "
+                f"Label Studio left out {words.counted_of(len(wrong), len(set(task_ids)), 'task')} of project {project_id} that it lists, "
                 f"such as task {wrong[0]}",
                 retryable=True,
             )
@@ -81,5 +82,5 @@ class _Checked:
 
 
 def _contradiction(project_id: int, listed: int, counted: int) -> LabelStudioError:
-    text = f"Label Studio lists {listed:,} tasks of project {project_id} and counts {counted:,}: one of the two is wrong"
+    text = f"Label Studio lists {words.counted(listed, 'task')} of project {project_id} and counts {counted:,}: one of the two is wrong"
     return LabelStudioError(text, retryable=True)

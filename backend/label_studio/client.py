@@ -18,6 +18,7 @@ from backend.label_studio.port import Annotation, LabelControl, LabelStudioError
 from backend.label_studio.transport import Connection, detail_of, unreachable
 from backend.label_studio.typed import typed
 from mcal_engine.errors import InvalidValue
+from mcal_engine.words import counted
 
 if TYPE_CHECKING:
     from label_studio_sdk import LabelStudio
@@ -157,7 +158,7 @@ class LabelStudioClient:
                     raise LabelStudioError(text, retryable=True, status=400) from None
                 raise
             if reply.get("created") != len(chunk):
-                text = f"Label Studio created {reply.get('created')} of {len(chunk)} predictions of {model_version}"
+                text = f"Label Studio created {reply.get('created')} of {counted(len(chunk), 'prediction')} of {model_version}"
                 raise LabelStudioError(f"{text}; has the label config changed?", retryable=True)
 
     def predicted_task_ids(self, project_id: int, model_version: str, *, among: Sequence[int]) -> list[int]:

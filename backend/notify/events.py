@@ -12,6 +12,7 @@ from backend.campaign_settings import NoticeKind
 from backend.views.audits import sentences
 from backend.views.status import sentence
 from mcal_engine.types import Acquire, Decision
+from mcal_engine.words import counted
 
 NEARLY_EMPTY = 0.1  # of what was asked for
 SMALL_QUEUE = 10  # items; below that "nearly empty" says nothing
@@ -77,13 +78,15 @@ def _queue(state: State) -> Iterator[Notice]:
     if queue.kind == "residual":
         if state.residual:
             yield Notice(
-                f"ready/{queue.model_version}", "queue_ready", f"The queue is ready, {name}: {len(state.residual):,} labels are needed."
+                f"ready/{queue.model_version}",
+                "queue_ready",
+                f"The queue is ready, {name}: {counted(len(state.residual), 'label', 'are')} needed.",
             )
         return
     if not seen.asked:
         return
     if seen.missing:
-        needed = f"{seen.asked + seen.twice:,} labels are needed."
+        needed = f"{counted(seen.asked + seen.twice, 'label', 'are')} needed."
         yield Notice(f"ready/{queue.model_version}", "queue_ready", f"The queue is ready, {name}: {needed}")
         if seen.asked >= SMALL_QUEUE and len(seen.missing) <= NEARLY_EMPTY * seen.asked:
             left = f"The queue is nearly empty, {name}: {len(seen.missing):,} of {seen.asked:,} are left."
@@ -102,7 +105,7 @@ def _needs_a_person(state: State) -> Iterator[Notice]:
         yield Notice(
             f"approval/{state.look}",
             "attention",
-            f"Your yes is awaited: {len(state.planned):,} machine labels are ready.",
+            f"Your yes is awaited: {counted(len(state.planned), 'machine label', 'are')} ready.",
             "warning",
         )
     if state.halt is not None:
@@ -115,7 +118,7 @@ def _needs_a_person(state: State) -> Iterator[Notice]:
         yield Notice(
             f"aside/{aside.bit_length()}",
             "attention",
-            f"Set aside for people: {aside:,} item{'' if aside == 1 else 's'} that nobody could label or that cannot be read.",
+            f"Set aside for people: {counted(aside, 'item')} that nobody could label or that cannot be read.",
             "warning",
         )
 

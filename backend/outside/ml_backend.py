@@ -15,6 +15,7 @@ import httpx
 from backend.label_studio.port import LabelControl
 from backend.label_studio.wire import choices_of
 from backend.outside.answers import ModelError, Question, Reply, Subject
+from mcal_engine.words import counted
 
 PREDICT_SECONDS = 100.0  # what Label Studio grants a backend for one /predict
 SETUP_SECONDS = 60.0  # longer than Label Studio's 3 s: a backend may load its model then
@@ -81,7 +82,8 @@ class MLBackend:
         if not isinstance(results, list) or len(results) != len(questions):
             got = f"{len(results)} results" if isinstance(results, list) else f"results of the type {type(results).__name__}"
             raise ModelError(
-                f"the ML backend {self.address} must answer {len(questions)} tasks with as many results, got {got}", retryable=False
+                f"the ML backend {self.address} must answer {counted(len(questions), 'task')} with as many results, got {got}",
+                retryable=False,
             )
         return [reply_of(each, subject.control) for each in results]
 

@@ -24,6 +24,7 @@ from backend.steps.reconcile import check_project
 from mcal_engine.classifiers.base import UnreadableImage
 from mcal_engine.classifiers.images.decoding import decode, image_size
 from mcal_engine.errors import InvalidValue, MCALError
+from mcal_engine.words import counted, counted_of
 
 SUPPORTED = "1.23"  # the release that every behaviour was measured on
 SAMPLED = 40  # images that are looked at: one in ten damaged ones is found in 98 of 100 cases
@@ -251,7 +252,7 @@ def _people(label_studio: LabelStudioPort, user: User) -> Finding:
     except LabelStudioError as error:
         return Finding("second labels", "warn", f"the people cannot be counted: {error}", "See that at least two of them label.")
     if n >= 2:
-        return Finding("second labels", "ok", f"{n} people besides {user.email}; overlap_share needs two who label")
+        return Finding("second labels", "ok", f"{counted(n, 'person')} besides {user.email}; overlap_share needs two who label")
     detail = f"overlap_share asks two people about some items, and besides {user.email} there {'is one' if n else 'is nobody'}"
     fix = "Invite one more, or set overlap_share to 0. The campaign goes on either way: it does not wait for what nobody can give."
     return Finding("second labels", "warn", detail, fix)
@@ -321,7 +322,7 @@ def _media(patient: Patient, label_studio: LabelStudioPort, project_id: int, con
         shown = f"{small[0]} × {small[1]}" + ("" if small == large else f" to {large[0]} × {large[1]}")
         return Finding("images", "ok", f"all of {len(tasks)} drawn at random can be read, {shown} pixels")
     aside = "" if len(bad) == len(tasks) else " A campaign leaves such tasks to people."
-    detail = f"{len(bad)} of {len(tasks)} images drawn at random cannot be read, such as {bad[0]}"
+    detail = f"{counted_of(len(bad), len(tasks), 'image')} drawn at random cannot be read, such as {bad[0]}"
     return Finding("images", "fail" if len(bad) == len(tasks) else "warn", detail, fix + aside)
 
 

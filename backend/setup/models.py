@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, Project
 from backend.outside.answers import ModelError, OutsideModel, Question, Reply, Subject
 from backend.setup.findings import Finding
+from mcal_engine.words import counted
 
 ASKED = 3  # tasks
 
@@ -39,7 +40,7 @@ def _asked(name: str, model: OutsideModel, subject: Subject, questions: Sequence
         return Finding(name, "fail", str(error), "A campaign with this candidate halts, or leaves the items to people (when_model_fails).")
     finally:
         model.close()
-    took = f"{len(replies)} tasks in {time.monotonic() - began:.1f} s"
+    took = f"{counted(len(replies), 'task')} in {time.monotonic() - began:.1f} s"
     version = f"version {version}, " if version else ""
     return _judged(name, f"{version}{took}", replies, subject.control)
 

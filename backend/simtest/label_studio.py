@@ -24,6 +24,7 @@ from backend.label_studio.port import (
     Task,
     User,
 )
+from mcal_engine.words import counted
 
 T = TypeVar("T")
 LOCK_TTL = timedelta(hours=24)
@@ -293,7 +294,7 @@ class FakeLabelStudio:
                 task.predictions.append(_StoredPrediction(self._id(), model_version, replace(row, provenance=provenance)))
                 created += 1
             if created != len(predictions):
-                raise LabelStudioError(f"Label Studio created {created} of {len(predictions)} predictions", retryable=True)
+                raise LabelStudioError(f"Label Studio created {created} of {counted(len(predictions), 'prediction')}", retryable=True)
 
         self._call("import_predictions", work)
 

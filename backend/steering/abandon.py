@@ -6,6 +6,7 @@ from backend.campaign import events, history
 from backend.campaign.state import State
 from backend.steering.call import Call, Means, Nothing, Refusal
 from backend.store import MachineLabel
+from mcal_engine.words import counted
 
 WAYS_OUT = (
     "If a setting is to blame, give all settings anew: mcal campaign set, or the Settings page.",
@@ -42,6 +43,6 @@ def _left_behind(rows: list[MachineLabel]) -> list[str]:
     if not rows:
         return ["it has written no machine labels"]
     return [
-        f"{len(rows):,} machine labels of it stay in Label Studio, and no error bound holds for them: put the tasks that are left into a "
-        "project of their own and start a campaign there"
+        f"{counted(len(rows), 'machine label', 'stay')} in Label Studio, and no error bound holds for them: put the tasks that are "
+        "left into a project of their own and start a campaign there"
     ]

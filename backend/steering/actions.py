@@ -43,6 +43,7 @@ from backend.steering.control import (
 from backend.steering.follow_up import follow_up, refuses_follow_up, says_follow_up
 from backend.steering.label_all import label_all, refuses_label_all, says_label_all
 from backend.steps.rollback import nothing_to_undo, rollback
+from mcal_engine.words import counted
 
 
 def possible(state: State) -> dict[str, Action[Any]]:
@@ -58,7 +59,7 @@ def _refuses_rollback(state: State) -> Refusal | None:
 def _says_rollback(state: State) -> list[str]:
     n = sum(row.state in ("planned", "written") for row in state.machine_labels)
     return [
-        f"{n:,} machine labels of this campaign are removed from Label Studio, and no others."
+        f"{counted(n, 'machine label')} of this campaign are removed from Label Studio, and no others."
         if n
         else "This campaign has written no machine labels; it just ends.",
         "What people have labelled stays, and so do machine labels that a person has edited since.",
@@ -69,7 +70,7 @@ def _says_rollback(state: State) -> list[str]:
 def _rollback(call: Call[Nothing]) -> list[str]:
     done = rollback(call.means.tools(), call.state.campaign_id, by=call.by, wait_seconds=call.means.patience_seconds)
     kept = f"; {done.n_kept:,} were kept, since a person has edited them" if done.n_kept else ""
-    return [f"{call.name} is rolled back: {done.n_removed:,} machine labels removed{kept}"]
+    return [f"{call.name} is rolled back: {counted(done.n_removed, 'machine label')} removed{kept}"]
 
 
 _TABLE: tuple[Action[Any], ...] = (

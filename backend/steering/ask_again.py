@@ -7,6 +7,7 @@ from backend.campaign.commit import Commit
 from backend.campaign.state import Phase, State
 from backend.steering.call import Call, Nothing, Refusal, last_task, words
 from backend.store import Item
+from mcal_engine.words import counted
 
 POSSIBLE = (Phase.RESIDUAL, Phase.FINISHED)
 
@@ -27,7 +28,7 @@ def refuses_ask_again(state: State) -> Refusal | None:
 
 def says_ask_again(state: State) -> list[str]:
     n = len(answered_without_label(state))
-    return [f"People are asked again for {n:,} item{'' if n == 1 else 's'}.", *(f"{text}." for text in _what_happens())]
+    return [f"People are asked again for {counted(n, 'item')}.", *(f"{text}." for text in _what_happens())]
 
 
 def ask_again(call: Call[Nothing]) -> list[str]:
@@ -42,7 +43,7 @@ def ask_again(call: Call[Nothing]) -> list[str]:
     ids = tuple(item.task_id for item in items)
     commit.add(events.AskAgainRequested(ids=ids, answers=answers, by=call.by, last_task=last_task(call.state)))
     call.store(commit)
-    return [f"{call.name}: people are asked again for {len(items):,} item{'' if len(items) == 1 else 's'}", *_what_happens()]
+    return [f"{call.name}: people are asked again for {counted(len(items), 'item')}", *_what_happens()]
 
 
 def _what_happens() -> list[str]:

@@ -18,6 +18,7 @@ from backend.views.audits import percent
 from mcal_engine import certificate
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import LabelByMachine
+from mcal_engine.words import counted, counted_of, verb
 
 SIZE = 300  # where nothing says what would be enough
 AUDITABLE = (Phase.RESIDUAL, Phase.FINISHED)
@@ -46,7 +47,7 @@ def refuses_audit(state: State) -> Refusal | None:
     name = f"campaign {state.campaign_id}"
     if not state.ended and state.audit is not None:
         seen = state.progress
-        how = f", {seen.labelled:,} of {seen.asked:,} labels are in" if seen is not None and state.audit.model_version else ""
+        how = f", {counted_of(seen.labelled, seen.asked, 'label', 'are')} in" if seen is not None and state.audit.model_version else ""
         return Refusal(f"{name} has an open audit{how}; wait until it is answered, or call it off")
     if state.stage not in AUDITABLE:
         return Refusal(f"{name} cannot be audited: it is {words(state.stage)}; its machine labels must all be written first")
@@ -57,8 +58,8 @@ def refuses_audit(state: State) -> Refusal | None:
 
 def says_audit(state: State) -> list[str]:
     return [
-        f"A fresh random sample of the {len(written(state)):,} machine labels is taken out of Label Studio and labelled again by people, "
-        "who cannot see what the machine said.",
+        f"A fresh random sample of the {counted(len(written(state)), 'machine label')} is taken out of Label Studio and labelled again "
+        "by people, who cannot see what the machine said.",
         "When the last one is in, an exact bound says how many machine labels were wrong at most. What nobody answers counts as wrong.",
         "What people say about the sample is final. Each audit is a statement of its own, beside the certificate.",
         f"One label costs {state.settings.price_per_label:g} {state.settings.currency}. "
@@ -84,7 +85,7 @@ def audit(call: Call[AuditInputs]) -> list[str]:
     state, size = call.state, call.asked.size
     n_written = len(written(state))
     if size is not None and size > n_written:
-        raise InvalidValue(f"size must be from 1 to the {n_written:,} machine labels that are written, got {size:,}")
+        raise InvalidValue(f"size must be from 1 to the {counted(n_written, 'machine label')} that are written, got {size:,}")
     level = state.settings.confidence_level if call.asked.confidence is None else call.asked.confidence
     drawn = size or default_size(state, level)
     number = len(state.audits) + 1
@@ -92,7 +93,7 @@ def audit(call: Call[AuditInputs]) -> list[str]:
     commit.add(events.AuditRequested(audit=number, size=drawn, confidence_level=level, by=call.by, last_task=last_task(state)))
     call.store(commit)
     return [
-        f"{call.name}: audit {number}: {drawn:,} of its {n_written:,} machine labels are drawn at random and labelled "
+        f"{call.name}: audit {number}: {drawn:,} of its {counted(n_written, 'machine label', 'are')} drawn at random and labelled "
         "again by people, who cannot see what the machine said",
         _tolerance(state, n_written, drawn, level),
     ]
@@ -174,7 +175,7 @@ def take_back(call: Call[Nothing]) -> list[str]:
         )
     )
     call.store(commit)
-    return [f"{call.name}: the {n:,} least sure machine labels are taken back and left to people; {n_written - n:,} stay"]
+    return [f"{call.name}: the {counted(n, 'least sure machine label', 'are')} taken back and left to people; {n_written - n:,} stay"]
 
 
 def _decided(state: State) -> Audit | None:
@@ -212,5 +213,5 @@ def _tolerance(state: State, n_written: int, size: int, confidence_level: float)
     most = bisect_left(range(size + 1), True, key=too_many) - 1
     if most < 0:
         return f"it is too small to show that at most {allowed:,} are wrong, but it gives a bound"
-    are = "is" if most == 1 else "are"
+    are = verb(most, "are")
     return f"if at most {most:,} of them {are} wrong or not answered, the target is shown at {percent(confidence_level)}"

@@ -21,6 +21,7 @@ from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import confidence_kept
 from mcal_engine.spec import AUTO
 from mcal_engine.types import LabelByMachine
+from mcal_engine.words import counted
 
 FIXED = ("seed", "label_control")  # every draw and every class rests on them
 SEARCHING = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE)
@@ -87,7 +88,7 @@ def refuses_stop(state: State) -> Refusal | None:
 def says_stop(state: State) -> list[str]:
     said = ["No further training batch is asked for; what is in hand is trained on once more and decided with."]
     if state.progress is not None and state.progress.blind_missing:
-        said.append(f"{len(state.progress.blind_missing):,} test labels that were asked for are still needed first.")
+        said.append(f"{counted(len(state.progress.blind_missing), 'test label')} that were asked for are still needed first.")
     if state.settings.budget is not None:
         said.append("Then the machine labels what the budget cannot pay for any more; its error is counted on the test items.")
     elif state.settings.certifies:
@@ -110,7 +111,7 @@ def refuses_approval(state: State) -> Refusal | None:
 
 
 def says_approval(state: State) -> list[str]:
-    said = [f"{len(state.planned):,} machine labels are written to Label Studio; no label that a person gave is touched."]
+    said = [f"{counted(len(state.planned), 'machine label', 'are')} written to Label Studio; no label that a person gave is touched."]
     if isinstance(state.decision, LabelByMachine) and state.decision.error_upper_bound is not None:
         bound = state.decision.error_upper_bound
         said.append(f"With {confidence_kept(state.settings, state.history):.0%} confidence at most {bound:.2%} of all labels are wrong.")
@@ -119,7 +120,7 @@ def says_approval(state: State) -> list[str]:
 
 def approve(call: Call[Nothing]) -> list[str]:
     _one_event(call, events.WriteBackApproved(by=call.by))
-    return [f"{call.name}: {len(call.state.planned):,} machine labels are written now"]
+    return [f"{call.name}: {counted(len(call.state.planned), 'machine label', 'are')} written now"]
 
 
 def _one_event(call: Call[Nothing], event: Happening) -> None:

@@ -9,6 +9,7 @@ from backend.campaign.state import Phase, State
 from backend.steering.call import Call, Nothing, Refusal, ended, words
 from backend.steering.control import JUDGING
 from mcal_engine.types import HumanLabelAll, StopReason, Verdict
+from mcal_engine.words import counted
 
 POSSIBLE = (Phase.COLLECTING, Phase.TRAINING_DUE, *JUDGING, Phase.AWAITING_APPROVAL)
 
@@ -22,7 +23,7 @@ def refuses_label_all(state: State) -> Refusal | None:
 def says_label_all(state: State) -> list[str]:
     price, money = state.settings.price_per_label, state.settings.currency
     return [
-        f"The machine labels nothing; people label all of the {len(state.residual):,} items that are left.",
+        f"The machine labels nothing; people label all of the {counted(len(state.residual), 'item')} that are left.",
         f"At {price:g} {money} per label that is {price * len(state.residual):,.2f} {money} more.",
         "This cannot be taken back.",
     ]
@@ -40,4 +41,4 @@ def label_all(call: Call[Nothing]) -> list[str]:
     frozen = call.means.store.frozen(state.campaign_id, state.look) if assisted else []
     commit.leave_rest_to_people({row.task_id: row.label for row in frozen})
     call.store(commit)
-    return [f"{call.name}: people label the {len(state.residual):,} residual items"]
+    return [f"{call.name}: people label the {counted(len(state.residual), 'residual item')}"]

@@ -18,6 +18,7 @@ from backend.steps.reconcile import read_into_ledger, too_many_annotators
 from backend.store import Campaign, Item
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
+from mcal_engine.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class _Checked:
         if task.n_images > 1:
             key = self._control.data_key
             raise Unfit(
-                f"task {task.id} holds {task.n_images:,} images under {key!r}, and a label would not say which one it means",
+                f"task {task.id} holds {counted(task.n_images, 'image')} under {key!r}, and a label would not say which one it means",
                 f'Write value="${key}[0]" in the Image tag to ask about the first one of each task, or import one task for each image.',
             )
         for annotation in task.annotations:

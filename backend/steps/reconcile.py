@@ -16,6 +16,7 @@ from backend.label_studio.port import LabelControl, Project, Task
 from backend.steps.ports import Services
 from backend.store import Campaign, Item, MachineLabel, same_address
 from mcal_engine.errors import InvalidValue
+from mcal_engine.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def labelled_by_hand(state: State) -> Trouble | None:
     if not strays:
         return None
     return Trouble(
-        f"the user whom this backend acts as has labelled {len(strays):,} tasks by hand, such as task {strays[0]}",
+        f"the user whom this backend acts as has labelled {counted(len(strays), 'task')} by hand, such as task {strays[0]}",
         "Delete these annotations and label as another user: this one must be the backend's alone.",
     )
 

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from backend.campaign.state import State
 from backend.store import Item
+from mcal_engine.words import counted
 
 UNREADABLE = "its image cannot be read"
 NO_TEXT = "its text cannot be read"
@@ -37,6 +38,6 @@ def without_label(found: Sequence[Reason]) -> str:
     if not found:
         return ""
     n = sum(row["n"] for row in found)
-    have = "1 item has" if n == 1 else f"{n:,} items have"
+    have = counted(n, "item", "have")
     most = found[0]["why"] if len(found) == 1 else f"{found[0]['n']:,}: {found[0]['why']}"
     return f"{have} no label ({most})"

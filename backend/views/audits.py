@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from backend.campaign.audits import Audit, TakeBack
 from backend.campaign.state import State
+from mcal_engine.words import counted, counted_of
 
 
 class Different(TypedDict):
@@ -85,11 +86,11 @@ def sentences(state: State, audit: Audit) -> list[str]:
     unanswered = f", {result.unanswered:,} of them for want of an answer" if result.unanswered else ""
     shares = f"{_share(result.max_errors, audit.n_written)} of them, {_share(result.max_errors, audit.n_items)} of all items"
     said = [
-        f"{name}: people labelled {n:,} of the {audit.n_written:,} machine labels again, drawn at random and blind; {result.errors:,} "
-        f"count as wrong{unanswered}.",
+        f"{name}: people labelled {n:,} of the {counted(audit.n_written, 'machine label')} again, drawn at random and blind; "
+        f"{result.errors:,} count as wrong{unanswered}.",
         f"{sure.capitalize()}, at most {result.max_errors:,} of the {audit.n_written:,} were wrong as written: {shares}.",
     ]
-    allowed = f"{audit.allowed:,} wrong labels that the target of {audit.target_error:.2%} allows"
+    allowed = f"{counted(audit.allowed, 'wrong label')} that the target of {audit.target_error:.2%} allows"
     if result.verdict == "holds":
         said.append(f"That is within the {allowed}: the target holds.")
     elif result.verdict == "broken":
@@ -157,23 +158,23 @@ def status(state: State, audit: Audit) -> str:
 def _under_way(state: State, audit: Audit) -> str:
     name = f"Audit {audit.number}"
     if audit.ended == "cancelled":
-        return f"{name} was called off: it says nothing. {audit.n_restored:,} machine labels were written again."
+        return f"{name} was called off: it says nothing. {counted(audit.n_restored, 'machine label', 'were')} written again."
     if state.ended:
         return f"{name} ended with the campaign: it says nothing."
     if not audit.ids:
-        return f"{name}: {audit.size:,} machine labels will be drawn."
+        return f"{name}: {counted(audit.size, 'machine label')} will be drawn."
     return (
-        f"{name}: {len(audit.ids):,} of {audit.n_written:,} machine labels were drawn at random; people label them again without seeing "
-        "what the machine said. Which of them it got wrong is told when the last one is in."
+        f"{name}: {counted_of(len(audit.ids), audit.n_written, 'machine label', 'were')} drawn at random; people label them again "
+        "without seeing what the machine said. Which of them it got wrong is told when the last one is in."
     )
 
 
 def _cut(audit: Audit, take_back: TakeBack) -> str:
     sure = f"with {percent(1 - take_back.level)} confidence, a statement of its own"
     if take_back.n_removed is None:
-        return f"The {take_back.n:,} least sure machine labels are being taken back."
+        return f"The {counted(take_back.n, 'least sure machine label', 'are')} being taken back."
     kept = f" ({take_back.n_kept:,} that people had edited were kept)" if take_back.n_kept else ""
-    taken = f"The {take_back.n_removed:,} least sure machine labels were taken back and left to people{kept}"
+    taken = f"The {counted(take_back.n_removed, 'least sure machine label', 'were')} taken back and left to people{kept}"
     if take_back.n_ranked == 0:
         return f"{taken}: the sample vouches for none."
     return f"{taken}: of those that stayed at most {take_back.max_errors:,} are wrong, {sure}."

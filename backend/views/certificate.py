@@ -9,6 +9,7 @@ from backend.campaign_settings import CampaignSettings
 from backend.views.classes import bounds
 from backend.views.report import Report, missed
 from mcal_engine.types import Certify, HumanLabelAll, LabelByMachine, PeelBatch
+from mcal_engine.words import counted, counted_of
 
 NAMED = 20  # classes that are told of one by one
 
@@ -41,15 +42,15 @@ def certificate(state: State, report: Report) -> Certificate:
     if isinstance(decision, PeelBatch):
         left, tolerated = (int(decision.verdict.evidence[name]) for name in ("left", "tolerated"))
         step = (
-            f"The certificate sample is answered. People now label the {decision.n_asked:,} items that are trusted least, and what is left "
-            f"is ranked anew. That goes on until at most {tolerated:,} of the sample's wrong predictions are among the machine's items; "
-            f"now it is {left:,}. It may end with any batch. Then the machine labels are written."
+            f"The certificate sample is answered. People now label the {counted(decision.n_asked, 'item')} that are trusted least, and "
+            f"what is left is ranked anew. That goes on until at most {tolerated:,} of the sample's wrong predictions are among the "
+            f"machine's items; now it is {left:,}. It may end with any batch. Then the machine labels are written."
         )
         return Certificate(status="running", headline="People label the least trusted items.", steps=[_in_bands(state), step])
     if isinstance(decision, Certify):
         step = (
-            f"{decision.n_certificate:,} items were drawn at random from the frozen predictions. People label them without seeing what the "
-            "machine said; until the last one is in, nobody can know which of them it got wrong."
+            f"{counted(decision.n_certificate, 'item', 'were')} drawn at random from the frozen predictions. People label them without "
+            "seeing what the machine said; until the last one is in, nobody can know which of them it got wrong."
         )
         return Certificate(status="running", headline="The blind certificate sample is being labelled.", steps=[step])
     return Certificate(status="none", headline="There is no certificate yet.", steps=["It comes when the search for training labels ends."])
@@ -66,8 +67,8 @@ def _promise(state: State, report: Report, decision: LabelByMachine) -> str:
     precision = state.settings.min_class_precision
     each = "" if precision is None else f", and at least {precision:.4g} of the machine's labels for each class do not"
     return (
-        f"With {report['confidence_level']:.0%} confidence, at most {bound:.2%} of all {state.n_labels:,} labels differ from what your "
-        f"people would have said{each}.{_more_than_asked_for(report)}"
+        f"With {report['confidence_level']:.0%} confidence, at most {bound:.2%} of all {counted(state.n_labels, 'label')} differ from "
+        f"what your people would have said{each}.{_more_than_asked_for(report)}"
     )
 
 
@@ -90,14 +91,15 @@ def _steps(state: State, report: Report, decision: LabelByMachine) -> list[str]:
         return _steps_of_bands(state, report, decision, asked)
     return [
         *_other_looks(state, decision),
-        f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of {outcome.n_pool:,} items were "
+        f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of "
+        f"{counted(outcome.n_pool, 'item', 'were')} "
         "stored and hashed before the sample was drawn.",
         f"Of these, {len(outcome.ranks):,} were drawn at random and labelled by people who could not see the predictions. "
-        f"{int(evidence.get('errors_in_sample', 0)):,} predictions were wrong; items that nobody answered count as wrong"
+        f"{counted(int(evidence.get('errors_in_sample', 0)), 'prediction', 'were')} wrong; items that nobody answered count as wrong"
         f"{_first_counts(state)}.",
         *_rule(state, report, decision),
-        f"So the machine labels the {decision.n_machine:,} surest items that are not in the sample. The chance that more than the allowed "
-        f"number of them are wrong is at most {asked.level:.1%}.",
+        f"So the machine labels the {counted(decision.n_machine, 'surest item')} that are not in the sample. The chance that more than "
+        f"the allowed number of them are wrong is at most {asked.level:.1%}.",
         *_of_classes(state, decision, asked.level),
         "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
         f"It is relative to your own people's labels, over all items. "
@@ -114,16 +116,17 @@ def _steps_of_bands(state: State, report: Report, decision: LabelByMachine, aske
         "among the machine's items."
     )
     return [
-        f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of {n_pool:,} items were stored and "
+        f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of "
+        f"{counted(n_pool, 'item', 'were')} stored and "
         "hashed before the sample was drawn.",
-        f"{_in_bands(state)} {int(evidence['errors_in_sample']):,} of {int(evidence['sample']):,} predictions were wrong; items that "
-        f"nobody answered count as wrong{_first_counts(state)}.",
+        f"{_in_bands(state)} {counted_of(int(evidence['errors_in_sample']), int(evidence['sample']), 'prediction', 'were')} wrong; items "
+        f"that nobody answered count as wrong{_first_counts(state)}.",
         *([peeled] if n_peeled else []),
-        f"The target of {report['target_error']:g} allows {int(evidence['allowed_errors']):,} errors among "
-        f"{_counted_on(state, decision):,} labels. A table that was fixed before the draw says how many wrong predictions of the sample "
-        f"may be left for that: {int(evidence['tolerated']):,}. There are {int(evidence['left']):,}.",
-        f"So the machine labels the {decision.n_machine:,} items that are left and not in the sample. More wrong labels than are allowed "
-        f"would have shown more in all but {asked.level:.1%} of all draws, wherever they hide.",
+        f"The target of {report['target_error']:g} allows {counted(int(evidence['allowed_errors']), 'error')} among "
+        f"{counted(_counted_on(state, decision), 'label')}. A table that was fixed before the draw says how many wrong predictions of "
+        f"the sample may be left for that: {int(evidence['tolerated']):,}. There are {int(evidence['left']):,}.",
+        f"So the machine labels the {counted(decision.n_machine, 'item')} that are left and not in the sample. More wrong labels than "
+        f"are allowed would have shown more in all but {asked.level:.1%} of all draws, wherever they hide.",
         "It holds however good the classifier is and however the items were chosen: the only randomness it rests on is the draw.",
         "It is relative to your own people's labels, over all items. It says nothing about a single label or a single class.",
     ]
@@ -135,7 +138,7 @@ def _in_bands(state: State) -> str:
         return "People checked a secret random sample without seeing the predictions."
     return (
         f"People checked a secret random sample without seeing the predictions, more densely among the less sure half: "
-        f"{bands.sample_sure:,} of the {bands.n_sure:,} surest items and {bands.sample_unsure:,} of the other {bands.n_unsure:,}."
+        f"{bands.sample_sure:,} of the {counted(bands.n_sure, 'surest item')} and {bands.sample_unsure:,} of the other {bands.n_unsure:,}."
     )
 
 
@@ -148,9 +151,9 @@ def _first_counts(state: State) -> str:
 def _rule(state: State, report: Report, decision: LabelByMachine) -> list[str]:
     evidence = decision.verdict.evidence
     return [
-        f"The target of {report['target_error']:g} allows {int(evidence.get('allowed_errors', 0)):,} errors among "
-        f"{_counted_on(state, decision):,} labels. An exact rule says how many errors of the sample may stand above the cut for that: "
-        f"{int(evidence.get('tolerated', 0)):,}."
+        f"The target of {report['target_error']:g} allows {counted(int(evidence.get('allowed_errors', 0)), 'error')} among "
+        f"{counted(_counted_on(state, decision), 'label')}. An exact rule says how many errors of the sample may stand above the cut for "
+        f"that: {int(evidence.get('tolerated', 0)):,}."
     ]
 
 
@@ -171,7 +174,11 @@ def _of_classes(state: State, decision: LabelByMachine, level: float) -> list[st
         f"{state.settings.min_class_precision:.4g} are right. The {sum(row['status'] != 'none' for row in found)} classes were tested, "
         f"each at cuts fixed beforehand and all together at {level / 2:.1%}.",
         *changed[:NAMED],
-        *([f"So it is with {len(changed) - NAMED:,} classes more; the table of classes has them all."] if len(changed) > NAMED else []),
+        *(
+            [f"So it is with {counted(len(changed) - NAMED, 'class')} more; the table of classes has them all."]
+            if len(changed) > NAMED
+            else []
+        ),
     ]
 
 
@@ -181,8 +188,8 @@ def _other_looks(state: State, decision: LabelByMachine) -> list[str]:
     if n_looks < 2:
         return []
     return [
-        f"{n_looks} samples were drawn, each from predictions frozen anew, and each may be wrong with its own share of the doubt only. "
-        f"What follows is about look {decision.look}."
+        f"{counted(n_looks, 'sample', 'were')} drawn, each from predictions frozen anew, and each may be wrong with its own share of the "
+        f"doubt only. What follows is about look {decision.look}."
     ]
 
 

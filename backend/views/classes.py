@@ -20,6 +20,7 @@ from backend.campaign.history import Entry
 from backend.campaign.state import State
 from mcal_engine.class_certificate import OfClasses, described
 from mcal_engine.types import Acquire, BoolArray, Certify, LabelByMachine, Measurement, Observation, PeelBatch
+from mcal_engine.words import counted
 
 LEVEL = 0.95
 
@@ -151,7 +152,10 @@ def bound(precision: float, choice: str, shown: OfClasses | None, place: int) ->
     n, wrong = int(shown.n_seen[place]), int(shown.n_seen_wrong[place])
     sampled = f"{wrong:,} of {n:,} sampled wrong"
     if machine == offered:
-        status, sentence = "kept", f"{choice}: {sampled}; at least {precision:.4g} of the machine's {machine:,} labels are right."
+        status, sentence = (
+            "kept",
+            f"{choice}: {sampled}; at least {precision:.4g} of the machine's {counted(machine, 'label', 'are')} right.",
+        )
     elif machine:
         status, sentence = "cut", f"{choice}: {sampled}; the surest {machine:,} are the machine's, people label {offered - machine:,}."
     else:

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from backend.campaign.state import SMALLEST, Phase, State
 from backend.label_studio.port import LabelStudioPort
+from mcal_engine.words import counted
 
 
 class Newcomers(TypedDict):
@@ -32,7 +33,7 @@ def newcomers(state: State, label_studio: LabelStudioPort) -> Newcomers:
 def _sentence(n: int) -> str:
     if not n:
         return ""
-    were = "1 task was" if n == 1 else f"{n:,} tasks were"
+    were = counted(n, "task", "were")
     added = f"{were} added since this campaign finished, and no campaign is about them"
     if n < SMALLEST:
         return f"{added}. A follow-up campaign needs at least {SMALLEST}: import the rest first, or label these by hand."

@@ -12,6 +12,7 @@ from backend.views.audits import in_short
 from backend.views.money import money
 from backend.views.report import errors, make_report, missed
 from mcal_engine.types import Acquire, LabelByMachine
+from mcal_engine.words import counted, counted_of
 
 QUIET = timedelta(minutes=2)
 LARGE = 20_000  # items; beyond that the ledger is not read just to answer Label Studio within its time limit
@@ -57,7 +58,7 @@ def _stage(state: State) -> str:
         case Phase.COLLECTING:
             return f"round {_round(state)}: {_progress(state)} in{_waiting(state)}; next: training{_how_long(state)}{_forecast(state)}"
         case Phase.TRAINING_DUE:
-            on = f" on {len(state.trained_on):,} labels" if state.items else ""
+            on = f" on {counted(len(state.trained_on), 'label')}" if state.items else ""
             return f"round {_round(state)}: training{on}{_how_long(state)}{_forecast(state)}"
         case Phase.CERTIFYING:
             return f"certificate: {_progress(state)} of the blind sample in{_waiting(state)}"
@@ -95,7 +96,7 @@ def _audit(state: State) -> str:
     if audit.cancelled_by is not None:
         return f"audit {audit.number}: called off, the machine labels are written again"
     if not audit.model_version:
-        return f"audit {audit.number}: {audit.size:,} machine labels are taken out of sight"
+        return f"audit {audit.number}: {counted(audit.size, 'machine label', 'are')} taken out of sight"
     return f"audit {audit.number}: {_progress(state)} of the blind sample in{_waiting(state)}"
 
 
@@ -108,10 +109,10 @@ def _progress(state: State) -> str:
     if seen is None:
         return "no queue"
     if not state.items:
-        return f"{seen.asked:,} labels asked for"
+        return f"{counted(seen.asked, 'label')} asked for"
     skipped = f", {seen.skipped:,} skipped" if seen.skipped else ""
-    second = f", {seen.second:,} of {seen.twice:,} second labels" if seen.twice else ""
-    return f"{seen.labelled:,} of {seen.asked:,} labels{skipped}{second}"
+    second = f", {counted_of(seen.second, seen.twice, 'second label')}" if seen.twice else ""
+    return f"{counted_of(seen.labelled, seen.asked, 'label')}{skipped}{second}"
 
 
 def training_seconds(state: State) -> float | None:
@@ -132,7 +133,7 @@ def _waiting(state: State) -> str:
     if seen is None or seen.quiet_since is None or state.at - seen.quiet_since < QUIET:
         return ""
     if not seen.missing and seen.others_at is not None:
-        return f" (waiting up to {state.settings.patience_minutes:g} min for the last {seen.twice - seen.second:,} second labels)"
+        return f" (waiting up to {state.settings.patience_minutes:g} min for the last {counted(seen.twice - seen.second, 'second label')})"
     if not seen.missing or len(seen.missing) > (1 - state.settings.quorum) * seen.asked:
         return ""
     if seen.blind_missing:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from backend.campaign.state import State
 from backend.views.money import Money
+from mcal_engine.words import counted_of, verb
 
 TOLERATED = 0.005  # share of the paid labels that may be repeats
 LEVEL = 0.01  # how seldom that few repeats would be taken for more, at any one look
@@ -25,7 +26,8 @@ def repeats_paid(state: State, bill: Money) -> str | None:
         return None
     cost = f"{n * bill['price_each']:,.2f} {state.settings.currency}"
     return (
-        f"{n:,} of {labels:,} paid labels ({n / labels:.1%}, {cost}) are on items that had one already, and nobody asked for them. "
+        f"{counted_of(n, labels, 'paid label')} ({n / labels:.1%}, {cost}) {verb(n, 'are')} on items that had one already, and "
+        "nobody asked for them. "
         "Label Studio on SQLite hands one task to two people who ask at once: let it use PostgreSQL, which does not. "
         "People should take tasks with Label All Tasks only."
     )

@@ -10,6 +10,8 @@ from typing import Any
 from flask import Flask
 from markupsafe import Markup
 
+from mcal_engine.words import noun, verb
+
 NOTHING = "–"
 
 
@@ -147,5 +149,5 @@ def bullet(paid: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def install(app: Flask) -> None:
-    app.jinja_env.filters.update(KINDS | {"time": time, "segments": segments, "gauge": gauge, "bullet": bullet})
+    app.jinja_env.filters.update(KINDS | {"noun": noun, "verb": verb, "time": time, "segments": segments, "gauge": gauge, "bullet": bullet})
     app.jinja_env.globals["number"] = number

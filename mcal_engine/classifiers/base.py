@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.types import FloatArray, IntArray
+from mcal_engine.words import counted
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -120,7 +121,7 @@ def check_labels(rows: IntArray, labels: IntArray, n_classes: int) -> IntArray:
     """The classes that have at least one example, ascending; raises as :meth:`Classifier.fit` says."""
     seen = check_range(rows, labels, n_classes)
     if len(seen) < 2:
-        raise TooFewClasses(f"training needs labels of at least 2 classes, got {len(seen)} in {len(labels)} labels")
+        raise TooFewClasses(f"training needs labels of at least 2 classes, got {len(seen)} in {counted(len(labels), 'label')}")
     return seen
 
 

@@ -15,6 +15,7 @@ from mcal_engine.simulator.trajectory import true_steps
 from mcal_engine.simulator.truth import true_overall_error
 from mcal_engine.spec import CampaignSpec, preset_values
 from mcal_engine.types import IntArray
+from mcal_engine.words import counted
 
 DELTAS = (0.01, 0.017, 0.033, 0.067, 0.10, 0.133, 0.167, 0.20)  # the paper's range, its Table 2 names most of them
 Row = dict[str, Any]
@@ -61,7 +62,7 @@ def row_of(name: str, campaign: SimulatedCampaign, labels: IntArray) -> Row:
         campaign.training_seconds,
         campaign.n_labels_paid,
         true_overall_error(labels, campaign),
-        f"T {len(campaign.test_ids):,}, V {len(campaign.certificate_ids):,}, {len(campaign.observations)} rounds",
+        f"T {len(campaign.test_ids):,}, V {len(campaign.certificate_ids):,}, {counted(len(campaign.observations), 'round')}",
     )
 
 
@@ -85,7 +86,7 @@ def true_active_learning(data: LabelledData, ids: IntArray, spec: CampaignSpec, 
         sum(step["seconds"] for step in steps),
         n_train,
         last["true_pool_errors"] / len(ids) if met else 0.0,
-        f"{len(steps)} rounds, stops by the true error, pays neither T nor V",
+        f"{counted(len(steps), 'round')}, stops by the true error, pays neither T nor V",
     ) | {"delta": delta}
 
 

@@ -23,6 +23,7 @@ from mcal_engine.classifiers.images.decoding import (
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.listing import Encoded, Pixels
 from mcal_engine.types import IntArray
+from mcal_engine.words import counted, counted_of
 
 MAX_TOTAL_BYTES = 4 << 30  # of decoded images; beyond it they are made smaller, since all of them are held in memory
 REASONS_SHOWN = 4
@@ -37,7 +38,7 @@ def decode_all(encoded: Sequence[Encoded], source: str) -> tuple[Pixels, IntArra
     reasons: Counter[str] = Counter()
     form = _form(encoded, reasons)
     if form is None:
-        raise InvalidValue(f"none of the {len(encoded):,} images of {source} can be read: {_most(reasons)}")
+        raise InvalidValue(f"none of the {counted(len(encoded), 'image')} of {source} can be read: {_most(reasons)}")
     reasons.clear()
     side = affordable(form.side, len(encoded))
     images = np.empty((len(encoded), side, side, 3), dtype=np.uint8)
@@ -56,7 +57,10 @@ def decode_all(encoded: Sequence[Encoded], source: str) -> tuple[Pixels, IntArra
     if form.gray is not None:
         notes = (*notes, f"deep gray was read as {form.gray.low:g} … {form.gray.high:g} in all images")
     if reasons:
-        notes = (*notes, f"{len(encoded) - len(kept):,} of {len(encoded):,} images could not be read and were left out: {_most(reasons)}")
+        notes = (
+            *notes,
+            f"{counted_of(len(encoded) - len(kept), len(encoded), 'image')} could not be read and were left out: {_most(reasons)}",
+        )
     return images[: len(kept)], np.array(kept, dtype=np.int64), notes
 
 

@@ -12,6 +12,7 @@ from mcal_engine.errors import InvalidValue
 from mcal_engine.learning_curve import FitFailed
 from mcal_engine.simulator.campaign import SimulatedCampaign
 from mcal_engine.types import BoolArray
+from mcal_engine.words import counted
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -100,7 +101,7 @@ def error_curves(campaign: SimulatedCampaign, classifier: str, every: int = 4) -
 
 def parts(report: dict[str, Any]) -> Figure:
     """Who labelled what: B, T, V, the residual and S as one bar."""
-    figure = blank("Who labelled what", f"share of {report['n_items']:,} items", "")
+    figure = blank("Who labelled what", f"share of {counted(report['n_items'], 'item')}", "")
     for key, (name, colour) in PARTS.items():
         share = report[key] / report["n_items"]
         text = f"{report[key]:,}" if share > 0.03 else ""

@@ -22,6 +22,7 @@ import numpy as np
 
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import Bands, FloatArray, IntArray
+from mcal_engine.words import counted
 
 SURE_SHARE = 0.5  # of the pool: band 1
 SURE_DENSITY, UNSURE_DENSITY = 0.75, 1.30  # of q, the sample's share of a band
@@ -61,7 +62,7 @@ def plan(
     if n_pool < 0 or allowed < 0 or not 0 < level < 1:
         raise InvalidValue(f"n_pool and allowed must be 0 or more and level in (0, 1), got {n_pool}, {allowed} and {level}")
     if expected is not None and len(expected) != n_pool:
-        raise InvalidValue(f"expected must have one chance for each of the {n_pool} items, got {len(expected)}")
+        raise InvalidValue(f"expected must have one chance for each of the {counted(n_pool, 'item')}, got {len(expected)}")
     if n_pool <= allowed:
         return table(n_pool, 0, 0, 0, allowed=allowed, level=level)
     if n_bands not in {None, 1, 2}:
@@ -118,7 +119,7 @@ def table(
     """
     n_unsure = n_pool - n_sure
     if not (0 <= sample_sure <= n_sure and 0 <= sample_unsure <= n_unsure):
-        raise InvalidValue(f"a sample of {sample_sure} of {n_sure} and {sample_unsure} of {n_unsure} items cannot be drawn")
+        raise InvalidValue(f"a sample of {sample_sure} of {n_sure} and {sample_unsure} of {counted(n_unsure, 'item')} cannot be drawn")
     limit = level * (1 - ARITHMETIC)
     sure_tolerated = _sure_tolerated(n_sure, sample_sure, allowed, limit)  # (4)
     if sure_tolerated is None:

@@ -18,6 +18,7 @@ import numpy as np
 from mcal_engine import streams
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.types import Bands, BoolArray, FloatArray, IntArray
+from mcal_engine.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,9 @@ def leave(peel: Peel, leaving: IntArray) -> Peel:
     leaving = np.asarray(leaving, dtype=np.int64)
     _check_order(peel, leaving)
     if peel.ended and len(leaving):
-        raise HistoryError(f"the peel has ended with {peel.errors_left} errors of the sample left; {len(leaving)} more items cannot leave")
+        raise HistoryError(
+            f"the peel has ended with {peel.errors_left} errors of the sample left; {counted(len(leaving), 'more item')} cannot leave"
+        )
     gone = int(peel.wrong[leaving].sum())
     after = peel.errors_left - gone
     if peel.reading.tolerated is not None and after <= peel.reading.tolerated and len(leaving):

@@ -117,7 +117,7 @@ def test_what_breaks_a_rule_is_refused_as_in_this_process(job):
         run(job.but(classifier="vgg"))
     with pytest.raises(InvalidValue, match="epochs must be a whole number"):
         run(job.but(classifier="cnn:epochs=few"))
-    with pytest.raises(InvalidValue, match="1 of 1 items have no image"):
+    with pytest.raises(InvalidValue, match="1 of 1 item has no image"):
         run(job.but(pool_ids=np.array([5]), test_ids=NOTHING))
 
 

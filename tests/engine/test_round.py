@@ -77,7 +77,7 @@ def test_different_purposes_rounds_and_seeds_draw_differently() -> None:
         for number in (0, 1)
     ]
     assert len(set(draws)) == len(draws)
-    with pytest.raises(InvalidValue, match="cannot draw 1001 of 1000"):
+    with pytest.raises(InvalidValue, match="cannot draw 1001 of 1,000 items"):
         rounds.draw_random(SPEC, "test", 0, ids, 1001)
 
 

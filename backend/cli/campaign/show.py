@@ -22,6 +22,7 @@ from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import campaign_options, given
 from backend.settings import ServerSettings
 from backend.views.status import sentence
+from mcal_engine.words import counted, counted_of
 
 WATCH_SECONDS = 2.0  # between two readings
 
@@ -100,12 +101,15 @@ def estimate(project_id: int, as_json: bool, **options: Any) -> None:
     if as_json:
         shown.print_json(found)
         return
-    smallest = "none" if found["smallest_certificate"] is None else f"from {found['smallest_certificate']:,} items"
+    smallest = "none" if found["smallest_certificate"] is None else f"from {counted(found['smallest_certificate'], 'item')}"
     rows = [
-        ("people alone", f"{found['human_only_cost']:,.2f} {found['currency']} for {found['n_to_label']:,} of {found['n_items']:,} items"),
-        ("test items (T)", f"{found['n_test']:,} items"),
-        ("first batch B0", f"{found['n_train']:,} items"),
-        *([("second labels in T", f"{found['n_second']:,} items")] if found["n_second"] else []),
+        (
+            "people alone",
+            f"{found['human_only_cost']:,.2f} {found['currency']} for {counted_of(found['n_to_label'], found['n_items'], 'item')}",
+        ),
+        ("test items (T)", f"{counted(found['n_test'], 'item')}"),
+        ("first batch B0", f"{counted(found['n_train'], 'item')}"),
+        *([("second labels in T", f"{counted(found['n_second'], 'item')}")] if found["n_second"] else []),
         ("cost of these two", f"{found['first_cost']:,.2f} {found['currency']}"),
         ("errors that are allowed", f"{found['allowed_errors']:,}"),
         ("certificate items (V)", smallest),

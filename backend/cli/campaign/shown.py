@@ -26,6 +26,7 @@ from backend.views.disagreement import Disagreement
 from backend.views.report import make_report
 from backend.views.status import sentence
 from mcal_engine.errors import MCALError
+from mcal_engine.words import counted
 
 SHOWN: tuple[Literal["title", "pace", "labour", "annotators", "classes"], ...] = ("title", "pace", "labour", "annotators", "classes")
 WIDE = 140  # columns where output is not a terminal, whose width nobody knows
@@ -116,15 +117,15 @@ def people_lines(view: View) -> list[str]:
     lines = []
     if pace["n_left"]:
         hours = "" if pace["work_hours_left"] is None else f", {pace['work_hours_left']:,.1f} h of work"
-        day = f"{pace['labels_today']:,} labels by {pace['people_today']} people in the last 24 h"
+        day = f"{counted(pace['labels_today'], 'label')} by {pace['people_today']} people in the last 24 h"
         done = (
             f"at that pace done by {pace['finish_at'][:16].replace('T', ' ')} UTC"
             if pace["finish_at"]
             else "too few to tell when it is done"
         )
-        lines.append(f"left for people: {pace['n_left']:,} labels{hours}; {day}: {done}")
+        lines.append(f"left for people: {counted(pace['n_left'], 'label')}{hours}; {day}: {done}")
     if work["seconds_per_label"] is not None:
-        cut = f"{work['n']:,} lead times, {work['n_capped']:,} of them cut to {work['cap']:g} medians"
+        cut = f"{counted(work['n'], 'lead time')}, {work['n_capped']:,} of them cut to {work['cap']:g} medians"
         line = f"a label takes {work['seconds_per_label']:.1f} s ({cut})"
         if work["price_per_label"] is not None:
             line += f": {work['price_per_label']:.3g} {settings['currency']} at {work['price_per_hour']:g} per hour"

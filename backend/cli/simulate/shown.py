@@ -16,6 +16,7 @@ from mcal_engine.simulator.campaign import RoundView
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire
+from mcal_engine.words import counted
 
 PHASES = {"embed": "embedding images", "fit": "training", "score": "scoring"}
 
@@ -84,7 +85,8 @@ def print_report(found: dict[str, Any], notes: Sequence[str]) -> None:
     aim = f" (target {found['target_error']:.2%})" if found["budget"] is None else ""
     table.add_row("error of all items", f"{_promise(found)}; in truth {found['true_overall_error']:.2%}{aim}")
     table.add_row("ended because", escape(found["sentence"]))
-    rounds = f"{len(found['rounds'])} rounds, {found['wall_seconds']:,.0f} s here, {found['training_seconds']:,.0f} s of training charged"
+    rounds = counted(len(found["rounds"]), "round")
+    rounds = f"{rounds}, {found['wall_seconds']:,.0f} s here, {found['training_seconds']:,.0f} s of training charged"
     table.add_row("time", f"{rounds}, {found['peak_memory_mb']:,.0f} MB at most")
     console.print(table)
     if found.get("baselines"):

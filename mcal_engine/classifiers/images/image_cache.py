@@ -13,6 +13,7 @@ from mcal_engine.classifiers.images.decoding import MAX_PIXELS, GrayRange, Image
 from mcal_engine.classifiers.images.row_store import RowStore, digest_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, IntArray
+from mcal_engine.words import counted_of
 
 
 class ImageCache:
@@ -69,7 +70,8 @@ class ImageCache:
         rows = self._store.find(wanted)
         if (rows < 0).any():
             raise InvalidValue(
-                f"{int((rows < 0).sum())} of {len(wanted)} items have no image in the cache, the first is {wanted[rows < 0][0]}"
+                f"{counted_of(int((rows < 0).sum()), len(wanted), 'item', 'have')} no image in the cache, the first is "
+                f"{wanted[rows < 0][0]}"
             )
         return rows
 

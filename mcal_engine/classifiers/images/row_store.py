@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from mcal_engine.errors import MCALError
 from mcal_engine.types import IntArray
+from mcal_engine.words import counted, counted_of, verb
 
 RECORD = np.dtype([("key", "<i8"), ("digest", "<i8"), ("check", "<u8")])
 SYNC_EVERY_BYTES = 32 << 20  # between two fsyncs; a kill loses nothing, a power cut at most this much
@@ -84,7 +85,8 @@ class RowStore:
         damaged = self.forget_damaged(rows)
         if damaged:
             raise DamagedRows(
-                f"{damaged} of {len(rows)} rows in {self._rows_path} do not have the digest that they were kept with: "
+                f"{counted_of(damaged, len(rows), 'row')} in {self._rows_path} {verb(damaged, 'do')} not have "
+                f"the digest that they were kept with: "
                 "is the disk in order? They are forgotten, and made again at the next try"
             )
         return np.asarray(self._mapped()[rows])
@@ -147,7 +149,7 @@ class RowStore:
         """
         found = records_in(records)
         if len(content) != len(found) * self._row_bytes:
-            raise ValueError(f"{len(found)} rows of {self._row_bytes} bytes were announced, {len(content)} bytes came")
+            raise ValueError(f"{counted(len(found), 'row')} of {self._row_bytes} bytes were announced, {len(content)} bytes came")
         rows = np.frombuffer(content, dtype=self._dtype).reshape(len(found), *self._shape)
         if [digest_of(row) for row in rows] != found["digest"].tolist():
             raise ValueError("a row does not have the digest it was announced with")
@@ -179,7 +181,7 @@ class RowStore:
     def _mapped(self) -> npt.NDArray[Any]:
         with self._thread_lock:
             if self._rows_path.stat().st_size < len(self) * self._row_bytes:  # to read beyond the end would kill the process
-                raise DamagedRows(f"{self._rows_path} has become shorter than its {len(self)} rows: what is lost is made again")
+                raise DamagedRows(f"{self._rows_path} has become shorter than its {counted(len(self), 'row')}: what is lost is made again")
             if len(self._map) < len(self):
                 self._map = np.memmap(self._rows_path, dtype=self._dtype, mode="r", shape=(len(self), *self._shape))
             return self._map

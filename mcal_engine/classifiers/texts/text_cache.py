@@ -15,6 +15,7 @@ from mcal_engine.classifiers import sealed
 from mcal_engine.classifiers.images.row_store import DamagedRows
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import BoolArray, IntArray
+from mcal_engine.words import counted
 
 PART, DAMAGED = ".json", ".damaged"  # ends of the names of files, and of those that are set aside
 
@@ -107,7 +108,7 @@ class TextCache:
         if damaged:
             raise DamagedRows(f"{len(missing)} texts are lost, as {damaged[-1]} is damaged: is the disk in order? They are added anew")
         if missing:
-            raise InvalidValue(f"{len(missing)} items have no text in the cache, the first is {missing[0]}")
+            raise InvalidValue(f"{counted(len(missing), 'item', 'have')} no text in the cache, the first is {missing[0]}")
         return np.array([self._row_of[item] for item in np.asarray(ids, dtype=np.int64).tolist()], dtype=np.int64)
 
     def batch(self, rows: IntArray) -> list[str]:

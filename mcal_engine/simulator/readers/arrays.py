@@ -15,6 +15,7 @@ from mcal_engine.classifiers.images.decoding import GrayRange, range_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.labels import Classes, classes_of, from_one_hot
 from mcal_engine.simulator.readers.listing import Listing, Pixels, listing_of, shown
+from mcal_engine.words import counted
 
 Array = npt.NDArray[Any]
 _IMAGES = ("images", "image", "x", "data", "imgs", "pictures", "features")
@@ -40,7 +41,7 @@ def read_npz(path: Path) -> Listing:
         raise InvalidValue(f"{path}: the labels of {shown(list(pairs))} have different shapes")
     labels = np.concatenate(parts)
     if len(pictures) != len(labels):
-        raise InvalidValue(f"{path}: {len(pictures):,} images need as many labels, got {len(labels):,}")
+        raise InvalidValue(f"{path}: {counted(len(pictures), 'image')} need as many labels, got {len(labels):,}")
     class_names = None if names is None else [_word(name) for name in names.reshape(-1).tolist()]
     classes = _classes(labels, class_names, path)
     used = {name for pair in pairs for name in pair.split(" and ")}

@@ -13,6 +13,7 @@ import numpy as np
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.listing import Listing, listing_of, shown
 from mcal_engine.simulator.readers.names import BESIDE_FOLDERS, IMAGE_FOLDERS, SPLITS, is_image_file, is_leaving
+from mcal_engine.words import counted
 
 HOW = "pass the folder whose sub-folders are the classes, or a .csv list with the columns path,label"
 
@@ -156,7 +157,7 @@ def _no_classes(root: _Folder) -> str:
         return f"{root.path} holds no sub-folder with images; {expected}"
     lists = [other for other in root.others if other.suffix.lower() in {".csv", ".json", ".jsonl", ".manifest", ".tsv"}]
     instead = f"; pass its list: {lists[0]}" if lists else f"; {HOW}"
-    return f"{root.path} holds {len(root.images):,} images but no sub-folder with images; {expected}{instead}"
+    return f"{root.path} holds {counted(len(root.images), 'image')} but no sub-folder with images; {expected}{instead}"
 
 
 def _others(files: Sequence[Path]) -> Counter[str]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.readers.listing import shown
 from mcal_engine.types import IntArray
+from mcal_engine.words import counted
 
 NONE = -1
 _NO_LABEL = frozenset({"", "nan", "null", "<na>"})  # as pandas and databases write a missing value
@@ -50,7 +51,7 @@ def from_one_hot(table: npt.NDArray[Any], names: Sequence[str] | None, where: Wh
     if len(several):
         raise InvalidValue(
             f"{where(int(several[0]))}: one label per item is needed, this one has {int(values[several[0]].sum())} of the "
-            f"{values.shape[1]} classes; {len(several):,} items have several"
+            f"{values.shape[1]} classes; {counted(len(several), 'item', 'have')} several"
         )
     labels = np.where(values.any(axis=1), values.argmax(axis=1), NONE).astype(np.int64)
     if names is not None and len(names) != values.shape[1]:

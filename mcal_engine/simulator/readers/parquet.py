@@ -13,6 +13,7 @@ from mcal_engine.simulator.readers.labels import classes_of
 from mcal_engine.simulator.readers.listing import Encoded, Listing, listing_of, shown
 from mcal_engine.simulator.readers.names import IMAGE_COLUMNS, TEXT_COLUMNS, is_leaving
 from mcal_engine.simulator.readers.rows import Rows, pick_label, read_rows
+from mcal_engine.words import counted
 
 SUFFIXES = (".parquet", ".arrow")
 
@@ -53,7 +54,7 @@ def read_parquet(path: Path, label_column: str | None = None) -> Listing:
     if not values:
         raise InvalidValue(f"{path} lists no images")
     classes = classes_of(values, names, places.__getitem__, str(path))
-    notes = [f"{len(files)} files were put together"] if len(files) > 1 else []
+    notes = [f"{counted(len(files), 'file', 'were')} put together"] if len(files) > 1 else []
     return listing_of(path.stem, encoded, classes, unused, notes, source=str(path))
 
 

@@ -16,6 +16,7 @@ from mcal_engine.simulator.readers.labels import Classes, classes_of, from_one_h
 from mcal_engine.simulator.readers.listing import Listing, listing_of, shown
 from mcal_engine.simulator.readers.names import IDENTIFYING_COLUMNS, IMAGE_COLUMNS, IMAGE_SUFFIXES, LABEL_COLUMNS, TEXT_COLUMNS
 from mcal_engine.simulator.readers.references import Finder, is_address
+from mcal_engine.words import counted, counted_of
 
 EXPORTED = frozenset(  # columns that Label Studio's CSV and JSON-MIN exports add
     {"annotation_id", "annotator", "created_at", "updated_at", "lead_time", "annotation_number", "agreement", "total_annotations"}
@@ -58,7 +59,9 @@ def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) 
     image_column = _image_column(found)
     values, kept = _references(found, image_column)
     if not kept:
-        raise InvalidValue(f"{path} {found.unit} {found.lines[0]}: {image_column} is missing, in all of the {len(found.rows):,} rows")
+        raise InvalidValue(
+            f"{path} {found.unit} {found.lines[0]}: {image_column} is missing, in all of the {counted(len(found.rows), 'row')}"
+        )
     labels, class_names = _labels(found, kept, image_column, label_column)
     unused: Counter[str] = Counter({"rows without an image": len(found.rows) - len(kept)})
     once = _first_of_each(found, kept, values, labels, class_names)
@@ -71,7 +74,9 @@ def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) 
     notes = [*notes]
     if lost:
         unused["images that are not there"] += len(lost)
-        notes.append(f"{len(lost):,} of {len(once):,} images are not there, the first is {values[lost[0]]} ({found.where(lost[0])})")
+        notes.append(
+            f"{counted_of(len(lost), len(once), 'image', 'are')} not there, the first is {values[lost[0]]} ({found.where(lost[0])})"
+        )
     at = {row: place for place, row in enumerate(kept)}
     there = [row for row in once if files[row] is not None]
     images = [file for row in there if (file := files[row]) is not None]
@@ -216,7 +221,7 @@ def _first_of_each(found: Rows, kept: Sequence[int], values: Mapping[int, str], 
 
 
 def _none_there(found: Rows, values: Mapping[int, str], row: int, n: int) -> str:
-    names = f"{found.source} names {n:,} images, of which none is there"
+    names = f"{found.source} names {counted(n, 'image')}, of which none is there"
     if is_address(values[row]):
         return f"{names}: they are addresses ({values[row]}, {found.where(row)}); fetch them into {found.source.parent} first"
     return f"{names}: the first, {values[row]} ({found.where(row)}), was looked for in {found.source.parent}"

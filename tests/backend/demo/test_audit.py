@@ -123,7 +123,7 @@ def test_a_report_that_counts_otherwise_than_label_studio_is_found() -> None:
     assert "n_machine is 3, Label Studio has 2" in failed(sound(), n_machine=3)
     assert "are 3 of 4" in failed(sound(), human_items=1)
     assert "human_labels is 2, Label Studio has 3" in failed(sound(), human_labels=2)
-    assert "1 tasks have a repeated label by people, the report counts 0" in failed(sound(), duplicates=0)
+    assert "1 task has a repeated label by people, the report counts 0" in failed(sound(), duplicates=0)
 
 
 def test_what_the_trace_shows_is_part_of_the_check() -> None:

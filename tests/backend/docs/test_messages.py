@@ -10,6 +10,7 @@ import pytest
 from backend.docs import pages
 from backend.docs.messages import MESSAGES, PAGES, anchor, explained, help_for
 from backend.web.docs import anchors
+from mcal_engine.words import counted
 
 ROOT = Path(__file__).parents[3]
 SAYS_WHY = ("Trouble", "Unfit", "halt")  # called with a reason that people see: the first argument, or halt's third
@@ -37,6 +38,9 @@ def _text(node: ast.expr) -> str:
 
 
 def _gap(node: ast.expr) -> str:
+    """``7`` for a value, quoted for one that is; ``counted(n, "label")`` is a value and its noun."""
+    if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func) == "counted":
+        return counted(7, str(ast.literal_eval(node.value.args[1])))
     return "'7'" if isinstance(node, ast.FormattedValue) and node.conversion == ord("r") else "7"
 
 

@@ -115,7 +115,7 @@ def raising(error):
         (lambda request: httpx.Response(302, headers={"Location": "http://elsewhere"}), "answers 302", False),
         (lambda request: httpx.Response(200, text="<html>"), "must answer /predict with a JSON object", False),
         (lambda request: httpx.Response(200, json=[1]), "must answer /predict with a JSON object", False),
-        (lambda request: httpx.Response(200, json={"results": []}), "1 tasks with as many results, got 0 results", False),
+        (lambda request: httpx.Response(200, json={"results": []}), "1 task with as many results, got 0 results", False),
         (lambda request: httpx.Response(200, json={"results": {}}), "got results of the type dict", False),
         (lambda request: httpx.Response(200, content=b"x" * (2**26 + 1)), "more than 67,108,864 bytes", False),
     ],

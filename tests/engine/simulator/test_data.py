@@ -176,7 +176,7 @@ def test_a_bad_npz_file_gets_one_sentence_that_names_it(tmp_path: Path, case: st
         ("cut.npz", b"PK\x03\x04cut off", "is not a readable .npz file"),
         ("noise.npz", b"nothing of the kind", "is not a readable .npz file"),
         ("noise.parquet", b"nothing of the kind", "is not a readable .parquet file"),
-        ("a.csv", b"where,what\nx.png,1\n", "names 1 images, of which none is there: the first, x.png (a.csv line 2), was looked for in"),
+        ("a.csv", b"where,what\nx.png,1\n", "names 1 image, of which none is there: the first, x.png (a.csv line 2), was looked for in"),
         ("empty.csv", b"", "is empty; its first line must name the columns path,label"),
         ("numbers.csv", b"a,b,c\n1,2,3\n", "has no column named path and none that names images; it has a, b, c"),
         ("two.csv", b"path,animal,colour\nx.png,cat,red\n", "animal, colour could be it: name one with --label-column"),

@@ -321,7 +321,7 @@ def test_a_cache_keeps_images_by_item_across_restarts(tmp_path):
     assert again.rows([70, 9]).tolist() == [0, 1]
     assert near(again.batch(again.rows([9]))[0, 0, 0], BLUE)
     assert again.shape == (32, 32)
-    with pytest.raises(InvalidValue, match=r"1 of 2 items have no image.*5"):
+    with pytest.raises(InvalidValue, match=r"1 of 2 items has no image.*5"):
         again.rows([70, 5])
 
 

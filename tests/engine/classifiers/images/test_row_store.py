@@ -130,7 +130,7 @@ def test_a_damaged_row_is_refused_once_and_then_missing_for_every_process(tmp_pa
     filled(tmp_path).flush()
     here, there = RowStore(tmp_path, SHAPE, np.uint8), RowStore(tmp_path, SHAPE, np.uint8)
     flip(tmp_path / "rows.bin", 2 * ROW_BYTES + 1)
-    with pytest.raises(DamagedRows, match=r"1 of 2 rows in .*rows\.bin do not have the digest"):
+    with pytest.raises(DamagedRows, match=r"1 of 2 rows in .*rows\.bin does not have the digest"):
         here.read(here.find(np.array([102, 103])))
     assert here.find(np.array([102])).tolist() == [-1]
     here.append(np.array([102]), rows_of([102]))
