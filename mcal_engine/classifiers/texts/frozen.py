@@ -26,5 +26,6 @@ class FrozenTexts(OnFeatures):
             raise InvalidValue("weights=… is for encoders of images; name a folder that holds a text encoder, as in frozen:/models/NAME")
         picked = devices.pick(device)
         source = find(encoder)
-        rows = ComputedRows(texts, cache_dir / source.name, (source.width,), lambda: TextEncoder(source, picked), EMBEDDED_AT_ONCE)
+        width = source.shape[0] * source.shape[1]
+        rows = ComputedRows(texts, cache_dir / source.name, (width,), lambda: TextEncoder(source, picked), EMBEDDED_AT_ONCE)
         super().__init__(rows, picked)
