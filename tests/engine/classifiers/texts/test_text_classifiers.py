@@ -48,7 +48,8 @@ def test_a_frozen_encoder_tells_classes_apart_and_long_texts_are_read_to_their_e
     assert np.array_equal(alone[0], among[-1])  # whatever comes with it
     start, same_start, other = encoder(["the weather is fine " * 70, "the weather is fine " * 70 + "a goal of the team " * 60, texts[0]])
     assert np.linalg.norm(start.astype(float) - same_start.astype(float)) > 0.1  # what stands behind the first window counts
-    assert np.allclose(np.linalg.norm(other.astype(float)), 1, atol=1e-2)
+    assert find(None).layers == (6, 4, 2)
+    assert np.allclose(np.linalg.norm(other.astype(float).reshape(find(None).shape), axis=1), 1, atol=1e-2)
 
 
 def test_an_encoder_that_is_not_there_names_the_way_out(tmp_path: Path) -> None:
