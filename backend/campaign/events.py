@@ -284,6 +284,16 @@ class ImageFormChosen(Happening, kind="image_form"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImagesChanged(Happening, kind="images_changed"):
+    """Label Studio names another image for these tasks than when the campaign read them first."""
+
+    ids: tuple[int, ...]
+
+    def sentence(self) -> str:
+        return f"{counted(len(self.ids), 'task')} got another image in Label Studio"
+
+
+@dataclass(frozen=True, kw_only=True)
 class NamesRead(Happening, kind="names"):
     """``title`` is the project's; ``annotators``: id → name, of those who are new."""
 

@@ -41,6 +41,7 @@ class Log:
         self.follows: events.Follows | None = None
         self.created: events.Created | None = None
         self.image_form: ImageForm | None = None  # in which all images of the campaign are kept
+        self.changed_images: set[int] = set()  # tasks that got another image in Label Studio
         self.history: list[Row] = []
         self.decision: Decision | None = None
         self.queues: list[Queue] = []
@@ -77,6 +78,8 @@ class Log:
                 self.created, self.title = event, event.title
             case events.ImageFormChosen(form=form):
                 self.image_form = form
+            case events.ImagesChanged(ids=ids):
+                self.changed_images |= set(ids)
             case events.Decided(decision=decision):
                 self._decided(decision)
             case events.Observed(observation=observation):

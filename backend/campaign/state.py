@@ -130,6 +130,7 @@ class State:
     beside: int | None
     created: Created | None
     image_form: ImageForm | None
+    changed_images: frozenset[int]
     history: tuple[Row, ...]
     decision: Decision | None
     queues: tuple[Queue, ...]
@@ -401,6 +402,7 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
         beside=facts.beside,
         created=log.created,
         image_form=log.image_form,
+        changed_images=frozenset(log.changed_images),
         history=tuple(log.history),
         decision=log.decision,
         queues=tuple(log.queues),

@@ -146,6 +146,12 @@ class FakeLabelStudio:
         with self._guard:
             del self._tasks[task_id]
 
+    def set_image(self, task_id: int, image: str) -> None:
+        """Name another image for a task."""
+        with self._guard:
+            task = self._tasks[task_id]
+            task.image, task.updated_at = image, self._tick()
+
     # What people do
 
     def next_task(self, project_id: int, user: User) -> int | None:

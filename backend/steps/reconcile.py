@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from backend.campaign import events, history
 from backend.campaign.labels import Reading, read_task
 from backend.campaign.state import State
 from backend.label_studio import write_back
@@ -242,12 +243,21 @@ def _store(services: Services, campaign_id: int, known: dict[int, Item], reading
             )
     if not news:
         return False
+    changed = sorted(item.task_id for item in (reading.item for reading in news) if _other_image(known.get(item.task_id), item))
+    if changed:  # first: a row that is stored says nothing of the image before
+        logger.warning("campaign %d: %s got another image, such as task %d", campaign_id, counted(len(changed), "task"), changed[0])
+        services.store.append(campaign_id, [history.new(events.ImagesChanged(ids=tuple(changed)))])
     repeats = [row for reading in news for row in reading.duplicates]
     # Repeats first: a row that is stored makes the next visit think that all of this task is known.
     services.store.upsert_duplicates(campaign_id, repeats, of_tasks=[reading.item.task_id for reading in news])
     services.store.upsert_items(campaign_id, [reading.item for reading in news])
     known.update({reading.item.task_id: reading.item for reading in news})
     return True
+
+
+def _other_image(before: Item | None, now: Item) -> bool:
+    """Whether the image that was kept is no longer the task's."""
+    return before is not None and before.image not in ("", now.image) and before.unreadable is None
 
 
 def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:

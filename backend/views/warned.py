@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from backend.campaign.state import State
 from backend.views.money import Money
-from mcal_engine.words import counted_of, verb
+from mcal_engine.words import counted, counted_of, verb
 
 TOLERATED = 0.005  # share of the paid labels that may be repeats
 LEVEL = 0.01  # how seldom that few repeats would be taken for more, at any one look
+SHOWN_TASKS = 10
 FEWEST = 3  # repeats before anything is said
 
 
@@ -42,4 +43,22 @@ def too_many(n: int, labels: int) -> bool:
     return bool(special.betainc(n, labels - n + 1, TOLERATED) <= LEVEL)
 
 
-WARNINGS: tuple[Callable[[State, Money], str | None], ...] = (repeats_paid,)
+def images_changed(state: State, bill: Money) -> str | None:
+    """Tasks whose image is another one now than the one that the machine goes by."""
+    del bill
+    changed = sorted(state.changed_images & {item.task_id for item in state.live})
+    if not changed:
+        return None
+    machine = sum(row.task_id in state.changed_images for row in state.machine_labels if row.state in ("planned", "written"))
+    named = ", ".join(map(str, changed[:SHOWN_TASKS])) + (", …" if len(changed) > SHOWN_TASKS else "")
+    covered = (
+        f"{counted(machine, 'machine label', 'are')} on such tasks; no certificate covers them if the picture differs. " if machine else ""
+    )
+    return (
+        f"{counted(len(changed), 'task')} got another image in Label Studio after the campaign had read the first one: {named}. "
+        f"The machine goes by the image that it read first. {covered}Look at these tasks, and label again what is wrong: a person's "
+        "label replaces the machine's."
+    )
+
+
+WARNINGS: tuple[Callable[[State, Money], str | None], ...] = (repeats_paid, images_changed)

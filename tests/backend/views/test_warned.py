@@ -53,3 +53,17 @@ def test_two_repeats_are_noise_and_second_labels_that_were_asked_for_are_none(tm
     for world, repeats, second in ((few, 2, 0), (asked, 0, 30)):
         report = make_report(world.state(), world.now())
         assert (report["duplicates"], report["second_labels"]) == (repeats, second) and "warnings" not in report
+
+
+def test_tasks_that_get_another_image_are_recorded_once_and_named(tmp_path: Path) -> None:
+    world = World(tmp_path, n=205, test_size=20, batch_size=10, target_error=0.1)
+    assert "warnings" not in make_report(world.advance(), world.now())
+    for task in world.tasks[3:5]:
+        world.label_studio.set_image(task, "/data/another.png")
+    for _ in range(2):
+        world.wait(minutes=6)
+        state = world.advance()
+    assert state.changed_images == set(world.tasks[3:5])
+    assert len(world.store.events(1, kinds=["images_changed"])) == 1
+    (line,) = make_report(state, world.now())["warnings"]
+    assert line.startswith("2 tasks got another image in Label Studio") and f": {world.tasks[3]}, {world.tasks[4]}. " in line

@@ -342,3 +342,18 @@ def gone(directory: Path) -> Recorder:
     world.label_studio.delete_project(world.project)
     world.advance()
     return recorder
+
+
+@scenario
+def images_changed(directory: Path) -> Recorder:
+    """Some tasks get another image in Label Studio while people label the test items, one of them twice; then it is rolled back."""
+    world, recorder = begun(directory, n=200)
+    world.advance()
+    for tasks, image in ((world.tasks[3:6], "/data/another.png"), (world.tasks[5:6], "/data/a third.png")):
+        world.label(3)
+        for task in tasks:
+            world.label_studio.set_image(task, image)
+        world.wait(minutes=6)
+        world.advance()
+    rollback(world.services, world.campaign.id, by="ann")
+    return recorder
