@@ -18,7 +18,7 @@ from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.types import Acquire, Bands, CertificateOutcome, Certify, Decision, HumanLabelAll, Observation, PeelBatch, PeelOrder
-from mcal_engine.words import counted, counted_of
+from mcal_engine.words import counted, counted_of, verb
 
 QueueKind = Literal["start", "train", "certificate", "peel", "residual", "audit"]
 JSON = dict[str, Any]
@@ -175,8 +175,9 @@ class SampleRead(Happening, kind="outcome"):
     choices: tuple[int, ...] = ()
 
     def sentence(self) -> str:
-        missing = self.n_without_label
-        return "Certificate sample read" + (f"; {counted(missing, 'item')} without a label count as errors" if missing else "")
+        n = self.n_without_label
+        errors = "an error" if n == 1 else "errors"
+        return "Certificate sample read" + (f"; {counted(n, 'item')} without a label {verb(n, 'count')} as {errors}" if n else "")
 
 
 @dataclass(frozen=True, kw_only=True)
