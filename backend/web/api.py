@@ -17,7 +17,7 @@ from backend.steering.call import UNREADABLE, Action
 from backend.steps.names import title_of
 from backend.store import Campaign
 from backend.views.certificate import certificate
-from backend.views.exports import items_csv
+from backend.views.exports import FORMATS, Format, export
 from backend.views.log import log_row
 from backend.views.review import visible_tasks
 from backend.views.status import sentence, standing
@@ -64,15 +64,13 @@ class Api:
     def _on_one(self) -> list[Operation]:
         tried = {name: ({"type": SETTINGS[name].get("type", "string")}, f"{name} to try.") for name in CHANGEABLE}
         after = {"after": ({"type": "integer"}, "Sequence number of the last event that is known.")}
-        table, picture = {"text/csv": {"type": "string"}}, {"image/webp": {"type": "string", "format": "binary"}}
+        picture = {"image/webp": {"type": "string", "format": "binary"}}
         return [
             Operation("GET", ONE, "show_campaign", "One campaign: every number of its page.", self.show),
             Operation("GET", f"{ONE}/series", "series", "The charts: forecasts by round, error curves with fits, the race.", self.series),
             Operation("GET", f"{ONE}/report", "report", "What was labelled by whom, what it cost, what is promised.", self.report),
             Operation("GET", f"{ONE}/certificate", "certificate", "The certificate in plain words.", self.certificate),
-            Operation(
-                "GET", f"{ONE}/items.csv", "items_csv", "Every item: label, by whom, margin, certificate.", self.items_csv, answers=table
-            ),
+            *map(self._export, FORMATS.values()),
             Operation("GET", f"{ONE}/newcomers", "newcomers", "Tasks that were added after the campaign had finished.", self.newcomers),
             Operation("GET", f"{ONE}/settings", "show_settings", "The settings as the admin wants them.", self.show_settings),
             Operation(
@@ -112,6 +110,18 @@ class Api:
         name = action.name.replace("-", "_")
         return Operation("POST", f"{ONE}/{action.name}", name, action.summary, act, details=action.details, body=body)
 
+    def _export(self, row: Format) -> Operation:
+        """A row of the table of formats, as a route."""
+
+        def view(campaign_id: int) -> Response:
+            found = self.desk.snapshot(campaign_id)
+            content = row.chunks(export(self.desk.store, found.state, found.view["report"]))
+            name = f'attachment; filename="campaign-{campaign_id}-{row.file}"'
+            return Response(content, mimetype=row.media_type, headers={"Content-Disposition": name, "Cache-Control": "no-store"})
+
+        answers = {row.media_type: {"type": "string"} | ({"format": "binary"} if row.media_type == "application/zip" else {})}
+        return Operation("GET", f"{ONE}/{row.file}", f"export_{row.name}", row.summary, view, answers=answers)
+
     def openapi(self) -> Answer:
         return describe(self.operations), 200
 
@@ -149,11 +159,6 @@ class Api:
 
     def newcomers(self, campaign_id: int) -> Answer:
         return dict(self.desk.newcomers(campaign_id)), 200
-
-    def items_csv(self, campaign_id: int) -> Response:
-        state = self.desk.snapshot(campaign_id).state
-        headers = {"Content-Disposition": f'attachment; filename="campaign-{campaign_id}.csv"', "Cache-Control": "no-store"}
-        return Response(items_csv(state), mimetype="text/csv", headers=headers)
 
     def show_settings(self, campaign_id: int) -> Answer:
         return dict(self.desk.snapshot(campaign_id).view["settings"]), 200

@@ -24,6 +24,7 @@ from backend.steps.names import title_of
 from backend.store import Campaign, Conflict
 from backend.views import settings_form
 from backend.views.certificate import certificate
+from backend.views.exports import FORMATS
 from backend.views.log import log_row
 from backend.views.status import LARGE, status_line
 from backend.views.what_if import what_if
@@ -169,7 +170,9 @@ class Pages:
         campaign = self.desk.campaign(campaign_id)
         found = self.desk.snapshots.get(campaign_id)
         words = certificate(found.state, found.view["report"])
-        return self._page("report.html", campaign, view=found.view, report=found.view["report"], words=words)
+        images = found.state.created is None or found.state.control.reads == "image"
+        formats = [row for row in FORMATS.values() if images or not row.images_only]
+        return self._page("report.html", campaign, view=found.view, report=found.view["report"], words=words, formats=formats)
 
     def events(self, campaign_id: int) -> Page:
         campaign = self.desk.campaign(campaign_id)

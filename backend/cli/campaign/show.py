@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,7 +20,9 @@ from backend.cli.numbers import Whole
 from backend.cli.opened import Opened, now, opened
 from backend.cli.setting_options import campaign_options, given
 from backend.settings import ServerSettings
+from backend.views.exports import FORMATS, Export, export
 from backend.views.status import sentence
+from mcal_engine.errors import InvalidValue
 from mcal_engine.words import counted, counted_of
 
 WATCH_SECONDS = 2.0  # between two readings
@@ -260,16 +261,50 @@ def certificate(campaign_id: int, as_json: bool, **options: Any) -> None:
 @command("items")
 @campaign_id
 def items(campaign_id: int, as_json: bool, **options: Any) -> None:
-    """Print every item as CSV: label, by whom, margin, certificate."""
-    from backend.views.exports import items_csv
-
+    """Print every item as CSV: label, by whom, margin, certificate, probability."""
     with opened(given(options, ServerSettings)) as house:
-        chunks = items_csv(state_of(house.store, campaign_id, now()))
-        if as_json:
-            shown.print_json(list(csv.DictReader(io.StringIO("".join(chunks)))))
-            return
+        found = _export(house, campaign_id)
+    if as_json:
+        shown.print_json([json.loads(line) for line in FORMATS["jsonl"].chunks(found)])
+        return
+    for chunk in FORMATS["csv"].chunks(found):
+        click.echo(chunk, nl=False)
+
+
+@command("export")
+@campaign_id
+@click.option(
+    "--format",
+    "name",
+    type=click.Choice(list(FORMATS)),
+    required=True,
+    help=" ".join(f"{row.name}: {row.summary}" for row in FORMATS.values()),
+)
+@click.option("--output", type=click.Path(dir_okay=False, allow_dash=True), default="-", help="File to write; - is standard output.")
+def export_items(campaign_id: int, name: str, output: str, as_json: bool, **options: Any) -> None:
+    """Write the labels for other tools, each with who gave it and what vouches for it."""
+    if as_json and output == "-":
+        raise InvalidValue("--json tells what was written: name a file with --output, or leave --json out")
+    with opened(given(options, ServerSettings)) as house:
+        found = _export(house, campaign_id)
+    row = FORMATS[name]
+    chunks = row.chunks(found)
+    if output == "-" and row.media_type == "application/zip" and sys.stdout.isatty():
+        raise InvalidValue(f"{name} is a zip file, which a terminal cannot show: name one, such as --output {row.file}")
+    with click.open_file(output, "wb") as stream:
         for chunk in chunks:
-            click.echo(chunk, nl=False)
+            stream.write(chunk)
+    if as_json:
+        shown.print_json({"campaign": campaign_id, "format": name, "file": output, "items": len(found.rows)})
+    elif output != "-":
+        click.echo(f"wrote {output}: {counted(len(found.rows), 'item')}")
+
+
+def _export(house: Opened, campaign_id: int) -> Export:
+    from backend.views.report import make_report
+
+    state = state_of(house.store, campaign_id, now())
+    return export(house.store, state, make_report(state, now()))
 
 
 def _table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
@@ -279,4 +314,19 @@ def _table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
     shown.new_console().print(table)
 
 
-SHOW = (list_campaigns, show, report, projects, newcomers, estimate, watch, events, what_if, series, review, certificate, items)
+SHOW = (
+    list_campaigns,
+    show,
+    report,
+    projects,
+    newcomers,
+    estimate,
+    watch,
+    events,
+    what_if,
+    series,
+    review,
+    certificate,
+    items,
+    export_items,
+)

@@ -62,7 +62,7 @@ def read_json(path: Path, label_column: str | None = None) -> Listing:
     if any("annotations" in each and "data" in each for each in objects):
         rows = [_task_row(each, label_column, path, place) for place, each in enumerate(objects)]
     else:
-        rows = [_manifest_row(each) if "source-ref" in each else _minimal_row(each) for each in objects]
+        rows = [_manifest_row(each) if _is_manifest(each) else _minimal_row(each) for each in objects]
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     asked = None if label_column is not None and label_column not in columns and "label" in columns else label_column
     return read_rows(Rows(path, columns, rows, range(1, len(rows) + 1), unit), asked)
@@ -145,11 +145,16 @@ def _minimal_row(item: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value["choices"] if isinstance(value, Mapping) and "choices" in value else value for name, value in item.items()}
 
 
+def _is_manifest(item: Mapping[str, Any]) -> bool:
+    """A line names a file as ``source-ref``, or holds a text as ``source`` beside what a job says of it."""
+    return "source-ref" in item or ("source" in item and any(name.endswith("-metadata") for name in item))
+
+
 def _manifest_row(item: Mapping[str, Any]) -> dict[str, Any]:
     """A line of SageMaker's manifest: the class name of its one job, or else its number."""
-    row: dict[str, Any] = {"source-ref": item["source-ref"]}
+    row: dict[str, Any] = {"source-ref": item["source-ref"]} if "source-ref" in item else {"text": item["source"]}
     for name, value in item.items():
-        if name == "source-ref" or name.endswith("-metadata"):
+        if name in ("source-ref", "source") or name.endswith("-metadata"):
             continue
         said = item.get(f"{name}-metadata")
         row[name] = said["class-name"] if isinstance(said, Mapping) and "class-name" in said else value

@@ -17,6 +17,7 @@ from backend.campaign.state import Phase
 from backend.cli import app
 from backend.cli.campaign import campaign as group
 from backend.store import Store
+from backend.views.exports import FORMATS
 from backend.web.api import Api
 from tests.backend.web.world import desk
 from tests.backend.world import World
@@ -64,7 +65,7 @@ def test_every_operation_of_the_api_is_a_command_too(store: Store) -> None:
         "show_campaign": "show",
         "show_settings": "show",
         "set_settings": "set",
-        "items_csv": "items",
+        **{f"export_{name}": "export" for name in FORMATS},
     }
     commands = {as_commands.get(name, name.replace("_", "-")) for name in names - only_for_programs}
     assert commands <= set(group.commands)
@@ -83,6 +84,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.mark.slow
+def test_each_format_is_written_to_a_file_or_to_standard_output(mcal: Mcal, tmp_path: Path) -> None:
+    for name, row in FORMATS.items():
+        path = tmp_path / row.file
+        assert mcal("export", "1", "--format", name, "--output", str(path)) == f"wrote {path}: 240 items\n"
+        assert path.stat().st_size > 200
+    assert mcal("export", "1", "--format", "jsonl") == (tmp_path / "items.jsonl").read_text("utf-8")
+    assert mcal("items", "1") == (tmp_path / "items.csv").read_text("utf-8")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["events", "series", "review", "certificate", "items", "what-if", "watch"])
 def test_tables_say_what_the_json_has(mcal: Mcal, command: str) -> None:
     assert mcal(command, "1", "--json")
@@ -96,7 +107,10 @@ def test_the_numbers_are_the_services(mcal: Mcal, finished: World) -> None:
     assert report is not None
     rows = mcal("items", "1", "--json")
     assert sum(row["by"] == "machine" for row in rows) == report["n_machine"] and len(rows) == 240
-    assert list(csv.DictReader(io.StringIO(mcal("items", "1")))) == rows
+    table = list(csv.DictReader(io.StringIO(mcal("items", "1"))))
+    assert [(int(row["task"]), row["label"] or None, row["by"] or None) for row in table] == [
+        (row["task"], row["label"], row["by"]) for row in rows
+    ]
     assert [row["seq"] for row in mcal("events", "1", "--json")] == [event.seq for event in finished.store.events(1)]
     assert mcal("events", "1", "--after", "3", "--json")[0]["seq"] == 4
     tried = mcal("what-if", "1", "--target-error", "0.2", "--json")

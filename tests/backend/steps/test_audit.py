@@ -16,7 +16,7 @@ from backend.campaign.state import Phase, State
 from backend.notify.events import notices
 from backend.steering.audits import default_size
 from backend.steps.rollback import rollback
-from backend.views.exports import items_csv
+from backend.views.exports import export_of, items_csv
 from backend.views.log import log_row
 from backend.views.predictions import predictions
 from backend.views.report import make_report
@@ -162,7 +162,7 @@ def test_the_bound_is_exact_and_what_people_say_is_final(finished: World) -> Non
     assert all(len(rows) == 1 for rows in labels.values())
     assert state.report["n_audit"] == 60 and sums(state)
     assert state.report["human_cost"] == pytest.approx(0.04 * state.report["human_labels"])
-    rows = [line.split(",") for line in "".join(items_csv(state)).splitlines()]
+    rows = [line.split(",") for line in "".join(items_csv(export_of(state, make_report(state, state.at)))).splitlines()]
     assert sum(cells[7] == "audit" and cells[3] == "human" for cells in rows) == 60
 
 

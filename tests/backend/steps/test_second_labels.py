@@ -16,10 +16,11 @@ from backend.label_studio.port import LabelStudioError
 from backend.notify.events import notices
 from backend.steps.rollback import rollback
 from backend.views.campaign import campaign_view
-from backend.views.exports import items_csv
+from backend.views.exports import export_of, items_csv
 from backend.views.log import log_row
 from backend.views.money import money
 from backend.views.people import annotators
+from backend.views.report import make_report
 from backend.views.status import sentence
 from tests.backend.world import CHOICES, World
 
@@ -227,7 +228,9 @@ def test_the_exported_table_says_what_the_second_person_said(tmp_path: Path) -> 
     task = current(world.advance()).twice[0]
     for person in world.people:
         world.label_studio.annotate(task, person, world.right(task) if person == world.people[0] else wrong(world, task))
-    rows = {int(row["task"]): row for row in csv.DictReader(io.StringIO("".join(items_csv(world.advance()))))}
+    state = world.advance()
+    table = "".join(items_csv(export_of(state, make_report(state, state.at))))
+    rows = {int(row["task"]): row for row in csv.DictReader(io.StringIO(table))}
     assert rows[task]["label"] == world.right(task)
     assert [row["note"] for row in rows.values() if row["note"]] == [f"a second person, {world.people[1].id}, said {wrong(world, task)}"]
 

@@ -13,7 +13,7 @@ from backend.campaign.history import entries
 from backend.campaign.state import Phase
 from backend.store import Store
 from backend.views.campaign import campaign_view
-from backend.views.exports import items_csv
+from backend.views.exports import export_of, items_csv
 from backend.views.log import log_row
 from backend.views.report import make_report
 from backend.views.status import sentence
@@ -67,7 +67,7 @@ def test_each_reason_is_told_on_page_report_and_export(ended: tuple[World, dict[
     report = make_report(state, state.at)
     assert {row["why"]: row["n"] for row in report["set_aside"]} == {why: list(told.values()).count(why) for why in REASONS}
     assert report["n_set_aside"] == len(told) == 44
-    rows = list(csv.DictReader(io.StringIO("".join(items_csv(state)))))
+    rows = list(csv.DictReader(io.StringIO("".join(items_csv(export_of(state, make_report(state, state.at)))))))
     assert {int(row["task"]): row["note"] for row in rows if not row["label"]} == told
     assert "44 items have no label (9: " in sentence(state)
 

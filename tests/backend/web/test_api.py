@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
+from pyarrow import parquet
 
 from backend.campaign import facts
 from backend.campaign.state import Phase
@@ -180,6 +183,31 @@ def test_every_item_is_in_the_table_with_whose_label_it_is(finished: Api) -> Non
     assert all(("certified" in row["certificate"]) == (row["by"] == "machine") == bool(row["margin"]) for row in rows)
     annotations = finished.world.annotations()
     assert all(annotations[int(row["task"])][0].choice == row["label"] for row in rows)
+
+
+def test_every_format_has_every_label_with_what_vouches_for_it(finished: Api, tmp_path: Path) -> None:
+    def taken(file: str) -> bytes:
+        answer = finished.client.get(f"{PREFIX}/campaigns/1/{file}", headers=AS_PROGRAM)
+        assert answer.status_code == 200 and f'"campaign-1-{file}"' in answer.headers["Content-Disposition"], answer.text
+        return answer.data
+
+    report, choices = finished.get("/campaigns/1/report"), finished.world.state().control.choices
+    truth = {task: rows[0].choice for task, rows in finished.world.annotations().items()}
+    objects = [json.loads(line) for line in taken("items.jsonl").splitlines()]
+    assert {row["task"]: row["label"] for row in objects} == truth
+    likely = [row["probability"] for row in sorted(objects, key=lambda row: -(row["margin"] or 0)) if row["by"] == "machine"]
+    assert len(likely) == report["n_machine"] and likely == sorted(likely, reverse=True) and all(0.5 < each < 1 for each in likely)
+    lines = [json.loads(line) for line in taken("output.manifest").splitlines()]
+    assert {line["label-metadata"]["mcal"]["task"]: choices[line["label"]] for line in lines} == truth
+    assert [line["label-metadata"]["human-annotated"] for line in lines].count("no") == report["n_machine"]
+    with zipfile.ZipFile(io.BytesIO(taken("dataset.zip"))) as archive:
+        archive.extractall(tmp_path)
+    card = (tmp_path / "README.md").read_text("utf-8")
+    assert card.startswith("---\nconfigs:") and card.endswith(taken("card.md").decode())
+    splits = {name: parquet.read_table(tmp_path / f"data/{name}-00000-of-00001.parquet").to_pylist() for name in ("human", "machine")}
+    assert {row["task"]: row["label"] for rows in splits.values() for row in rows} == truth
+    assert len(splits["machine"]) == report["n_machine"] and all("certified" in row["certificate"] for row in splits["machine"])
+    assert f"| the machine | {report['n_machine']:,} |" in card and finished.get("/campaigns/1/certificate")["headline"] in card
 
 
 def test_the_certificate_s_words_carry_the_certificate_s_numbers(finished: Api) -> None:
