@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from mcal_engine.classifiers.candidates import BACKEND, LLM, PYTHON, Candidate, parse
+from mcal_engine.classifiers.candidates import BACKEND, LLM, ORDERED, PYTHON, Candidate, parse
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import AUTO
 
@@ -37,6 +37,8 @@ class Allowed:
                 self._check(parse(name))
 
     def _check(self, candidate: Candidate) -> None:
+        if candidate.family == ORDERED:
+            self._check(parse(candidate.arguments["source"]))
         if candidate.family == BACKEND and candidate.arguments["address"] not in self.backends:
             listed = ", ".join(self.backends) or "none"
             raise InvalidValue(

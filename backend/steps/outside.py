@@ -23,7 +23,7 @@ from backend.steps.ports import Heartbeat, Trainer
 from backend.store import Answer, Store
 from mcal_engine.classifiers import parse
 from mcal_engine.classifiers.base import Progress, ProgressCallback
-from mcal_engine.classifiers.candidates import Candidate
+from mcal_engine.classifiers.candidates import Candidate, source_of
 from mcal_engine.classifiers.outside import NO_ANSWER, OutsideClassifier
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import FloatArray, IntArray
@@ -90,7 +90,7 @@ class OutsideTrainer:
 
     def _bought(self, state: State, name: str) -> float:
         """What this campaign has paid for the candidate's answers and no earlier round has told: a round that was killed among it."""
-        told = sum(one.bought for row in state.observations for one in row.measurements if one.classifier == name)
+        told = sum(one.bought for row in state.observations for one in row.measurements if source_of(one.classifier) == name)
         return max(self.store.answers_paid(state.campaign_id).get(name, (0, 0.0))[1] - told, 0.0)
 
     def subject(self, state: State) -> Subject:

@@ -19,6 +19,7 @@ from backend.campaign.state import State
 from backend.steps.certify import follow, frozen_order
 from backend.steps.ports import Heartbeat, Services
 from backend.steps.prepare import fetch_images
+from backend.steps.round import trained_or_asked
 from backend.store import Frozen
 from mcal_engine import engine, peeling
 from mcal_engine.training import Scored, TrainingRequest
@@ -69,7 +70,7 @@ def _rank(
         pool_ids=np.array(pool, dtype=np.int64),
         seed=state.settings.seed,
     )
-    scored = services.trainer(state.campaign_id, request, heartbeat)
+    scored = trained_or_asked(services, state, request, heartbeat, {})
     frozen = np.array([rows[rank].label for rank in standing.peelable.tolist()], dtype=np.int64)
     order = least_trusted_first(standing.peelable, scored.pool_logits, frozen)
     return order[: peeling.batch_size(state.observations[-1].n_items)], scored

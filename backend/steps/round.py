@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,8 @@ from backend.store import Item
 from mcal_engine import engine
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances
 from mcal_engine.classifiers import parse
+from mcal_engine.classifiers.candidates import beside, source_of
+from mcal_engine.classifiers.learned_order import in_learned_order
 from mcal_engine.round import LabelledTest, Standing, bands_of, measure, rank_for_people, surviving
 from mcal_engine.surety import answered
 from mcal_engine.training import Scored, TrainingRequest
@@ -84,29 +86,40 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRoun
     labels = _labels(state.trained_on)
     if len(np.unique(labels)) < 2:  # whoever learns from them waits
         racing = tuple(name for name in racing if parse(name).asked)
-    buying = {name for row in state.history if isinstance(row, Acquire) for name in row.buys}
-    scored = {
-        name: services.trainer(
-            state.campaign_id,
-            TrainingRequest(
-                round=len(state.observations),
-                classifier=name,
-                n_classes=len(state.control.choices),
-                train_ids=ids_of(state.trained_on),
-                train_labels=labels,
-                test_ids=test_ids,
-                pool_ids=pool_ids,
-                seed=state.settings.seed,
-                with_features=state.settings.acquisition in NEEDS_FEATURES,
-                buys=name in buying,
-            ),
-            heartbeat,
-        )
-        for name in (racing if len(pool_ids) else ())
-    }
+    buying = {source_of(name) for row in state.history if isinstance(row, Acquire) for name in row.buys}
+    request = TrainingRequest(
+        round=len(state.observations),
+        classifier="",
+        n_classes=len(state.control.choices),
+        train_ids=ids_of(state.trained_on),
+        train_labels=labels,
+        test_ids=test_ids,
+        pool_ids=pool_ids,
+        seed=state.settings.seed,
+        with_features=state.settings.acquisition in NEEDS_FEATURES,
+    )
+    scored: dict[str, Scored] = {}
+    # Whoever orders the answers of others comes after them, and does not ask them anew.
+    for name in sorted(racing, key=lambda name: source_of(name) != name) if len(pool_ids) else ():
+        wanted = replace(request, classifier=name, buys=source_of(name) in buying)
+        scored[name] = trained_or_asked(services, state, wanted, heartbeat, scored)
     labelled = np.array([item.label is not None for item in state.test], dtype=np.bool_)
     observation = _measure(state, pool_ids, [one.part(test=labelled) for one in scored.values()])
     return TrainedRound(state, observation, test_ids, pool_ids, scored, services.distances, services.entropy)
+
+
+def trained_or_asked(
+    services: Services, state: State, request: TrainingRequest, heartbeat: Heartbeat, known: Mapping[str, Scored]
+) -> Scored:
+    """What a candidate says; ``known``: what others of the race have said to the same request."""
+    source = source_of(request.classifier)
+    if source == request.classifier:
+        return services.trainer(state.campaign_id, request, heartbeat)
+
+    def ask(part: TrainingRequest) -> Scored:
+        return services.trainer(state.campaign_id, part, heartbeat)
+
+    return in_learned_order(request, ask, source, beside(state.settings.classifiers), known)
 
 
 def decide(trained: TrainedRound, state: State) -> Decision:

@@ -8,7 +8,18 @@ from typing import Any
 
 from mcal_engine.acquisition import Closest, Distances, Features
 from mcal_engine.classifiers.base import Classifier, ImageSource, TextSource
-from mcal_engine.classifiers.candidates import FAMILIES, PYTHON, Candidate, Reads, check_race, default_candidates, names, parse, race_of
+from mcal_engine.classifiers.candidates import (
+    FAMILIES,
+    ORDERED,
+    PYTHON,
+    Candidate,
+    Reads,
+    check_race,
+    default_candidates,
+    names,
+    parse,
+    race_of,
+)
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import FloatArray
 
@@ -22,7 +33,7 @@ def make(name: str, items: ImageSource | TextSource, *, cache_dir: Path, device:
         InvalidValue: a name that does not exist (the text lists those that do), an option that is wrong, an unknown device.
     """
     candidate = parse(name)
-    if candidate.asked:
+    if candidate.asked or candidate.family == ORDERED:
         raise InvalidValue(f"classifier {name!r} is asked by the worker of a campaign; it cannot be trained here")
     check_race([name], reads)
     kind = _class_of(candidate, reads)

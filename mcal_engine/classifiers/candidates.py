@@ -176,9 +176,9 @@ LLM_OPTIONS: Mapping[str, Rule] = {
     "together": Whole(1, 32),  # requests under way at the same time
     "side": Whole(32, 2048),  # px of the pictures that are sent
 }
-PYTHON, BACKEND, LLM = "python", "backend", "llm"
+PYTHON, BACKEND, LLM, ORDERED = "python", "backend", "llm", "ordered"
 ENTRY_POINTS = "mcal.classifiers"  # the group under which packages announce classes by a short name
-FORMS = ("python:PACKAGE.MODULE:CLASS", "backend:URL", "llm:MODEL")  # of the names of candidates from outside
+FORMS = ("python:PACKAGE.MODULE:CLASS", "backend:URL", "llm:MODEL", "ordered:NAME")  # of the names of candidates from outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +186,9 @@ class Candidate:
     """A parsed name.
 
     Attributes:
-        family: one of :data:`FAMILIES`, ``python``, ``backend`` or ``llm``.
+        family: one of :data:`FAMILIES`, ``python``, ``backend``, ``llm`` or ``ordered``.
         arguments: keyword arguments of the class; of ``backend`` its ``address``, of ``llm`` its ``model`` and
-            what :data:`LLM_OPTIONS` list.
+            what :data:`LLM_OPTIONS` list, of ``ordered`` the ``source`` of its answers.
         path: where the class is, ``package.module:Class``.
     """
 
@@ -226,6 +226,11 @@ def parse(name: str) -> Candidate:
         return _llm(name, parts)
     if head == PYTHON:
         return _python(name, ":".join(parts[:2]), parts[2:])
+    if head == ORDERED:
+        source = name.partition(":")[2]
+        if not parse(source).asked:
+            raise InvalidValue(f"classifier {name!r}: {ORDERED} stands before a candidate that is asked, {FORMS[1]} or {FORMS[2]}")
+        return Candidate(name, ORDERED, {"source": source})
     if head not in FAMILIES:
         announced = metadata.entry_points(group=ENTRY_POINTS, name=head)
         if announced:
@@ -251,6 +256,17 @@ def parse(name: str) -> Candidate:
         except ValueError:
             raise InvalidValue(f"classifier {name!r}: {key} must be {family.options[key].says}, got {text!r}") from None
     return Candidate(name, head, arguments, f"{family.module}:{family.kind}")
+
+
+def source_of(name: str) -> str:
+    """Whose answers a candidate gives: those of the model behind ``ordered:``, else its own."""
+    head, _, rest = name.partition(":")
+    return rest if head == ORDERED else name
+
+
+def beside(race: Sequence[str]) -> str | None:
+    """The candidate from which a learned order learns what one that is trained here says of an item: the first of the race."""
+    return next((name for name in race if name.partition(":")[0] not in (BACKEND, LLM, ORDERED)), None)
 
 
 def _llm(name: str, parts: Sequence[str]) -> Candidate:

@@ -6,8 +6,8 @@ Nothing here sees a label that nobody was asked for; what only the truth can tel
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from mcal_engine import round as rounds
 from mcal_engine.acquisition import NEEDS_FEATURES
 from mcal_engine.bill import Labels
 from mcal_engine.class_certificate import cuts_planned
+from mcal_engine.classifiers.candidates import beside, source_of
+from mcal_engine.classifiers.learned_order import in_learned_order
 from mcal_engine.cost import money
 from mcal_engine.engine import Engine, Row
 from mcal_engine.errors import InvalidValue
@@ -170,7 +172,7 @@ class _Play:
 
     def run(self, observers: Sequence[Observer]) -> SimulatedCampaign:
         began = time.perf_counter()
-        missing = set(self.spec.classifiers) - {machine.name for machine in self.machines}
+        missing = {source_of(name) for name in self.spec.classifiers} - {machine.name for machine in self.machines}
         if missing:
             raise InvalidValue(f"no machine was given for the classifiers {', '.join(sorted(missing))}")
         engine = Engine(self.spec, len(self.ids), self.n_classes, untrained=not all(machine.learns for machine in self.machines))
@@ -181,7 +183,7 @@ class _Play:
                 decision = self._certify(engine, decision) if isinstance(decision, Certify) else self._peel(engine, decision)
                 continue
             self._acquire(decision, number)
-            self.buying |= set(decision.buys)
+            self.buying |= {source_of(name) for name in decision.buys}
             self._train(decision.candidates, number)
             observation = self._observe(number)
             decision = self._decide(engine, observation)
@@ -202,7 +204,7 @@ class _Play:
             chosen = rounds.draw_random(self.spec, "train", number, self.pool, decision.n_train)
         else:
             leader = next(one for one in self.scored if one.classifier == decision.classifier)
-            distances = next(machine.distances for machine in self.machines if machine.name == decision.classifier)
+            distances = next(machine.distances for machine in self.machines if machine.name == source_of(decision.classifier))
             ranking = rounds.rank_for_people(self.spec, leader, self.pool, self.test, decision.n_train, round=number, distances=distances)
             self.skims.append(rounds.Skim(ranking.ids, ranking.scores, len(ranking.ids), ranking.test_ids, ranking.test_scores))
             chosen = ranking.ids
@@ -256,26 +258,34 @@ class _Play:
     def _train(self, candidates: Sequence[str], number: int) -> None:
         """Train every candidate still in the race on B, score T and the pool; its first round pays for embedding all of X."""
         seed = seed_of(self.spec.seed, number)
-        self.scored = tuple(
-            machine.fit_and_score(
-                TrainingRequest(
-                    number,
-                    machine.name,
-                    self.n_classes,
-                    self.train,
-                    self.train_labels,
-                    self.test,
-                    self.pool,
-                    seed,
-                    with_features=self.spec.acquisition in NEEDS_FEATURES,
-                    buys=machine.name in self.buying,
-                ),
-                once=machine.prepare(self.ids) if machine.learns and machine.name not in self.begun else 0.0,
-            )
-            for machine in self.machines
-            if machine.name in candidates and not (machine.learns and self._too_few)
+        request = TrainingRequest(
+            number,
+            "",
+            self.n_classes,
+            self.train,
+            self.train_labels,
+            self.test,
+            self.pool,
+            seed,
+            with_features=self.spec.acquisition in NEEDS_FEATURES,
         )
-        self.begun |= {one.classifier for one in self.scored}
+        racing = {machine.name: machine for machine in self.machines if machine.name in candidates}
+        found: dict[str, Scored] = {}
+        for name in [*racing, *(name for name in candidates if name not in racing)]:
+            if self._too_few and (name not in racing or racing[name].learns):
+                continue
+            found[name] = self._scored(replace(request, classifier=name), found)
+        self.scored = tuple(found.values())
+
+    def _scored(self, request: TrainingRequest, known: Mapping[str, Scored]) -> Scored:
+        """What a candidate says; ``known``: what others have said to the same request."""
+        source = source_of(request.classifier)
+        if source != request.classifier:
+            return in_learned_order(request, lambda asked: self._scored(asked, {}), source, beside(self.spec.classifiers), known)
+        machine = next(one for one in self.machines if one.name == request.classifier)
+        once = machine.prepare(self.ids) if machine.learns and machine.name not in self.begun else 0.0
+        self.begun.add(machine.name)
+        return machine.fit_and_score(replace(request, buys=source in self.buying), once=once)
 
     def _observe(self, number: int) -> Observation:
         paid = self.people.n_labels_paid
@@ -318,11 +328,10 @@ class _Play:
         )
         state = peeling.standing(engine.history).state
         left = np.isin(self.sample, ids[state.peelable], invert=True) & np.isin(self.sample, ids[state.reading.n_sure :])
-        machine = next(one for one in self.machines if one.name == decision.classifier)
         number = len(engine.history)
         request = TrainingRequest(
             number,
-            machine.name,
+            decision.classifier,
             self.n_classes,
             np.concatenate([self.train, self.test, self.peeled, self.sample[left]]),
             np.concatenate([self.train_labels, self.test_labels, self.peeled_labels, self.sample_labels[left]]),
@@ -330,7 +339,7 @@ class _Play:
             ids[state.peelable],
             seed_of(self.spec.seed, number),
         )
-        scored = machine.fit_and_score(request)
+        scored = self._scored(request, {})
         order = peel.least_trusted_first(state.peelable, scored.pool_logits, classes[state.peelable])[: peeling.batch_size(len(self.ids))]
         row = PeelOrder(decision.look, order, self.people.n_labels_paid, scored.training_seconds)
         return self._decide(engine, row)

@@ -70,6 +70,7 @@ class Machine:
     price: float = 0.0  # of an answer for one item, paid once
     _answers: Answers | None = None  # of the last fit
     _bought: set[int] = field(default_factory=set)
+    _before: tuple[int, int] = (-1, 0)  # the last round, and how many answers were bought before it
 
     @property
     def learns(self) -> bool:
@@ -111,15 +112,16 @@ class Machine:
         self._answers = Answers.of(training, asked, logits[0])
         parts = {"train": seconds, "embed": once}
         found = Scored.of(request, logits[0], parts, one_off_seconds=once, features=features[0] if features else None)
-        return replace(found, bought=self._pay(asked), price=self.price, n_unbought=unbought, learns=self.learns)
+        return replace(found, bought=self._pay(request.round, asked), price=self.price, n_unbought=unbought, learns=self.learns)
 
-    def _pay(self, ids: IntArray) -> float:
-        """What the answers cost that were not had before."""
+    def _pay(self, round: int, ids: IntArray) -> float:
+        """What the answers cost that were not had before this round."""
         if not self.price:
             return 0.0
-        before = len(self._bought)
+        if self._before[0] != round:
+            self._before = (round, len(self._bought))
         self._bought.update(ids.tolist())
-        return self.price * (len(self._bought) - before)
+        return self.price * (len(self._bought) - self._before[1])
 
     def _features(self, ids: IntArray) -> Features:
         """In single precision and piece by piece: a large pool's features are most of what a campaign holds in memory."""

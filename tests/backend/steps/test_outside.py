@@ -26,10 +26,11 @@ ALLOWED = Allowed({"http://model.test": None})
 
 @dataclass
 class Told:
-    """A model that is right 19 times out of 20, surer where it is, and has no answer to every ``silent``-th task."""
+    """A model that is mostly right, surer where it is, and has no answer to every ``silent``-th task."""
 
     silent: int = 10**9
     price: float = 0.0  # of an answer
+    right: float = 0.95  # of its answers
     shift: int = 0  # added to each answer: what a model says after it was changed
     at_once: int = 16
     together: int = 1
@@ -56,7 +57,7 @@ class Told:
         if task % self.silent == 0:
             return Reply(None, price=self.price)
         random = noise(task + 10**6)
-        right = random.random() < 0.95
+        right = random.random() < self.right
         confidence = 0.5 + 0.5 * random.random() if right else 0.6 * random.random()
         return Reply((World.truth(task) + (not right) + self.shift) % 3, confidence, self.price)
 
@@ -130,6 +131,25 @@ def test_a_race_begins_with_test_items_alone_and_goes_on_with_random_training_it
     assert [row.n_train for row in state.observations[:2]] == [0, 12]
     assert len(model.asked) == 40
     assert state.report is not None and state.report["classifier"] == "frozen" and state.report["n_machine"] > 0
+
+
+@pytest.mark.slow
+def test_a_learned_order_buys_what_it_learns_from_once_and_its_answers_are_the_model_s(tmp_path: Path) -> None:
+    model = Told(price=0.0005, right=0.6)
+    race = f"frozen,{NAME},ordered:{NAME}"
+    world = campaign(tmp_path, model, classifiers=race, machine_price_per_hour=0, batch_size=6)
+    state = world.run()
+    measured = {one.classifier for row in state.observations for one in row.measurements}
+    assert f"ordered:{NAME}" in measured
+    assert set(model.asked.values()) == {1}
+    assert state.report is not None
+    assert state.report["training_cost"] == pytest.approx(0.0005 * len(model.asked))
+    assert world.store.answers_paid(world.campaign.id)[NAME][1] == pytest.approx(0.0005 * len(model.asked))
+
+
+def test_the_order_of_answers_that_the_operator_has_not_listed_is_refused() -> None:
+    with pytest.raises(InvalidValue, match=r"MCAL_ML_BACKENDS, which lists http://model\.test"):
+        ALLOWED.check(["frozen", "ordered:backend:http://169.254.169.254"])
 
 
 @pytest.mark.slow

@@ -106,3 +106,30 @@ def test_beside_a_candidate_that_learns_the_total_is_near_the_cheaper_of_the_two
     cheaper = min(play("ridge").total_cost, play("asked").total_cost)
     assert both.total_cost <= 1.1 * cheaper
     assert true_overall_error(data.labels, both) <= 0.05
+
+
+@pytest.mark.slow
+def test_an_order_learned_beside_a_weak_candidate_saves_more_than_either_and_no_answer_is_paid_twice() -> None:
+    data = toy_data(n=2000, noise=200.0)
+    draw = np.random.default_rng(0)
+    labels = np.where(draw.random(2000) < 0.15, (data.labels + 1) % data.n_classes, data.labels)
+    sure = draw.random(2000)  # of its own confidence the model knows nothing
+
+    def play(*names: str) -> SimulatedCampaign:
+        asked = OutsideClassifier("llm:m", lambda rows, _: Said(labels[rows], sure[rows]), lambda: 0.0)
+        machines = [
+            Machine("frozen", RidgeClassifier(ArrayImages(data.images)), FixedTimes()),
+            Machine("llm:m", asked, FixedTimes(), price=0.0005),
+        ]
+        used = [one for one in machines if one.name in names]
+        return simulate(np.arange(2000), data.n_classes, Annotators(data.labels), spec(*names), used)
+
+    without, ordered = play("frozen", "llm:m"), play("frozen", "llm:m", "ordered:llm:m")
+    assert isinstance(ordered.decision, LabelByMachine) and ordered.decision.classifier == "ordered:llm:m"
+    assert ordered.total_cost < 0.75 * without.total_cost
+    assert true_overall_error(data.labels, ordered) <= 0.05
+    assert sum(bought(ordered)) == pytest.approx(0.0005 * 2000)
+    rows = [codec.from_json(json.loads(json.dumps(codec.to_json(row)))) for row in ordered.history]
+    measured = [place for place, row in enumerate(rows) if isinstance(row, Observation)]
+    for place in measured:
+        assert codec.to_json(decide(ordered.spec, rows[: place + 1])) == codec.to_json(ordered.history[place + 1])
