@@ -116,7 +116,7 @@ class CampaignSpec(BaseModel):
         json_schema_extra=about(PROMISE, "items"),
     )
     certificate_rule: Literal["two_bands", "uniform"] = Field(
-        "uniform",
+        "two_bands",
         description="two_bands: the certificate sample is denser among the less sure half, and people label the least trusted items until "
         "few enough of its mistakes are left; uniform: one uniform sample, which max_looks above 1 and min_class_precision need and get.",
         json_schema_extra=about(PROMISE),
@@ -127,10 +127,10 @@ class CampaignSpec(BaseModel):
         json_schema_extra=about(PROMISE, "fraction"),
     )
     max_looks: int = Field(
-        3,
+        1,
         ge=1,
         le=10,
-        description="Certificate samples that may be drawn, one after the other; they share the confidence.",
+        description="Certificate samples that may be drawn, one after the other; they share the confidence. Above 1 they are uniform.",
         json_schema_extra=about(PROMISE, "looks"),
     )
     theta_step: float = Field(

@@ -29,7 +29,16 @@ CONFIG = (
     + "".join(f'<Choice value="{choice}"/>' for choice in CHOICES)
     + "</Choices></View>"
 )
-SETTINGS: dict[str, Any] = {"target_error": 0.05, "price_per_label": 0.04, "test_size": 40, "batch_size": 12, "machine_price_per_hour": 0.1}
+# One uniform sample, up to three looks: what a peel adds to a campaign is tested where there is one.
+SETTINGS: dict[str, Any] = {
+    "target_error": 0.05,
+    "price_per_label": 0.04,
+    "test_size": 40,
+    "batch_size": 12,
+    "machine_price_per_hour": 0.1,
+    "certificate_rule": "uniform",
+    "max_looks": 3,
+}
 
 
 def noise(task: int) -> np.random.Generator:

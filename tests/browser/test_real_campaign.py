@@ -174,7 +174,7 @@ def the_end_can_be_looked_at_and_taken_away(house: House, page: Any) -> None:
     page.click(".tabs >> text=Report")
     assert numbers(page)["n_machine"] == report["n_machine"]
     assert report["error_upper_bound"] <= 0.25
-    assert f"With 96% confidence, at most {report['error_upper_bound']:.2%}" in page.inner_text(".certificate")
+    assert f"With 95% confidence, at most {report['error_upper_bound']:.2%}" in page.inner_text(".certificate")
     assert axe(page) == []
     assert downloaded(page, "text=Report as JSON").startswith("{")
     rows = list(csv.DictReader(io.StringIO(downloaded(page, "text=All items as CSV"))))

@@ -15,7 +15,8 @@ from backend.campaign.state import Phase, State
 from backend.demo.house import House
 from backend.demo.processes import Command
 from backend.demo.run import judge
-from mcal_engine.types import Certify
+from mcal_engine import peeling
+from mcal_engine.types import Certify, LabelByMachine
 from tests.e2e.conftest import Build
 from tests.e2e.following import LONGEST, begin, finish, until
 from tests.e2e.test_whole_campaign import replayed
@@ -146,6 +147,49 @@ def test_the_worker_may_be_killed_in_training_before_v_is_answered_and_in_mid_wr
     kinds = [kind for _, kind, _ in after["events"]]
     assert [kinds.count(kind) for kind in ("created", "write_back_done", "finished")] == [1, 1, 1]
     assert len([task for task, *_ in after["assignments"]]) == len({task for task, *_ in after["assignments"]})
+    replayed(house)
+
+
+def err_on_the_sample(house: House, state: State) -> None:
+    """Let people say something else than before of the sample's least sure items: of more of them than the first batch can peel away."""
+    assert state.bands is not None
+    rank = {row.task_id: row.rank for row in house.store.frozen(house.campaign_id, 1)}
+    unanswered = sorted((task for task in state.sample if state.items[task].label is None), key=rank.__getitem__)
+    n_wrong = max(state.bands.tolerated) + peeling.SMALLEST_BATCH + 2
+    assert len(unanswered) >= n_wrong
+    choices = state.control.choices
+    for task in unanswered[-n_wrong:]:
+        house.truth[task] = choices[(choices.index(house.truth[task]) + 1) % len(choices)]
+
+
+def test_the_worker_may_be_killed_in_the_middle_of_the_peel(build: Build) -> None:
+    house = build(300, target_error=0.05, certificate_size=None, test_size=40, batch_size=20, max_rounds=4)
+    unwatch(house)
+    begin(house)
+    until(house, lambda state: state.stage == Phase.CERTIFYING, every=0.02)
+    house.stop_annotators()
+    until(house, lambda state: state.progress is not None and state.progress.missing != (), every=0.02)
+    err_on_the_sample(house, house.state())
+    house.start_annotators()
+
+    until(house, lambda state: state.stage == Phase.PEEL_DUE and bool(training_pids(house)), every=0.02)
+    before = kill_worker(house)
+    assert any(kind == "queue_opened" and payload["queue"] == "peel" for _, kind, payload in before["events"])
+    house.worker.start()
+    report = finish(house)
+    after, state = ledger(house), house.state()
+    assert_continues(before, after)
+    _, checks = judge(house, report)
+    assert [check for check in checks if not check.ok] == []
+    assert report["certified"]
+    assert any(kind == "peel_ranked" for _, kind, _ in after["events"])
+    decision = state.decision
+    assert isinstance(decision, LabelByMachine)
+    left = set(decision.peeled)
+    inside = {row[1] for row in after["frozen"][1] if row[0] < decision.n_ranked and row[0] not in left}
+    by = house.service_user_id()
+    written = {task["id"] for task in house.admin.export(house.project) for each in task["annotations"] if each["completed_by"] == by}
+    assert written == inside - set(state.sample)
     replayed(house)
 
 

@@ -19,7 +19,7 @@ from backend.demo import audit, trace
 from backend.demo.house import House
 from backend.demo.run import judge
 from mcal_engine import codec, engine
-from mcal_engine.types import CertificateOutcome, Observation
+from mcal_engine.types import CertificateOutcome, Observation, PeelOrder
 from tests.e2e.conftest import Build
 from tests.e2e.following import begin, finish
 from tests.engine.simulator.test_texts import rows, written
@@ -40,7 +40,7 @@ def replayed(house: House) -> None:
     """Every decision in the history is what the engine says to the rows before it."""
     state = house.state()
     for place, row in enumerate(state.history):
-        if isinstance(row, Observation | CertificateOutcome):
+        if isinstance(row, Observation | CertificateOutcome | PeelOrder):
             again = engine.decide(state.settings, state.history[: place + 1])
             assert codec.to_json(again) == codec.to_json(state.history[place + 1])
 

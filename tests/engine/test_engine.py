@@ -212,9 +212,9 @@ def test_a_bad_setting_is_named_with_its_rule(values: dict[str, object], text: s
 @pytest.mark.parametrize(
     ("n_items", "target_error", "says"),
     [
-        # f(0) = (1 − q)^(E + 1) or less must be within the first look's level .04: q ≈ 1 − .04^(1/11) = .254 of 162.
-        (200, 0.05, "at most 10 errors among 200 items, a blind sample of 40 or more (1.60 USD) is needed: with a perfect classifier 61%"),
-        (200, 0.004, "at most 0 errors among 200 items, a blind sample of 156 or more (6.24 USD)"),
+        # f(0) = (1 − q)^(E + 1) or less must be within the only look's level .05: q ≈ 1 − .05^(1/11) = .238 of 162.
+        (200, 0.05, "at most 10 errors among 200 items, a blind sample of 38 or more (1.52 USD) is needed: with a perfect classifier 62%"),
+        (200, 0.004, "at most 0 errors among 200 items, a blind sample of 154 or more (6.16 USD)"),
         (20, 0.01, "at most 0 errors among 20 items can only be certified by labelling everything"),
     ],
 )

@@ -30,7 +30,7 @@ from mcal_engine.types import (
 )
 from tests.engine.worlds import World, run
 
-SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04)
+SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04, max_looks=3)
 N = 1200
 
 

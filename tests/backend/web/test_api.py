@@ -321,7 +321,7 @@ def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said
     said = api.send("POST", "/estimate", body)
     assert said["human_only_cost"] == 16.0 and said["allowed_errors"] == 20
     pool = 400 - said["n_test"] - said["n_train"]
-    level = certificate.level_of_look(0.95, 1)
+    level = certificate.level_of_look(0.95, 1, 1)
     assert certificate.tolerated_errors(n_pool=pool, n_sample=said["smallest_certificate"], allowed=20, level=level) == 0
     assert certificate.tolerated_errors(n_pool=pool, n_sample=said["smallest_certificate"] - 1, allowed=20, level=level) is None
     assert world.store.campaigns() == []

@@ -220,7 +220,7 @@ def peeled(directory: Path) -> Recorder:
 @scenario
 def two_looks(directory: Path) -> Recorder:
     """A certificate sample falls short by bad luck, joins the test items, and a fresh one decides."""
-    world, recorder = begun(directory, n=800, test_size=60)
+    world, recorder = begun(directory, n=800, test_size=60, max_looks=3)
     state = world.run(until=[Phase.CERTIFYING])
     rank = {row.task_id: row.rank for row in world.store.frozen(world.campaign.id, 1)}
     for task in sorted(state.sample, key=rank.__getitem__)[: len(state.sample) // 12 + 2]:
