@@ -124,6 +124,15 @@ OPERATIONAL = tuple(
 """Settings that no decision rests on: they may change while a certificate sample is being labelled."""
 
 
+FORMER_DEFAULTS = {"certificate_rule": "uniform", "max_looks": 3}
+"""What a campaign was decided by, where its settings were recorded before these could be set."""
+
+
+def as_recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Recorded settings, by name: a default that has changed since is not theirs."""
+    return {**FORMER_DEFAULTS, **settings}
+
+
 def campaign_defaults(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """Campaign settings found as ``MCAL_<NAME>`` in the environment, or else in ``.env``: the defaults of new campaigns, as text.
 

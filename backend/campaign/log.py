@@ -11,7 +11,7 @@ from backend.campaign.audits import Audits
 from backend.campaign.events import Happening
 from backend.campaign.history import Entry
 from backend.campaign.queues import Queue
-from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings
+from backend.campaign_settings import OPERATIONAL, CampaignSettings, as_recorded, parse_campaign_settings
 from backend.label_studio.queue import ProjectBefore, Sentinel
 from mcal_engine import codec
 from mcal_engine.classifiers.images.decoding import ImageForm
@@ -179,7 +179,7 @@ def _known(said: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         HistoryError: one of these was in use.
     """
-    recorded = dict(said)
+    recorded = as_recorded(said)
     if recorded.pop("second_harvest", 0):
         raise HistoryError(codec.SECOND_HARVEST)
     if recorded.pop("error_scope", "all") != "all":

@@ -14,7 +14,7 @@ from typing import Any
 from backend.campaign import events, history
 from backend.campaign.earlier import refuse_beside_an_earlier_one
 from backend.campaign.history import Entry
-from backend.campaign_settings import campaign_defaults, parse_setting, refuse_to_loosen
+from backend.campaign_settings import as_recorded, campaign_defaults, parse_setting, refuse_to_loosen
 from backend.label_studio.config import campaign_control
 from backend.protocol.ports import CampaignStore, JobQueue, SettingsParser
 from backend.store import Campaign, Conflict, retried, same_address
@@ -144,4 +144,4 @@ class CampaignSetup:
 
 
 def _settings(said: Sequence[Entry[Settings]]) -> dict[str, Any]:
-    return said[-1].event.settings if said else {}
+    return as_recorded(said[-1].event.settings) if said else {}

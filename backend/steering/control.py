@@ -13,7 +13,7 @@ from backend.campaign.events import Happening
 from backend.campaign.facts import load
 from backend.campaign.history import Entry
 from backend.campaign.state import Phase, State, derive, state_of
-from backend.campaign_settings import OPERATIONAL, CampaignSettings, parse_campaign_settings, parse_setting
+from backend.campaign_settings import OPERATIONAL, CampaignSettings, as_recorded, parse_campaign_settings, parse_setting
 from backend.steering.call import Call, Nothing, Refusal, ended, words
 from backend.store import Store, retried
 from mcal_engine import classifiers
@@ -168,8 +168,9 @@ def change_settings(store: Store, campaign_id: int, changes: Mapping[str, Any], 
 def recorded_settings(store: Store, campaign_id: int) -> dict[str, Any]:
     """Those of the last recorded settings that keep to their rules, by name: for a campaign that cannot be read."""
     said = store.events(campaign_id, kinds=[events.Requested.kind, events.Created.kind, events.SettingsChanged.kind])
+    recorded = events.recorded_settings(said[-1].payload if said else None)
     kept = {}
-    for name, value in events.recorded_settings(said[-1].payload if said else None).items():
+    for name, value in (as_recorded(recorded) if recorded else {}).items():
         try:
             kept[name] = parse_setting(name, value)
         except InvalidValue:

@@ -12,7 +12,10 @@ import pytest
 from backend.campaign.events import Happening
 from backend.campaign.history import Entry, entry
 from backend.campaign.log import Log
+from backend.campaign.state import state_of
+from backend.campaign_settings import CampaignSettings
 from backend.cli.campaign import shown
+from backend.steering.control import change_settings, recorded_settings
 from backend.store import Event, NewEvent
 from backend.views.status import status_line
 from mcal_engine import codec
@@ -48,6 +51,22 @@ def test_settings_of_version_0_1_load_where_those_that_are_gone_have_their_defau
     log = Log()
     log.read(event("requested", source="page", settings=settings(second_harvest=0.0, error_scope="all")))
     assert log.settings.target_error == 0.05
+
+
+@pytest.mark.parametrize("more", [{}, {"certificate_rule": "uniform", "max_looks": 3}])
+def test_a_campaign_keeps_the_certificate_that_it_began_with_whatever_the_default_has_become(tmp_path: Path, more: dict[str, Any]) -> None:
+    assert CampaignSettings(**settings()).certificate_rule == "two_bands"
+    world = World(tmp_path)
+    old = world.store.create_campaign(77, "http://elsewhere", [NewEvent("requested", {"source": "page", "settings": settings(**more)})])
+
+    def rule() -> tuple[str, int]:
+        found = state_of(world.store, old.id, world.now()).settings
+        return found.certificate_rule, found.max_looks
+
+    assert rule() == ("uniform", 3)
+    change_settings(world.store, old.id, {"price_per_label": 0.05}, world.now(), by="ann")
+    assert rule() == ("uniform", 3)
+    assert recorded_settings(world.store, old.id)["certificate_rule"] == "uniform"
 
 
 def test_a_decision_that_a_second_harvest_followed_is_refused_with_the_version_that_can_finish_it() -> None:

@@ -153,6 +153,14 @@ def test_a_setting_left_out_of_the_extra_params_is_back_at_its_default(world: Wo
     assert world.settings(1)["batch_size"] is None
 
 
+def test_extra_params_leave_a_campaign_the_certificate_that_it_was_recorded_with(world: World) -> None:
+    recorded = NewEvent("requested", {"source": "setup", "settings": dict(PARAMS), "extra_params": dict(PARAMS)})
+    campaign = world.store.create_campaign(7, URL, [recorded])
+    version(world, setup_body({**PARAMS, "max_rounds": 5}))
+    settings = world.store.events(campaign.id)[-1].payload["settings"]
+    assert (settings["max_rounds"], settings["certificate_rule"], settings["max_looks"]) == (5, "uniform", 3)
+
+
 def test_what_the_command_line_changed_stays_until_the_extra_params_change(world: World) -> None:
     version(world, setup_body(PARAMS))
     by_cli = {**world.settings(1), "target_error": 0.02, "quorum": 0.8}
