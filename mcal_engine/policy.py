@@ -12,6 +12,7 @@ from mcal_engine.situation import Situation
 from mcal_engine.two_bands import bands
 from mcal_engine.types import (
     Acquire,
+    CertificateRule,
     Certify,
     Decision,
     HumanLabelAll,
@@ -207,12 +208,12 @@ def _stop(
         "training_spent": situation.spent,
     }
     verdict = Verdict(reason, sentence, {name: value for name, value in evidence.items() if np.isfinite(value)})
-    n_certificate = _exact_certificate_size(situation, plan) if spec.certifies and plan.n_machine else None
+    rule = spec.rule_for(learns=measurement.learns)
+    n_certificate = _exact_certificate_size(situation, plan, rule) if spec.certifies and plan.n_machine else None
     if plan.n_machine == 0 or (spec.certifies and n_certificate is None):
         return HumanLabelAll(plan, verdict)
     if n_certificate is not None:
         promise = Promise(spec.target_error, situation.allowed, situation.n_labels, spec.min_class_precision)
-        rule = spec.rule_of_certificate
         return Certify(plan.classifier, n_certificate, situation.look, situation.level, plan, verdict, promise, rule)
     n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * observation.n_items), observation.n_pool)
     estimate = float(np.interp(n_ranked / observation.n_items, *situation.measured(measurement, allow_unseen=False)))
@@ -229,10 +230,10 @@ def _buy(situation: Situation, measurement: Measurement, plan: Plan, racing: tup
     return Acquire(0, 0, situation.spec.acquisition, None, racing, plan, why, (measurement.classifier,))
 
 
-def _exact_certificate_size(situation: Situation, plan: Plan) -> int | None:
+def _exact_certificate_size(situation: Situation, plan: Plan, rule: CertificateRule) -> int | None:
     """The planned V, shrunk or grown by a few items to where the exact rule tolerates as many errors as planned; ``None``: none can be."""
     spec, n_pool = situation.spec, situation.observation.n_pool
-    if spec.rule_of_certificate == "two_bands":
+    if rule == "two_bands":
         if situation.level <= 0:
             return None
         drawn = bands.plan(n_pool, allowed=situation.allowed, level=situation.level, n_sample=spec.certificate_size)

@@ -112,13 +112,14 @@ class CampaignSpec(BaseModel):
         None,
         ge=1,
         le=LARGEST_COUNT,
-        description="Number of certificate items (V); empty: sized by money.",
+        description="Number of certificate items (V); empty: in two bands by the errors that are allowed, a uniform sample by money.",
         json_schema_extra=about(PROMISE, "items"),
     )
     certificate_rule: Literal["two_bands", "uniform"] = Field(
         "two_bands",
         description="two_bands: the certificate sample is denser among the less sure half, and people label the least trusted items until "
-        "few enough of its mistakes are left; uniform: one uniform sample, which max_looks above 1 and min_class_precision need and get.",
+        "few enough of its mistakes are left; uniform: one uniform sample, which max_looks above 1, min_class_precision and a model that "
+        "learns from no label need and get.",
         json_schema_extra=about(PROMISE),
     )
     overlap_share: Fraction = Field(
@@ -223,10 +224,16 @@ class CampaignSpec(BaseModel):
         """Whether a certificate sample V is drawn; a budget is spent on labels, and the error is then an estimate."""
         return self.guarantee == "certified" and self.budget is None
 
-    @property
-    def rule_of_certificate(self) -> Literal["two_bands", "uniform"]:
-        """How V is drawn at the next freeze. A second sample must stand for the pool, and so must one that classes are bounded by."""
-        fits = self.max_looks == 1 and self.min_class_precision is None
+    def rule_for(self, *, learns: bool) -> Literal["two_bands", "uniform"]:
+        """How V is drawn at the next freeze.
+
+        A second sample must stand for the pool, and so must one that classes are bounded by. A model that learns from no label cannot
+        rank anew what is left of band 2 either, and the denser sample there is then paid for nothing.
+
+        Args:
+            learns: whether the frozen candidate learns from labels.
+        """
+        fits = self.max_looks == 1 and self.min_class_precision is None and learns
         return self.certificate_rule if fits else "uniform"
 
     @classmethod

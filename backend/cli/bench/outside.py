@@ -20,7 +20,6 @@ KINDS = ("as it is", "wrong", "inverted", "fickle")
 @click.option("--model", "kinds", type=click.Choice(KINDS), multiple=True, help="May be repeated [default: as it is].")
 @click.option("--answer-price", type=Number(0), multiple=True, help="Of an answer, in USD; may be repeated [default: 0, 0.002, 0.02].")
 @click.option("--target-error", type=Number(0, 1, min_open=True, max_open=True), default=0.05, show_default=True, help="ε.")
-@click.option("--rule", type=click.Choice(("uniform", "two_bands")), default="uniform", show_default=True, help="Of the certificate.")
 @click.option("--items", type=Whole(min=100), help="Items of each campaign [default: all].")
 @click.option("--seeds", type=Whole(min=1), default=5, show_default=True, help="Campaigns of each row.")
 @click.option("--json", "json_file", type=FILE, help="Write the rows there.")
@@ -29,7 +28,6 @@ def outside(
     kinds: tuple[str, ...],
     answer_price: tuple[float, ...],
     target_error: float,
-    rule: str,
     items: int | None,
     seeds: int,
     json_file: Path | None,
@@ -52,7 +50,6 @@ def outside(
             seeds,
             target_error=target_error,
             price_per_label=0.04,
-            certificate_rule=rule,
         )
         rows += found
     if json_file is not None:
