@@ -11,6 +11,7 @@ predictions, on what has left and on V's counts, never on which items still insi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,7 @@ from mcal_engine.types import (
     Observation,
     PeelBatch,
     PeelOrder,
+    Plan,
     Promise,
     Row,
     StopReason,
@@ -53,6 +55,8 @@ class Standing:
     Attributes:
         before: the last observation, made with the classifier that was frozen.
         state: of the peel, with all batches so far.
+        trained: seconds of all trainings so far, rankers included.
+        bought: money paid for answers of models from outside.
     """
 
     before: Observation
@@ -61,6 +65,14 @@ class Standing:
     outcome: CertificateOutcome
     bands: Bands
     state: Peel
+    trained: float
+    bought: float
+
+    @property
+    def seconds(self) -> float:
+        """What training the frozen candidate once more takes."""
+        last = next((one for one in self.before.measurements if one.classifier == self.asked.classifier), None)
+        return 0.0 if last is None else last.training_seconds - last.one_off_seconds
 
 
 def standing(history: Sequence[Row]) -> Standing:
@@ -82,8 +94,9 @@ def standing(history: Sequence[Row]) -> Standing:
             raise HistoryError(f"what is peeled belongs to look {asked.look}, got look {row.look}")
         if isinstance(row, PeelBatch):
             state = peel.leave(state, np.array(row.leaving, dtype=np.int64))
-    before = next(row for row in reversed(history[:place]) if isinstance(row, Observation))
-    return Standing(before, asked, promise, outcome, bands, state)
+    rounds = [row for row in history if isinstance(row, Observation)]
+    trained = sum(row.training_seconds for row in history if isinstance(row, Observation | PeelOrder))
+    return Standing(rounds[-1], asked, promise, outcome, bands, state, trained, sum(row.bought for row in rounds))
 
 
 def batch_size(n_items: int) -> int:
@@ -111,15 +124,17 @@ def after_sample(spec: CampaignSpec, history: Sequence[Row]) -> Decision:
         order = state.peelable[::-1]
     leaving = peel.batch(state, order, n)
     after = peel.leave(state, leaving)
-    return _finish(found, after) if after.ended else _ask(found, after, leaving)
+    return _finish(found, after) if after.ended else _ask(spec, found, after, leaving)
 
 
 def _pays(spec: CampaignSpec, found: Standing) -> bool:
     """Whether training the ranker between two batches costs little beside the labels of a batch, and little time."""
-    trained = next((one for one in found.before.measurements if one.classifier == found.asked.classifier), None)
-    seconds = 0.0 if trained is None else trained.training_seconds - trained.one_off_seconds
-    labels = batch_size(found.before.n_items) * spec.price_per_label
-    return seconds <= SLOW_SECONDS and float(money(seconds, spec.machine_price_per_hour)) <= DEAR * labels
+    return found.seconds <= SLOW_SECONDS and _ranking(spec, found) <= DEAR * batch_size(found.before.n_items) * spec.price_per_label
+
+
+def _ranking(spec: CampaignSpec, found: Standing) -> float:
+    """Money that training the ranker once costs."""
+    return float(money(found.seconds, spec.machine_price_per_hour))
 
 
 def _all_of_band_1(state: Peel) -> Peel:
@@ -129,7 +144,7 @@ def _all_of_band_1(state: Peel) -> Peel:
     return replace(state, inside=inside, reading=replace(state.reading, tolerated=None))
 
 
-def _ask(found: Standing, after: Peel, leaving: IntArray) -> PeelBatch:
+def _ask(spec: CampaignSpec, found: Standing, after: Peel, leaving: IntArray) -> PeelBatch:
     tolerated = after.reading.tolerated
     assert tolerated is not None  # else the peel has ended
     n_asked = len(peel.to_ask(found.state, leaving))
@@ -139,7 +154,22 @@ def _ask(found: Standing, after: Peel, leaving: IntArray) -> PeelBatch:
     )
     evidence = _evidence(found, after) | {"leaving": float(len(leaving)), "asked": float(n_asked)}
     verdict = Verdict(found.asked.verdict.reason, sentence, evidence)
-    return PeelBatch(found.asked.classifier, found.asked.look, tuple(leaving.tolist()), n_asked, found.asked.plan, verdict)
+    return PeelBatch(found.asked.classifier, found.asked.look, tuple(leaving.tolist()), n_asked, _plan(spec, found, after), verdict)
+
+
+def _plan(spec: CampaignSpec, found: Standing, after: Peel) -> Plan:
+    """The bill if what still has to leave leaves in the frozen order: a ranker that learns needs fewer items, so this is no promise."""
+    plan, machine = found.asked.plan, after.machine
+    cut = peel.cut_now(after)
+    n_machine = int((machine < cut).sum())
+    n_trainings = math.ceil((after.peelable >= cut).sum() / batch_size(found.before.n_items))
+    spent = float(money(found.trained, spec.machine_price_per_hour)) + found.bought
+    training = spent + n_trainings * _ranking(spec, found)
+    human = plan.human_cost + plan.price_per_label * (plan.n_machine - n_machine)
+    shift = human + training - plan.total_cost
+    low, high = (None if bound is None else bound + shift for bound in (plan.low, plan.high))
+    costs = {"human_cost": human, "training_cost": training, "total_cost": human + training}
+    return replace(plan, n_machine=n_machine, low=low, high=high, **costs)
 
 
 def _nothing(found: Standing, state: Peel, why: str) -> HumanLabelAll:

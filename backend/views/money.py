@@ -79,18 +79,19 @@ def plan_in_force(state: State) -> Plan | None:
 
 
 def machine_left(state: State, decision: Decision | None) -> int:
-    """Labels that the machine is still to give, as decided or else as planned."""
+    """Labels that the machine is still to give, as decided or else as planned; none that people are being asked for."""
     if isinstance(decision, LabelByMachine):
         untouched = {item.task_id for item in state.residual}
         return sum(row.task_id in untouched for row in state.planned)
     if isinstance(decision, HumanLabelAll) or decision is None or decision.plan is None:
         return 0
-    return min(decision.plan.n_machine, len(state.residual))
+    asked = set() if state.progress is None else set(state.progress.missing)
+    return min(decision.plan.n_machine, sum(item.task_id not in asked for item in state.residual))
 
 
 def training_left(decision: Decision | None, spent: float) -> float:
     """Money that training is still to cost by the plan; ``spent`` is what it has cost so far."""
-    planned = decision.plan.training_cost if isinstance(decision, Acquire) and decision.plan is not None else spent
+    planned = decision.plan.training_cost if isinstance(decision, Acquire | PeelBatch) and decision.plan is not None else spent
     return max(planned - spent, 0.0)
 
 

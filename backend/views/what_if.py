@@ -14,7 +14,7 @@ from backend.views.money import money, plan_in_force
 from backend.views.report import sentence_of
 from mcal_engine import engine
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, Observation, Plan
+from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, Observation, PeelBatch
 
 CHANGEABLE = (
     "target_error",
@@ -80,7 +80,13 @@ def what_if(state: State, changes: Mapping[str, Any]) -> WhatIf:
 
 
 def _then(state: State, settings: CampaignSettings, last: Observation) -> Outlook:
-    """What would be decided after the last round; where the machine's labels are decided by now, as of that round."""
+    """What would be decided after the last round; where the machine's labels are decided by now, as of that round.
+
+    A sample that is read in two bands has been drawn under what it promises: what would be decided is what is peeled next, or nothing.
+    """
+    if isinstance(state.decision, PeelBatch):
+        peeled = engine.decide(settings, state.history[:-1])
+        return _outlook(replace(state, settings=settings, decision=peeled), peeled)
     end = max(place for place, row in enumerate(state.history) if isinstance(row, Observation)) + 1
     decision = engine.decide(settings, state.history[:end])
     asked = replace(state, settings=settings, decision=decision)
@@ -113,9 +119,13 @@ def _row(state: State, decision: Decision, total: float, human_only: float, mach
         n_machine=machine,
         n_human=len(state.live) - machine,
         n_more_train=0 if plan is None or not isinstance(decision, Acquire) else max(plan.n_train - n_train, 0),
-        n_certificate=_sample(decision, plan) if machine else 0,
+        n_certificate=_sample(state, decision) if machine else 0,
     )
 
 
-def _sample(decision: Decision, plan: Plan | None) -> int:
-    return decision.n_certificate if isinstance(decision, Certify) else 0 if plan is None else plan.n_certificate
+def _sample(state: State, decision: Decision) -> int:
+    if isinstance(decision, Certify):
+        return decision.n_certificate
+    if isinstance(decision, PeelBatch):
+        return len(state.outcomes[-1].ranks)
+    return 0 if decision.plan is None else decision.plan.n_certificate

@@ -159,6 +159,13 @@ def batch(peel: Peel, least_trusted_first: IntArray, n: int) -> IntArray:
     return order[: int(ending[0]) + 1] if len(ending) else order
 
 
+def cut_now(peel: Peel) -> int:
+    """The rank in front of which everything that is inside stays, if all that has still to leave leaves in the frozen order."""
+    start, tolerated = peel.reading.n_sure, peel.reading.tolerated
+    wrong = start + np.flatnonzero(peel.inside[start:] & peel.wrong[start:])
+    return peel.n_pool if tolerated is None or len(wrong) <= tolerated else int(wrong[tolerated])
+
+
 def to_ask(peel: Peel, leaving: IntArray) -> IntArray:
     """Which of the items that leave people have still to label: those that V does not hold, in the order of leaving."""
     return np.asarray(leaving[~peel.sampled[leaving]], dtype=np.int64)

@@ -62,7 +62,9 @@ def read(plan: Bands, ranks: np.ndarray, wrong: np.ndarray, *, seconds: float = 
 
 def played(history: list[Row], wrong: np.ndarray, ranker: Ranker) -> tuple[Decision, list[Row]]:
     """Go on until the peel has ended; each item that leaves may be known to the ranker."""
-    decision = decide(SPEC, history)
+    last = history[-1]
+    decision = last if isinstance(last, PeelBatch) else decide(SPEC, history)
+    history = history[:-1] if isinstance(last, PeelBatch) else history
     while isinstance(decision, PeelBatch):
         history = [*history, decision]
         state = peeling.standing(history).state
@@ -165,6 +167,24 @@ def test_a_history_that_is_read_again_leads_to_the_same_batches_and_the_same_mac
     assert decision.error_upper_bound == plan.allowed / plan.n_pool
 
 
+def test_in_a_peel_the_bill_is_what_peeling_on_in_the_frozen_order_comes_to() -> None:
+    plan, ranks, wrong = a_pool()
+    priced = SPEC.model_copy(update={"machine_price_per_hour": 3.6})  # 0.001 for each training of one second
+    _, history = played(read(plan, ranks, wrong, n_items=600), wrong, at_random)
+    places = [place for place, row in enumerate(history) if isinstance(row, PeelBatch)]
+    assert len(places) >= 2
+    for place in places:
+        asked = decide(priced, history[:place])
+        assert isinstance(asked, PeelBatch)
+        ended, rows = played(history[: place + 1], wrong, lambda state, _: state.peelable[::-1])
+        assert isinstance(ended, LabelByMachine)
+        assert asked.plan.n_machine == ended.n_machine
+        n_trained = 1 + sum(isinstance(row, PeelOrder) for row in rows)
+        assert asked.plan.training_cost == pytest.approx(0.001 * n_trained)
+        assert asked.plan.human_cost == pytest.approx(PLAN.human_cost + PLAN.price_per_label * (PLAN.n_machine - ended.n_machine))
+        assert asked.plan.total_cost == pytest.approx(asked.plan.human_cost + asked.plan.training_cost)
+
+
 def test_where_training_again_is_dear_or_slow_the_frozen_order_ranks_and_nobody_waits() -> None:
     plan, ranks, wrong = a_pool()
     assert isinstance(decide(SPEC, read(plan, ranks, wrong)), PeelBatch)
@@ -207,8 +227,9 @@ def test_a_table_that_nothing_can_be_labelled_by_leaves_everything_to_people() -
 
 @pytest.mark.parametrize("changes", [{"max_looks": 2}, {"min_class_precision": 0.8}, {"certificate_rule": "uniform"}])
 def test_what_two_bands_cannot_do_is_done_by_a_uniform_sample(changes: dict[str, object]) -> None:
-    assert SPEC.rule_of_certificate == "two_bands"
-    assert SPEC.model_copy(update=changes).rule_of_certificate == "uniform"
+    assert SPEC.rule_for(learns=True) == "two_bands"
+    assert SPEC.rule_for(learns=False) == "uniform"
+    assert SPEC.model_copy(update=changes).rule_for(learns=True) == "uniform"
 
 
 # --- whole campaigns -----------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from backend.views.campaign import View, campaign_view
 from backend.views.report import make_report
 from backend.views.status import sentence
 from backend.views.what_if import what_if
-from mcal_engine.types import Acquire, LabelByMachine
+from mcal_engine import peeling
+from mcal_engine.types import Acquire, LabelByMachine, PeelBatch
 from tests.backend.steps.audited import audit
 from tests.backend.world import World
 
@@ -42,6 +43,8 @@ def agree(world: World) -> View:
         assert money["savings"] is None
         return view
     assert money["forecast"] >= money["total"] - 1e-9
+    if state.progress is not None and state.queue is not None:
+        assert money["left"] >= len(state.progress.missing)  # what people are asked for is left for them
     assert money["total"] + money["left"] * money["price_each"] + money["training_left"] == pytest.approx(money["forecast"])
     if money["low"] is not None and money["high"] is not None:
         assert money["total"] - 1e-9 <= money["low"] <= money["high"]
@@ -129,6 +132,33 @@ def test_once_the_machine_s_labels_are_decided_the_forecast_is_the_bill(tmp_path
     state = world.run()
     after = agree(world)["money"]
     assert state.phase == Phase.FINISHED and after["forecast"] == after["total"] == pytest.approx(before["total"] + 30 * 0.04)
+
+
+def test_in_a_peel_what_is_spent_and_what_is_left_make_the_bill_to_come(tmp_path: Path) -> None:
+    world = World(tmp_path, n=260, certificate_rule="two_bands", max_looks=1, max_rounds=4, test_size=20, batch_size=10)
+    world.trainer.skill = lambda request: 0.9
+    peeled: list[float] = []
+    phases: set[Phase] = set()
+
+    def look() -> None:
+        view, state = agree(world), world.state()
+        phases.add(state.phase)
+        if isinstance(state.decision, PeelBatch):
+            tried = what_if(state, {})
+            assert tried["then"] == tried["now"]
+            assert what_if(state, {"target_error": 0.01})["then"]["decision"] == "HumanLabelAll"  # V was drawn for a larger ε
+            assert view["money"]["machine_left"] <= len(peeling.standing(state.history).state.machine)
+            assert view["money"]["forecast"] is not None
+            peeled.append(view["money"]["forecast"])
+
+    world.run(until=[Phase.CERTIFYING])
+    world.trainer.during = look
+    while not world.advance().ended:
+        look()
+        world.label(9)
+    assert phases >= {Phase.PEELING, Phase.PEEL_DUE}
+    bill = agree(world)["money"]["total"]
+    assert len(set(peeled)) > 1 and all(abs(said - bill) <= 0.1 * bill for said in peeled)
 
 
 def test_before_the_first_look_nothing_is_known_rather_than_nothing_there(tmp_path: Path) -> None:

@@ -53,6 +53,20 @@ def one_set(world: World, client: FlaskClient) -> Phase:
     return Phase(now["phase"])
 
 
+def test_in_a_peel_all_places_say_the_same(tmp_path: Path) -> None:
+    world = World(tmp_path, n=260, certificate_rule="two_bands", max_looks=1, max_rounds=4, test_size=20, batch_size=10)
+    world.trainer.skill = lambda request: 0.9
+    world.run(until=[Phase.PEELING])
+    seen = {one_set(world, browser_of(world))}
+    world.label(3)
+    world.advance()
+    seen.add(one_set(world, browser_of(world)))
+    world.label()
+    world.trainer.during = lambda: seen.add(one_set(world, browser_of(world)))
+    world.advance()
+    assert seen >= {Phase.PEELING, Phase.PEEL_DUE}
+
+
 def test_at_every_phase_all_places_say_the_same(tmp_path: Path) -> None:
     world = World(tmp_path, n=260, approve_write_back="on")
     seen = [one_set(world, browser_of(world))]
