@@ -15,6 +15,7 @@ from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import after_certificate
 from mcal_engine.situation import Situation, default_batch_size
 from mcal_engine.spec import CampaignSpec
+from mcal_engine.two_bands import bands
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, PeelBatch, PeelOrder, Row
 from mcal_engine.words import counted
 
@@ -62,24 +63,40 @@ def start(spec: CampaignSpec, n_items: int, n_classes: int, n_unlabelled: int, *
         )
     of_train = "" if untrained else f" and {counted(n_train, 'random training item')}"
     sentence = f"To begin with: {counted(n_test, 'random test item')}{of_train}."
-    sentence += _what_certainty_costs(spec, n_items, n_unlabelled - math.ceil(share * n_test) - n_train)
+    learns = not untrained or len(spec.classifiers) > 1
+    sentence += _what_certainty_costs(spec, n_items, n_unlabelled - math.ceil(share * n_test) - n_train, learns=learns)
     return Acquire(n_test, n_train, "random", None, spec.classifiers, None, sentence)
 
 
-def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int) -> str:
+def least_sample(spec: CampaignSpec, n_items: int, n_pool: int, *, learns: bool = True) -> int | None:
+    """Certificate items that are drawn from a pool of ``n_pool`` of all ``n_items``, at the least; ``None``: no sample can show anything.
+
+    Args:
+        learns: whether the candidate that is frozen learns from labels, see :meth:`mcal_engine.spec.CampaignSpec.rule_for`.
+    """
+    allowed = certificate.allowance(spec.target_error, n_items)
+    level = certificate.level_of_look(spec.confidence_level, 1, spec.max_looks)
+    if spec.rule_for(learns=learns) == "two_bands":
+        drawn = bands.plan(n_pool, allowed=allowed, level=level, n_sample=spec.certificate_size)
+        return None if drawn is None else drawn.n_sample
+    least = certificate.sample_size(0, n_pool=n_pool, allowed=allowed, level=level)
+    return least if least is None or spec.certificate_size is None else max(least, min(spec.certificate_size, n_pool))
+
+
+def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int, *, learns: bool) -> str:
     """The least that a certificate takes, however good the classifier; in a small project that is much of what could be saved."""
     if not spec.certifies or n_pool <= 0:
         return ""
     allowed = certificate.allowance(spec.target_error, n_items)
-    n_sample = certificate.sample_size(
-        0, n_pool=n_pool, allowed=allowed, level=certificate.level_of_look(spec.confidence_level, 1, spec.max_looks)
-    )
+    n_sample = least_sample(spec, n_items, n_pool, learns=learns)
     errors = f"{counted(allowed, 'error')} among {counted(n_items, 'item')}"
     if n_sample is None:
         return f" At most {errors} can only be certified by labelling everything: a certificate saves nothing here."
     price = f"{n_sample * spec.price_per_label:,.2f} {spec.currency}"
     best = f"with a perfect classifier {max(n_pool - n_sample, 0) / n_items:.0%} of all items could be machine-labelled"
-    return f" To certify at most {errors}, a blind sample of {n_sample:,} or more ({price}) is needed: {best}."
+    # In two bands its size follows the pool's, which shrinks with each batch.
+    size = f"about {n_sample:,}" if spec.rule_for(learns=learns) == "two_bands" else f"{n_sample:,} or more"
+    return f" To certify at most {errors}, a blind sample of {size} ({price}) is needed: {best}."
 
 
 def decide(spec: CampaignSpec, history: Sequence[Row], *, stop_requested: bool = False, cost_law: CostLaw | None = None) -> Decision:

@@ -15,8 +15,9 @@ class Estimate(TypedDict):
 
     ``n_to_label`` of the items have no label yet: those are what people alone would be paid for. T is drawn from all items, so what it
     costs is what it costs on average. ``warnings`` are sentences about the project.
-    ``smallest_certificate`` is the smallest sample V that can certify anything: it must come back without an error. How large V will be
-    is decided by money at the end. ``None``: even the whole pool would be too small, or the guarantee needs no sample.
+    ``smallest_certificate``: in two bands the sample V for a pool as large as it is to begin with, since its size follows the pool's. A
+    uniform one is the smallest that can certify anything, as it must come back without an error; how large it will be is decided by money
+    at the end. ``None``: even the whole pool would be too small, or the guarantee needs no sample.
     """
 
     n_items: int
@@ -44,12 +45,7 @@ def estimate(settings: CampaignSettings, n_items: int, n_classes: int, n_to_labe
     labels, share = Labels(0, 0, n_to_label), n_to_label / n_items
     allowed = certificate.allowance(settings.target_error, n_items)
     pool = max(n_to_label - round(share * first.n_test) - first.n_train, 0)
-    smallest = None
-    if settings.certifies and pool:
-        level = certificate.level_of_look(settings.confidence_level, 1, settings.max_looks)
-        smallest = certificate.sample_size(0, n_pool=pool, allowed=allowed, level=level)
-        if settings.certificate_size is not None and smallest is not None:
-            smallest = max(smallest, min(settings.certificate_size, pool))
+    smallest = engine.least_sample(settings, n_items, pool) if settings.certifies and pool else None
     n_second = n_twice(settings, first.n_test)
     return Estimate(
         n_items=n_items,

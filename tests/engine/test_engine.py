@@ -210,16 +210,19 @@ def test_a_bad_setting_is_named_with_its_rule(values: dict[str, object], text: s
 
 
 @pytest.mark.parametrize(
-    ("n_items", "target_error", "says"),
+    ("n_items", "target_error", "rule", "says"),
     [
         # f(0) = (1 − q)^(E + 1) or less must be within the only look's level .05: q ≈ 1 − .05^(1/11) = .238 of 162.
-        (200, 0.05, "at most 10 errors among 200 items, a blind sample of 38 or more (1.52 USD) is needed: with a perfect classifier 62%"),
-        (200, 0.004, "at most 0 errors among 200 items, a blind sample of 154 or more (6.16 USD)"),
-        (20, 0.01, "at most 0 errors among 20 items can only be certified by labelling everything"),
+        (200, 0.05, "uniform", "at most 10 errors among 200 items, a blind sample of 38 or more (1.52 USD) is needed: with a perfect clas"),
+        (200, 0.004, "uniform", "at most 0 errors among 200 items, a blind sample of 154 or more (6.16 USD)"),
+        (20, 0.01, "uniform", "at most 0 errors among 20 items can only be certified by labelling everything"),
+        # q = 1.1/√75 = .127 of the 1,323 that T and B0 leave: 168, less what rounding takes.
+        (1500, 0.05, "two_bands", "at most 75 errors among 1,500 items, a blind sample of about 1"),
+        (20, 0.01, "two_bands", "at most 0 errors among 20 items can only be certified by labelling everything"),
     ],
 )
-def test_a_campaign_begins_with_what_certainty_costs(n_items: int, target_error: float, says: str) -> None:
-    spec = SPEC.model_copy(update={"target_error": target_error})
+def test_a_campaign_begins_with_what_certainty_costs(n_items: int, target_error: float, rule: str, says: str) -> None:
+    spec = SPEC.model_copy(update={"target_error": target_error, "certificate_rule": rule})
     assert says in engine.start(spec, n_items, 10, n_items).sentence.replace("At", "at")
 
 

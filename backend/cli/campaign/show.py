@@ -102,7 +102,8 @@ def estimate(project_id: int, as_json: bool, **options: Any) -> None:
     if as_json:
         shown.print_json(found)
         return
-    smallest = "none" if found["smallest_certificate"] is None else f"from {counted(found['smallest_certificate'], 'item')}"
+    how = "about" if settings.rule_for(learns=True) == "two_bands" else "from"
+    smallest = "none" if found["smallest_certificate"] is None else f"{how} {counted(found['smallest_certificate'], 'item')}"
     rows = [
         (
             "people alone",

@@ -22,6 +22,7 @@ from backend.web.app import create_app
 from backend.web.openapi import template
 from backend.web.operation import PREFIX
 from mcal_engine import certificate, engine
+from mcal_engine.two_bands import bands
 from mcal_engine.types import Acquire, LabelByMachine, Observation
 from tests.browser.digits import DIGITS, DigitWorld
 from tests.browser.served import TOKEN, Wakes, deps_of
@@ -321,9 +322,11 @@ def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said
     said = api.send("POST", "/estimate", body)
     assert said["human_only_cost"] == 16.0 and said["allowed_errors"] == 20
     pool = 400 - said["n_test"] - said["n_train"]
-    level = certificate.level_of_look(0.95, 1, 1)
-    assert certificate.tolerated_errors(n_pool=pool, n_sample=said["smallest_certificate"], allowed=20, level=level) == 0
-    assert certificate.tolerated_errors(n_pool=pool, n_sample=said["smallest_certificate"] - 1, allowed=20, level=level) is None
+    drawn = bands.plan(pool, allowed=20, level=0.05)
+    assert drawn is not None and said["smallest_certificate"] == drawn.n_sample
+    uniform = api.send("POST", "/estimate", {**body, "settings": {**body["settings"], "certificate_rule": "uniform"}})
+    smallest = uniform["smallest_certificate"]
+    assert [certificate.tolerated_errors(n_pool=pool, n_sample=n, allowed=20, level=0.05) for n in (smallest - 1, smallest)] == [None, 0]
     assert world.store.campaigns() == []
     made = api.send("POST", "/campaigns", body, status=201)
     assert made["campaign"] == 1 and api.wakes.jobs == [(1, "created")]
