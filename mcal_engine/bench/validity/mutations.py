@@ -13,7 +13,7 @@ import numpy as np
 from mcal_engine import certificate
 from mcal_engine import round as rounds
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import BoolArray, CertificateOutcome, IntArray
+from mcal_engine.types import Bands, BoolArray, CertificateOutcome, IntArray
 
 
 def _plug_in_count(*, n_pool: int, n_sample: int, allowed: int, level: float) -> int:
@@ -22,10 +22,21 @@ def _plug_in_count(*, n_pool: int, n_sample: int, allowed: int, level: float) ->
 
 
 def _skips_dropped(
-    look: int, frozen_ids: IntArray, frozen_classes: IntArray, sample: Mapping[int, int | None], n_labels_paid: int
+    look: int,
+    frozen_ids: IntArray,
+    frozen_classes: IntArray,
+    sample: Mapping[int, int | None],
+    n_labels_paid: int,
+    *,
+    bands: Bands | None = None,
 ) -> CertificateOutcome:
-    answered = {item: label for item, label in sample.items() if label is not None}
-    return _OUTCOME(look, frozen_ids, frozen_classes, answered, n_labels_paid)
+    if bands is None:
+        answered = {item: label for item, label in sample.items() if label is not None}
+        return _OUTCOME(look, frozen_ids, frozen_classes, answered, n_labels_paid)
+    # A sample in two bands is read whole: what is left out counts as right.
+    said = dict(zip(frozen_ids.tolist(), frozen_classes.tolist(), strict=True))
+    kept = {item: said[item] if label is None else label for item, label in sample.items()}
+    return _OUTCOME(look, frozen_ids, frozen_classes, kept, n_labels_paid, bands=bands)
 
 
 def _all_survive(test_ids: IntArray, *_: Any) -> BoolArray:

@@ -20,7 +20,7 @@ from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import CertificateOutcome, Certify, Decision, FloatArray, IntArray, LabelByMachine, Observation, Row
 
 ESTIMATES = ("plug_in_all_of_T", "theta_grid", "survivors", "engine_estimate")
-CERTIFICATES = ("certificate", "certificate_with_skips")
+CERTIFICATES = ("two_bands", "two_bands_with_skips", "certificate", "certificate_with_skips")
 CROSS_CHECKS = ("clopper_pearson", "pac_labels")
 BETS = (np.arange(64) + 0.5) / 64  # stakes that the betting test spreads its capital over, as shares of the largest safe one
 

@@ -27,7 +27,7 @@ from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import TrainingRequest
 from mcal_engine.types import IntArray, Observation
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 TARGETS = (0.02, 0.05, 0.10)
 PRICE_PER_LABEL = 0.04
 SECONDS_PER_ROUND = 2.0  # charged for every fit: about what the frozen classifier takes, and the same on every machine

@@ -92,8 +92,8 @@ def test_the_benchmark_is_green_as_the_product_is(world: World) -> None:
 @pytest.mark.parametrize(
     ("mutation", "rule"),
     [
-        ("plug_in_count", "certificate"),
-        ("skips_dropped", "certificate, people skip"),
+        ("plug_in_count", "uniform certificate"),
+        ("skips_dropped", "uniform certificate, people skip"),
     ],
 )
 def test_a_broken_rule_turns_the_benchmark_red(world: World, mutation: str, rule: str) -> None:
@@ -214,7 +214,7 @@ def test_the_command_says_red_or_green_and_keeps_the_rows(world: World, tmp_path
     assert {found["n"] for found in summary["broken"] if found["rule"] == "survivors"} == {16}
     broken = CliRunner().invoke(bench, [*command, "--mutation", "plug_in_count"], catch_exceptions=False)
     assert broken.exit_code == 1
-    assert "RED  certificate" in broken.stdout
+    assert "RED  uniform certificate" in broken.stdout
     assert len((tmp_path / "out" / "validity.jsonl").read_text().splitlines()) == 32
     with pytest.raises(InvalidValue, match="mutation must be one of"):
         CliRunner().invoke(bench, [*command, "--mutation", "?"], catch_exceptions=False)
