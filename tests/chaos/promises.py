@@ -20,7 +20,7 @@ from backend.protocol.ml_protocol import BLIND_VERSION
 from mcal_engine import codec, engine
 from mcal_engine.round import draw_secret
 from mcal_engine.two_bands import peel
-from mcal_engine.types import CertificateOutcome, LabelByMachine, Observation
+from mcal_engine.types import CertificateOutcome, LabelByMachine, Observation, PeelOrder
 
 ONCE = ("created", "write_back_done", "finished")
 
@@ -56,7 +56,7 @@ def _history(house: House, state: State) -> Iterator[str]:
 def _replayed(state: State) -> Iterator[str]:
     """Every decision is what the engine says to the rows before it."""
     for place, row in enumerate(state.history):
-        if isinstance(row, Observation | CertificateOutcome):
+        if isinstance(row, Observation | CertificateOutcome | PeelOrder):
             again: Any = engine.decide(state.settings, state.history[: place + 1])
             if codec.to_json(again) != codec.to_json(state.history[place + 1]):
                 yield f"the decision after row {place} of the history is not the engine's"

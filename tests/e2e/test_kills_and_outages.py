@@ -151,11 +151,12 @@ def test_the_worker_may_be_killed_in_training_before_v_is_answered_and_in_mid_wr
 
 
 def err_on_the_sample(house: House, state: State) -> None:
-    """Let people say something else than before of the sample's least sure items: of more of them than the first batch can peel away."""
+    """Let people say something else than before of the sample's least sure items: of just more than the first batch can peel away."""
     assert state.bands is not None
     rank = {row.task_id: row.rank for row in house.store.frozen(house.campaign_id, 1)}
     unanswered = sorted((task for task in state.sample if state.items[task].label is None), key=rank.__getitem__)
-    n_wrong = max(state.bands.tolerated) + peeling.SMALLEST_BATCH + 2
+    n_first = sum(rank[task] >= len(rank) - peeling.SMALLEST_BATCH for task in unanswered)
+    n_wrong = max(state.bands.tolerated) + n_first + 1
     assert len(unanswered) >= n_wrong
     choices = state.control.choices
     for task in unanswered[-n_wrong:]:
