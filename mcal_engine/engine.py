@@ -77,7 +77,7 @@ def least_sample(spec: CampaignSpec, n_items: int, n_pool: int, *, learns: bool 
     allowed = certificate.allowance(spec.target_error, n_items)
     level = certificate.level_of_look(spec.confidence_level, 1, spec.max_looks)
     if spec.rule_for(learns=learns) == "two_bands":
-        drawn = bands.plan(n_pool, allowed=allowed, level=level, n_sample=spec.certificate_size)
+        drawn = bands.plan_by_size(n_pool, allowed, level, spec.certificate_size)
         return None if drawn is None else drawn.n_sample
     least = certificate.sample_size(0, n_pool=n_pool, allowed=allowed, level=level)
     return least if least is None or spec.certificate_size is None else max(least, min(spec.certificate_size, n_pool))

@@ -236,7 +236,7 @@ def _exact_certificate_size(situation: Situation, plan: Plan, rule: CertificateR
     if rule == "two_bands":
         if situation.level <= 0:
             return None
-        drawn = bands.plan(n_pool, allowed=situation.allowed, level=situation.level, n_sample=spec.certificate_size)
+        drawn = bands.plan_by_size(n_pool, situation.allowed, situation.level, spec.certificate_size)
         return None if drawn is None else drawn.n_sample
     if spec.certificate_size is not None:
         return min(spec.certificate_size, n_pool)

@@ -340,7 +340,7 @@ def bands_of(spec: CampaignSpec, asked: Certify, n_pool: int) -> Bands | None:
     """
     if asked.rule == "uniform" or asked.promise is None:
         return None
-    return two_bands.plan(n_pool, allowed=asked.promise.allowed, level=asked.level, n_sample=spec.certificate_size)
+    return two_bands.plan_by_size(n_pool, asked.promise.allowed, asked.level, spec.certificate_size)
 
 
 def outcome(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -83,6 +84,12 @@ def plan(
         candidates += [(0, 0, n) for n in _just_enough(n_pool, allowed, level)]
     tables = [table(n_pool, *each, allowed=allowed, level=level, guess=guess) for each in dict.fromkeys(candidates)]
     return max((each for each in tables if each is not None), key=lambda each: guessed_value(each, guess), default=None)
+
+
+@lru_cache(maxsize=64)
+def plan_by_size(n_pool: int, allowed: int, level: float, n_sample: int | None) -> Bands | None:
+    """:func:`plan` where nothing is expected: kept, since a campaign asks for the same one at each replay."""
+    return plan(n_pool, allowed=allowed, level=level, n_sample=n_sample)
 
 
 def _split(n_pool: int, n_sample: int) -> tuple[int, int, int]:
