@@ -142,7 +142,7 @@ def _true_peel(
         order = peel.least_trusted_first(state.peelable, scored.pool_logits, classes[state.peelable])
         history.append(PeelOrder(asked.look, order[: peeling.batch_size(trajectory.observation.n_items)], 0, scored.training_seconds))
         decision = decide(spec, history)
-    machine = np.zeros(len(frozen), dtype=np.bool_)
+    machine: BoolArray = np.zeros(len(frozen), dtype=np.bool_)
     if isinstance(decision, LabelByMachine):
         machine = rounds.in_machine_set(decision, classes)
     machine[ranks] = False
