@@ -20,6 +20,7 @@ from backend.store.rows import (
     MachineLabelState,
     NewEvent,
     Role,
+    Taken,
 )
 from backend.store.store import Store
 
@@ -39,6 +40,7 @@ __all__ = [
     "Role",
     "Store",
     "StoreUnavailable",
+    "Taken",
     "retried",
     "same_address",
 ]

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.store.address import same_address
 from backend.store.database import dumps
-from backend.store.rows import Assignment, Campaign, Conflict, Event, Frozen, MachineLabel, NewEvent
+from backend.store.rows import Assignment, Campaign, Conflict, Event, Frozen, MachineLabel, NewEvent, Taken
 from backend.store.schema import assignments, campaigns, events, frozen, machine_labels
 from backend.store.tables import as_parameters, insert_rows, select_rows, upsert_rows
 from mcal_engine.errors import HistoryError, InvalidValue
@@ -35,10 +35,10 @@ def create_campaign(connection: Connection, project_id: int, label_studio_url: s
     return campaign(connection, campaign_id)
 
 
-def _is_live(other: Campaign | None, url: str, project_id: int) -> InvalidValue:
-    return InvalidValue(
+def _is_live(other: Campaign | None, url: str, project_id: int) -> Taken:
+    return Taken(
         f"project {project_id} on {url} already has a campaign that is not finished{f' (campaign {other.id})' if other else ''}; "
-        "finish, cancel or roll it back first"
+        "finish it, roll it back or abandon it first"
     )
 
 

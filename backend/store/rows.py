@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from mcal_engine.errors import MCALError
+from mcal_engine.errors import InvalidValue, MCALError
 
 Role = Literal["test", "train", "certificate"]
 MachineLabelState = Literal["planned", "written", "human", "removed", "kept"]
@@ -14,6 +14,10 @@ MachineLabelState = Literal["planned", "written", "human", "removed", "kept"]
 
 class Conflict(MCALError):
     """Somebody else appended first: read the new events, decide again, then append."""
+
+
+class Taken(InvalidValue):
+    """The project has a live campaign already."""
 
 
 class LeaseLost(MCALError):

@@ -10,9 +10,10 @@ from typing import Any
 
 from flask import Response, jsonify, request
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound, UnsupportedMediaType
+from werkzeug.http import HTTP_STATUS_CODES
 
 from backend.label_studio.port import LabelStudioError
-from backend.store import Conflict
+from backend.store import Conflict, Taken
 from mcal_engine.errors import InvalidValue, MCALError
 
 logger = logging.getLogger(__name__)
@@ -56,10 +57,10 @@ def json_view(view: Callable[..., Answer]) -> Callable[..., Response]:
 def error_response(error: Exception) -> Response:
     """Any exception as JSON. The text goes into the HTTP reason phrase as well: the only part of it Label Studio shows its users."""
     headers: dict[str, str] = {}
-    if isinstance(error, InvalidValue):
-        status, text = 400, str(error)
-    elif isinstance(error, Conflict):
+    if isinstance(error, Conflict | Taken):
         status, text = 409, str(error)
+    elif isinstance(error, InvalidValue):
+        status, text = 400, str(error)
     elif isinstance(error, LabelStudioError) and error.status == NotFound.code:
         status, text = NotFound.code, str(error)  # what was asked about is not there; nobody is away
     elif isinstance(error, MCALError):
@@ -74,6 +75,16 @@ def error_response(error: Exception) -> Response:
     response = jsonify({"error": text})
     response.status = f"{status} {_reason(text)}"
     response.headers.extend(headers)
+    return response
+
+
+def problem_response(error: Exception) -> Response:
+    """As :func:`error_response`, as a problem of RFC 9457; ``error`` says the same as ``detail``."""
+    response = error_response(error)
+    text, status = response.get_json()["error"], response.status_code
+    about = {"type": "about:blank", "title": HTTP_STATUS_CODES.get(status, "Error"), "status": status, "detail": text, "error": text}
+    response.data = json.dumps(about)
+    response.mimetype = "application/problem+json"
     return response
 
 

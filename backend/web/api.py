@@ -22,7 +22,7 @@ from backend.views.log import log_row
 from backend.views.review import visible_tasks
 from backend.views.status import sentence, standing
 from backend.views.what_if import CHANGEABLE, what_if
-from backend.web.answers import Answer, error_response, json_view, read_object
+from backend.web.answers import Answer, json_view, problem_response, read_object
 from backend.web.bodies import SettingsChange, StartBody
 from backend.web.desk import Desk
 from backend.web.openapi import describe
@@ -34,7 +34,7 @@ from mcal_engine.rules import shown
 
 SETTINGS = CampaignSettings.model_json_schema()["properties"]
 ONE = "/campaigns/<int:campaign_id>"
-EVENTS_AT_ONCE = 200
+EVENTS_AT_ONCE = CAMPAIGNS_AT_ONCE = 200
 LONGEST_NUMBER = 18  # digits of what a database column holds for certain
 
 
@@ -50,6 +50,10 @@ class Api:
         return Thumbnails(self.desk.max_image_bytes, self.desk.max_image_pixels)
 
     def _on_all(self) -> list[Operation]:
+        pages = {
+            "before": ({"type": "integer", "minimum": 0}, "Only campaigns with a smaller id, such as the last one of the page before."),
+            "limit": ({"type": "integer", "minimum": 1, "maximum": CAMPAIGNS_AT_ONCE}, "How many at most."),
+        }
         return [
             Operation("GET", "/openapi.json", "openapi", "This description.", self.openapi),
             Operation("GET", "/settings", "describe_settings", "Every setting: type, default, unit, meaning.", self.settings_table),
@@ -57,13 +61,23 @@ class Api:
             Operation(
                 "POST", "/estimate", "estimate", "What a campaign would ask for first; nothing is started.", self.estimate, body=StartBody
             ),
-            Operation("GET", "/campaigns", "list_campaigns", "All campaigns, the newest first, each in a sentence.", self.campaigns),
+            Operation(
+                "GET",
+                "/campaigns",
+                "list_campaigns",
+                f"All campaigns, the newest first, each in a sentence, {CAMPAIGNS_AT_ONCE} at a time.",
+                self.campaigns,
+                query=pages,
+            ),
             Operation("POST", "/campaigns", "create_campaign", "Start a campaign on a project.", self.create, body=StartBody, status=201),
         ]
 
     def _on_one(self) -> list[Operation]:
         tried = {name: ({"type": SETTINGS[name].get("type", "string")}, f"{name} to try.") for name in CHANGEABLE}
-        after = {"after": ({"type": "integer"}, "Sequence number of the last event that is known.")}
+        after = {
+            "after": ({"type": "integer", "minimum": 0}, "Sequence number of the last event that is known."),
+            "limit": ({"type": "integer", "minimum": 1, "maximum": EVENTS_AT_ONCE}, "How many at most."),
+        }
         picture = {"image/webp": {"type": "string", "format": "binary"}}
         return [
             Operation("GET", ONE, "show_campaign", "One campaign: every number of its page.", self.show),
@@ -136,8 +150,9 @@ class Api:
         return dict(self.desk.estimate(asked.project, asked.settings)), 200
 
     def campaigns(self) -> Answer:
-        rows = sorted(self.desk.store.campaigns(), key=lambda each: -each.id)
-        return {"campaigns": [campaign_row(self.desk, campaign) for campaign in rows]}, 200
+        before, limit = _whole("before", request.args.get("before", "9" * LONGEST_NUMBER)), _limit(CAMPAIGNS_AT_ONCE)
+        rows = sorted((each for each in self.desk.store.campaigns() if each.id < before), key=lambda each: -each.id)
+        return {"campaigns": [campaign_row(self.desk, campaign) for campaign in rows[:limit]], "more": len(rows) > limit}, 200
 
     def create(self) -> Answer:
         asked = StartBody.read(read_object(), typed=True)
@@ -169,7 +184,8 @@ class Api:
     def events(self, campaign_id: int) -> Answer:
         self.desk.campaign(campaign_id)
         rows = self.desk.store.events(campaign_id, after=_whole("after", request.args.get("after", "0")))
-        return {"events": [log_row(row) for row in rows[:EVENTS_AT_ONCE]], "more": len(rows) > EVENTS_AT_ONCE}, 200
+        limit = _limit(EVENTS_AT_ONCE)
+        return {"events": [log_row(row) for row in rows[:limit]], "more": len(rows) > limit}, 200
 
     def what_if(self, campaign_id: int) -> Answer:
         changes = {name: text for name, text in request.args.items() if text.strip()}
@@ -197,6 +213,14 @@ def _whole(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
         raise BadRequest(f"{name} must be a whole number of at most {LONGEST_NUMBER} digits, got {shown(text)}")
     return int(text)
+
+
+def _limit(most: int) -> int:
+    """How many rows are asked for, at most ``most``."""
+    asked = _whole("limit", request.args.get("limit", str(most)))
+    if not 1 <= asked <= most:
+        raise BadRequest(f"limit must be in 1 … {most}, got {asked}")
+    return asked
 
 
 def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
@@ -234,7 +258,7 @@ def _guarded(view: Callable[..., Answer | Response], sessions: Sessions) -> Call
             sessions.require_caller()
             found = view(**arguments)
         except Exception as error:  # noqa: BLE001 (becomes a status, and a log entry where it is ours)
-            return error_response(error)
+            return problem_response(error)
         return found if isinstance(found, Response) else json_view(lambda: found)()
 
     return answer

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
-from werkzeug.exceptions import BadRequest
+from flask import Flask, Response, make_response, render_template, request
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.routing import IntegerConverter
 
 from backend.web import api, assets, docs, formats, health, metrics, ml_backend, pages
 from backend.web.answers import error_response
+from backend.web.operation import PREFIX
 from backend.web.ports import WebDeps
 from backend.web.session import Sessions
 
@@ -43,11 +44,20 @@ def create_app(deps: WebDeps) -> Flask:
     app.register_blueprint(api.blueprint(deps.desk, sessions))
     app.register_blueprint(metrics.blueprint(deps.desk, sessions))
     app.register_blueprint(pages.blueprint(deps.desk, sessions))
-    app.register_error_handler(Exception, error_response)
+    app.register_error_handler(Exception, _failed)
     if deps.trusted_hosts:
         app.before_request(_only_by_name(deps.trusted_hosts))
     app.after_request(_harden)
     return app
+
+
+def _failed(error: Exception) -> Response:
+    """An address that no room of the server knows: a page for people, JSON for programs."""
+    asked_by_person = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    if not asked_by_person or not isinstance(error, HTTPException) or error.code != NotFound.code or request.path.startswith(PREFIX):
+        return error_response(error)
+    text = f"there is no page {request.path}"
+    return make_response(render_template("error.html", status=NotFound.code, text=text), NotFound.code)
 
 
 class _Id(IntegerConverter):
@@ -76,6 +86,6 @@ def _harden(response: Response) -> Response:
         response.headers.setdefault(name, value)
     if request.is_secure:
         response.headers.setdefault("Strict-Transport-Security", f"max-age={A_YEAR_IN_SECONDS}")
-    if response.mimetype in ("text/html", "application/json", "text/plain"):
+    if response.mimetype in ("text/html", "application/json", "application/problem+json", "text/plain"):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -14,13 +14,23 @@ from backend.web.operation import PREFIX, Operation
 from mcal_engine import __version__
 
 SCHEMAS = "#/components/schemas/"
-ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+ERROR = {  # a problem of RFC 9457
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "error"],
+    "properties": {
+        "type": {"const": "about:blank"},
+        "title": {"type": "string", "description": "The status in words."},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong: the value and the rule."},
+        "error": {"type": "string", "description": "The same as detail."},
+    },
+}
 ERRORS = {
     "400": "What was sent breaks a rule; `error` names it.",
     "401": "Neither token, password nor session.",
     "403": "A session without its CSRF token.",
     "404": "There is no such thing.",
-    "409": "The campaign is changing too fast; try again.",
+    "409": "The project has a campaign already, or the campaign is changing too fast: `error` says which.",
     "429": "Too many wrong passwords; see Retry-After.",
     "503": "The database or Label Studio cannot be reached.",
 }
@@ -79,7 +89,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "parameters": parameters,
         "responses": {str(operation.status): {"description": "Done.", "content": content}}
         | {
-            status: {"description": text, "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}Error"}}}}
+            status: {"description": text, "content": {"application/problem+json": {"schema": {"$ref": f"{SCHEMAS}Error"}}}}
             for status, text in ERRORS.items()
         },
     }

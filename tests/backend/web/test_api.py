@@ -312,7 +312,8 @@ def test_settings_change_from_the_next_decision_on(fresh: Api) -> None:
 @pytest.mark.parametrize("path", ["/estimate", "/campaigns"])
 def test_a_project_that_label_studio_does_not_have_is_not_found_and_nobody_is_away(running: Api, path: str) -> None:
     answer = running.send("POST", path, {"project": 999, "settings": {"target_error": 0.05, "price_per_label": 0.04}}, 404)
-    assert answer == {"error": "Label Studio has no project 999"}
+    text = "Label Studio has no project 999"
+    assert answer == {"type": "about:blank", "title": "Not Found", "status": 404, "detail": text, "error": text}
 
 
 def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said(tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said
     world.campaign = world.store.campaign(1)
     state = world.advance()
     assert state.queue is not None and state.queue.n_asked == said["n_test"] + said["n_train"]
-    assert "already has a campaign" in api.send("POST", "/campaigns", body, status=400)["error"]
+    assert "already has a campaign" in api.send("POST", "/campaigns", body, status=409)["detail"]
     assert [row["live_campaign"] for row in api.get("/projects")["projects"]] == [1]
     world.store.close()
 
@@ -345,13 +346,21 @@ def test_events_are_told_in_sentences_and_can_be_followed(running: Api) -> None:
     assert opened["payload"]["ids"] == {"count": 80} and "80 items asked for" in opened["sentence"]
     last = first["events"][-1]["seq"]
     assert running.get(f"/campaigns/1/events?after={last - 2}")["events"] == first["events"][-2:]
-    running.get("/campaigns/1/events?after=x", 400)
+    assert running.get("/campaigns/1/events?limit=2") == {"events": first["events"][:2], "more": True}
+    for query in ("after=x", "limit=0", "limit=201", "limit=-1"):
+        running.get(f"/campaigns/1/events?{query}", 400)
+
+
+def test_campaigns_come_page_by_page(running: Api) -> None:
+    first = running.get("/campaigns?limit=1")
+    assert [row["campaign"] for row in first["campaigns"]] == [1] and not first["more"]
+    assert running.get("/campaigns?before=1") == {"campaigns": [], "more": False}
 
 
 @pytest.mark.parametrize("path", ["", "/series", "/report", "/settings", "/events", "/what-if", "/review", "/certificate", "/items.csv"])
 @pytest.mark.parametrize("name", ["2", "0", "99999999999999999999", "-1", "x"])
 def test_an_unknown_campaign_is_a_404(running: Api, path: str, name: str) -> None:
-    assert list(running.get(f"/campaigns/{name}{path}", 404)) == ["error"]
+    assert set(running.get(f"/campaigns/{name}{path}", 404)) in ({"error"}, {"type", "title", "status", "detail", "error"})
 
 
 def test_metrics_are_the_api_s_numbers(running: Api) -> None:

@@ -113,6 +113,14 @@ def test_wrong_methods_and_addresses_are_answered_in_json(client: FlaskClient, m
     assert status != 405 or answer.headers["Allow"]
 
 
+def test_an_address_that_is_not_there_is_a_page_for_people(client: FlaskClient) -> None:
+    answer = client.get("/nothing<b>", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 404 and answer.mimetype == "text/html"
+    assert "Nothing here" in answer.text and "/nothing&lt;b&gt;" in answer.text and answer.headers["Content-Security-Policy"]
+    problem = client.get("/api/v1/nothing", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert problem.status_code == 404 and problem.is_json
+
+
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 @pytest.mark.parametrize("auth", [None, ("admin", "wrong"), ("wrong", "open sesame"), ("", "")])
 def test_without_the_right_login_the_door_is_closed(world: World, method: str, path: str, auth: tuple[str, str] | None) -> None:
