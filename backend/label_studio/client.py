@@ -205,11 +205,6 @@ class LabelStudioClient:
         for chunk in _chunks(task_ids, TASKS_PER_ACTION):
             self._action("predictions_to_annotations", project_id, chunk, model_version=model_version)
 
-    def delete_annotations_by(self, project_id: int, user_id: int, task_ids: Sequence[int]) -> None:
-        """Delete every annotation that was completed by this user on these tasks."""
-        for chunk in _chunks(task_ids, TASKS_PER_ACTION):
-            self._action("delete_tasks_annotations", project_id, chunk, annotator=str(user_id))
-
     def delete_unchanged(self, annotations: Sequence[Annotation]) -> list[int]:
         """Delete those that are still as given, one by one, each read again right before; returns the ids of the others."""
         changed: list[int] = []

@@ -167,9 +167,6 @@ class LabelStudioPort(Protocol):
     def predictions_to_annotations(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> None:
         """Turn this version's predictions on these tasks into annotations by the calling user."""
 
-    def delete_annotations_by(self, project_id: int, user_id: int, task_ids: Sequence[int]) -> None:
-        """Delete every annotation that was completed by this user on these tasks."""
-
     def delete_unchanged(self, annotations: Sequence[Annotation]) -> list[int]:
         """Delete each of these that is still as it is given here, two requests for each. Idempotent: one that is gone is no error.
 

@@ -344,17 +344,6 @@ class FakeLabelStudio:
 
         self._call("predictions_to_annotations", work)
 
-    def delete_annotations_by(self, project_id: int, user_id: int, task_ids: Sequence[int]) -> None:
-        wanted = set(task_ids)
-
-        def work() -> None:
-            for task in self._of(project_id):
-                if task.id in wanted and any(each.completed_by == user_id for each in task.annotations):
-                    task.annotations = [each for each in task.annotations if each.completed_by != user_id]
-                    task.updated_at = self._tick()
-
-        self._call("delete_annotations_by", work)
-
     def delete_unchanged(self, annotations: Sequence[Annotation]) -> list[int]:
         def work() -> list[int]:
             now = {each.id: each for task in self._tasks.values() for each in task.annotations}

@@ -50,7 +50,6 @@ CALLS: dict[str, Callable[[LabelStudioPort], Any]] = {
     "delete_predictions": lambda port: port.delete_predictions(1, "q"),
     "delete_predictions_on": lambda port: port.delete_predictions_on(1, "q", [2]),
     "predictions_to_annotations": lambda port: port.predictions_to_annotations(1, "q", [2]),
-    "delete_annotations_by": lambda port: port.delete_annotations_by(1, 4, [2]),
     "delete_unchanged": lambda port: port.delete_unchanged([ANNOTATION]),
     "delete_annotation": lambda port: port.delete_annotation(5),
     "lock_task": lambda port: port.lock_task(1, 2),
