@@ -6,6 +6,8 @@ import difflib
 import math
 import reprlib
 import types
+from collections.abc import Hashable
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -82,12 +84,17 @@ def told(field: FieldInfo, name: str) -> str:
 
 def kind_of(annotation: Any) -> str:
     """A type as people call it: ``number``, ``whole number``, ``text``, ``list``, ``path``, ``secret``, or choices as ``a | b``."""
-    annotation = bare(annotation)
+    return _kind_of(bare(annotation))
+
+
+@cache
+def _kind_of(annotation: Hashable) -> str:
     if get_origin(annotation) is Literal:
         return " | ".join(get_args(annotation))
     if get_origin(annotation) in (list, tuple):
         return "list"
-    return {int: "whole number", float: "number", str: "text", Path: "path", SecretStr: "secret"}[annotation]
+    words: dict[Hashable, str] = {int: "whole number", float: "number", str: "text", Path: "path", SecretStr: "secret"}
+    return words[annotation]
 
 
 def bare(annotation: Any) -> Any:

@@ -146,10 +146,8 @@ class Log:
 
     def settings_for_decisions(self) -> CampaignSettings:
         """A changed ε after V was drawn would be another look at the same sample: V is read under what it was drawn for."""
-        drawn_for = self.certificate_settings
-        if drawn_for is None:
-            return self.settings
-        return drawn_for.model_copy(update={name: getattr(self.settings, name) for name in OPERATIONAL})
+        drawn_for, now = self.certificate_settings, self.settings
+        return now if drawn_for is None else drawn_for.model_copy(update={name: getattr(now, name) for name in OPERATIONAL})
 
     def _note(self, project_before: ProjectBefore | None) -> None:
         """What the project was like when a finished campaign was taken up again: that is what it gets back at the end."""
