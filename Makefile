@@ -21,7 +21,7 @@ IN_TWO := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTEST) -n 2
 SLOW := slow or contract or browser or e2e
 FAST := not docker and not ($(SLOW))
 
-.PHONY: help setup image env digests demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench-doubles bench-load fuzz-api chaos bench docs lint check format lock clean
+.PHONY: help setup image env digests demo test test-fast test-contracts test-browser test-docker test-e2e bench-page bench-doubles bench-lives bench-load fuzz-api chaos bench docs lint check format lock clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## / /' | awk '{ name = $$1; $$1 = ""; printf "%-16s%s\n", name, $$0 }'
@@ -83,6 +83,9 @@ test-browser: setup ## the pages in a real Chromium
 
 test-docker: setup ## containers on a real engine: whole campaigns, kills, restarts
 	@exec $(PYTEST) -m docker $(ARGS)
+
+bench-lives: setup ## 10,000 simulated lives of campaigns with faults at any call, on two cores
+	@exec $(BIN)/mcal simtest --runs 10000 --jobs 2 $(ARGS)
 
 bench: setup ## the engine against brute force; with DATA=path also the paper's runs on it, e.g. ARGS="--items 10000 --seeds 0,1,2"
 	@$(BIN)/mcal bench engine

@@ -36,6 +36,7 @@ nothing."""
         "simulate": Lazy("backend.cli.simulate:simulate", "Say what a campaign would cost on data that is already labelled.", SHARED_CORES),
         "bench": Lazy("backend.cli.bench:bench", "Measure against the paper and against what the guarantee promises.", SHARED_CORES),
         "encoders": Lazy("backend.cli.encoders:encoders", "List the pretrained encoders and where their weights are; fetch one."),
+        "simtest": Lazy("backend.cli.simtest:simtest", "Live simulated campaigns, with faults at any call.", SHARED_CORES),
         "docs": Lazy("backend.cli.docs:docs", "Print the documents."),
         "demo": Lazy("backend.cli.demo:demo", "Run the whole product on real digits, with a real Label Studio."),
     },

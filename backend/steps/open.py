@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.campaign import events, history
 from backend.campaign.earlier import refuse_beside_an_earlier_one
-from backend.campaign.state import SMALLEST, State
+from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, warn_of
 from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
@@ -65,16 +65,16 @@ def request_follow_up(services: Services, state: State, last_task: int, source: 
     """
     follows = events.Follows(campaign=state.campaign_id, last_task=last_task)
     n = services.label_studio.n_tasks_after(state.project_id, last_task)
-    _enough(n, follows)
+    _enough(n, services.smallest, follows)
     check(services, state.project_id, state.wanted, follows)
     requested = events.Requested(settings=state.wanted.model_dump(mode="json"), source=source, follows=follows)
     return services.store.create_campaign(state.project_id, services.label_studio_url, [history.new(requested)]), n
 
 
-def _enough(n: int, follows: events.Follows) -> None:
-    if n < SMALLEST:
+def _enough(n: int, smallest: int, follows: events.Follows) -> None:
+    if n < smallest:
         raise Unfit(
-            f"a campaign needs at least {SMALLEST} tasks, and {n:,} were added since campaign {follows.campaign} finished",
+            f"a campaign needs at least {smallest} tasks, and {n:,} were added since campaign {follows.campaign} finished",
             "Import the rest first, or label these by hand.",
         )
 
@@ -95,8 +95,9 @@ def check(
     if project.maximum_annotations != 1:
         trouble = too_many_annotators(project)
         raise Unfit(trouble.reason, trouble.fix)
-    if project.n_tasks < SMALLEST:
-        raise Unfit(f"a campaign needs at least {SMALLEST} tasks, project {project_id} has {project.n_tasks}", "Import the rest first.")
+    if project.n_tasks < services.smallest:
+        text = f"a campaign needs at least {services.smallest} tasks, project {project_id} has {project.n_tasks}"
+        raise Unfit(text, "Import the rest first.")
     try:
         control = campaign_control(project.label_config, settings.label_control)
     except InvalidValue as error:
@@ -133,7 +134,7 @@ def open_campaign(
     services.store.mark_deleted(campaign.id, gone)
     live = [item for task, item in known.items() if task in tasks.ids and task >= first]
     if follows is not None:
-        _enough(len(live), follows)
+        _enough(len(live), services.smallest, follows)
     _check_items(live, control)
     _register_webhook(services, campaign)
     created = _created(services, project, control, user, settings, live)

@@ -6,8 +6,9 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from backend.campaign.state import SMALLEST, State
 from backend.label_studio.checked import checked
 from backend.label_studio.fence import fenced
 from backend.label_studio.port import LabelStudioPort
@@ -17,9 +18,6 @@ from backend.store import Store
 from mcal_engine.acquisition import Distances, by_numpy
 from mcal_engine.classifiers.images.decoding import ImageForm
 from mcal_engine.training import Scored, TrainingRequest
-
-if TYPE_CHECKING:
-    from backend.campaign.state import State
 
 Heartbeat = Callable[[], None]  # raises when the work must end: lease lost, or the process is asked to stop
 
@@ -104,6 +102,7 @@ class Services:
         distances: how acquisitions that need features measure them.
         beats: what renews the lease of a campaign that is worked on. ``steady``: the clock in seconds that the lease runs out by, which
             nobody can set.
+        smallest: tasks that a project must have at least; simulated campaigns make do with fewer.
         entropy: 128 random bits that nobody can know beforehand, for samples that a promise rests on.
         device: where trainings run, as ``MCAL_DEVICE`` names it; the default race depends on it.
         check_race: raises :class:`InvalidValue` where the operator does not allow a candidate.
@@ -125,6 +124,7 @@ class Services:
     check_race: Callable[[Sequence[str]], None] = _anything
     beats: Beats = by_thread
     steady: Callable[[], float] = steady_clock
+    smallest: int = SMALLEST
 
     def owned(self, campaign_id: int, lease: Lease) -> Services:
         """The same for one visit of this owner: nothing is changed any more, here or in Label Studio, once the lease is another's.
