@@ -9,7 +9,7 @@ from backend.campaign import events, history
 from backend.campaign.state import Phase, State
 from backend.label_studio import queue as label_queue
 from backend.steps.ports import Heartbeat, Services
-from backend.steps.serve import close_second
+from backend.steps.serve import close_second, give_back_unrecorded
 from backend.views.report import make_report
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def tidy(services: Services, state: State, heartbeat: Heartbeat) -> None:
     if state.asked_again:  # nobody more is asked
         services.label_studio.set_overlap(state.project_id, list(state.asked_again), 1)
     label_queue.restore(services.label_studio, state.project_id, state.created.project_before, state.sentinel_id, state.control)
+    give_back_unrecorded(services, state)
     for queue in state.queues:
         if queue.ids and (queue.kind != "residual" or queue.suggestions):
             heartbeat()

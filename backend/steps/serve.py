@@ -16,6 +16,7 @@ from backend.steps.ports import Services
 
 logger = logging.getLogger(__name__)
 
+LOOKED_AT = 100  # candidates, for a lock that was not recorded
 GUARD_EVERY = timedelta(minutes=1)  # between looks at the sentinel while the ledger has nothing against it
 
 
@@ -46,28 +47,47 @@ def _publish(services: Services, state: State, queue: Queue) -> bool:
     second = [task for task in queue.twice if task not in state.second_labels]
     if second:  # before anybody is served: a task that one person has labelled would be closed
         services.label_studio.set_overlap(state.project_id, second, 2)
-    preferred = [task for task in (state.sentinel_id, queue.sentinel) if task is not None]
-    busy = set(queue.ids)
-    first = [task for task in dict.fromkeys(preferred) if task not in busy and can_be_sentinel(state, task)]
     now = services.now()
     locked = label_queue.publish(
         services.label_studio,
         state.project_id,
         queue.model_version,
         queue.ids,
-        sentinel_ids=[*first, *(task for task in spare_sentinels(state, busy) if task not in first)],
+        sentinel_ids=_candidates(state, queue),
         control=state.control,
         now=now,
         suggestions=_suggestions(state, queue),
     )
     if locked is not None and state.sentinel is not None and locked.task_id == state.sentinel.task_id:
         locked = state.sentinel  # locking again does not renew a lock: its age stays
-    elif state.sentinel_id is not None and state.sentinel_id not in busy:
+    elif state.sentinel_id is not None and state.sentinel_id not in queue.ids:
         label_queue.give_back(services.label_studio, state.project_id, state.sentinel_id, state.control)
     close_second(services, state, queue)
     logger.info("campaign %d: queue %s with %d tasks is served", state.campaign_id, queue.model_version, len(queue.ids))
     services.memory.guarded_at[state.campaign_id] = now
     return _record(services, state, queue, locked)
+
+
+def _candidates(state: State, queue: Queue) -> list[int]:
+    """Tasks that may be locked behind a queue, best first."""
+    preferred = [task for task in (state.sentinel_id, queue.sentinel) if task is not None]
+    busy = set(queue.ids)
+    first = [task for task in dict.fromkeys(preferred) if task not in busy and can_be_sentinel(state, task)]
+    return [*first, *(task for task in spare_sentinels(state, busy) if task not in first)]
+
+
+def give_back_unrecorded(services: Services, state: State) -> None:
+    """Let people have a task that was locked behind the last queue by an attempt that broke off before it was recorded. Safe to repeat.
+
+    Which one that was follows from the prediction that it was given, or, where it was not even given one, from the order of candidates.
+    """
+    queue = next((queue for queue in reversed(state.queues) if queue.ids and queue.kind != "residual"), None)
+    if queue is None:
+        return
+    candidates = [task for task in _candidates(state, queue) if task != state.sentinel_id][:LOOKED_AT]
+    held = services.label_studio.predicted_task_ids(state.project_id, queue.model_version, among=candidates)
+    for task in dict.fromkeys([*candidates[:1], *held]):
+        label_queue.give_back(services.label_studio, state.project_id, task, state.control)
 
 
 def _guard(services: Services, state: State, queue: Queue) -> bool:
@@ -93,6 +113,7 @@ def _guard(services: Services, state: State, queue: Queue) -> bool:
 def _serve_rest(services: Services, state: State, queue: Queue) -> bool:
     if state.published == queue.model_version:
         return False  # only once: what the project's admin sets afterwards is never overwritten
+    give_back_unrecorded(services, state)
     close_second(services, state, queue)  # what still waits for a second label would be served with the rest
     label_queue.serve_rest(
         services.label_studio,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.campaign.state import Phase
+from backend.label_studio.port import LabelStudioError
 from backend.steps.rollback import rollback
 from mcal_engine.errors import HistoryError, InvalidValue
 from tests.backend.kills import advance_until
@@ -193,3 +194,14 @@ def test_rollback_refuses_while_a_worker_holds_the_campaign(tmp_path: Path) -> N
     world.store.acquire_lease(world.campaign.id, "somebody", 600)
     with pytest.raises(InvalidValue, match="is being worked on"):
         rollback(world.services, world.campaign.id, by="test", wait_seconds=0)
+
+
+@pytest.mark.parametrize("broken_off", ["import_predictions", "update_project"])
+def test_a_task_that_was_locked_for_a_queue_nobody_came_to_serve_is_served_after_a_rollback(tmp_path: Path, broken_off: str) -> None:
+    world = World(tmp_path)
+    world.label_studio.fail(broken_off)
+    with pytest.raises(LabelStudioError):
+        world.advance()
+    assert world.state().queue is not None and world.state().sentinel is None
+    world.act("rollback")
+    assert sorted(world.label()) == world.tasks
