@@ -10,7 +10,8 @@
 6.  **Nobody sees a prediction on a blind item.** Not in the labelling interface, and of the final predictions not in the Data Manager.
 7.  **Nothing of ours is left behind**: no lock, no skip of the service user, no prediction of a queue, no item that several people are
     asked about. The project's settings are its own again.
-8.  **The same decisions as in the undisturbed life**, where nothing but faults happened.
+8.  **The same decisions as in the undisturbed life**, where nothing but faults happened. Elsewhere each decision is what the engine
+    says to the history right before it.
 9.  **The bill is what was paid**: as many labels as people gave, and every item is in one of its sums.
 10. **It ends.** Once the incidents are over, the campaign comes to an end, and no exception is one that nobody thought of.
 
@@ -21,16 +22,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from backend.campaign import events, history
+from backend.campaign.facts import load
 from backend.campaign.frozen import digest
-from backend.campaign.state import Phase, State
+from backend.campaign.state import Phase, State, derive
 from backend.label_studio.port import Annotation, Task
 from backend.simtest.scenes import CHOICES
 from backend.simtest.world import World
+from mcal_engine import codec, engine
 from mcal_engine.round import draw_secret
 from mcal_engine.two_bands import peel
 from mcal_engine.types import LabelByMachine
@@ -47,6 +51,8 @@ def always(life: World) -> list[str]:
 def at_the_end(life: World, state: State) -> list[str]:
     """What holds once the campaign has ended."""
     found = list(_people_s_labels(life)) + list(_frozen_and_drawn(life, state)) + list(_certified(life, state))
+    if life.loose:
+        found += _decisions(life, state)
     if state.phase in (Phase.FINISHED, Phase.ROLLED_BACK):
         found += [*_one_label(life, state), *_machine_labels(life, state), *_nothing_left(life)]
     if state.phase == Phase.FINISHED:
@@ -219,6 +225,24 @@ def _frozen_and_drawn(life: World, state: State) -> Iterator[str]:
     wanted = {task for queue in state.queues if queue.kind == "certificate" for task in queue.ids}
     if wanted != {task for task, role in state.roles.items() if role == "certificate"}:
         yield "5: the certificate items are not those that were drawn"
+
+
+def _decisions(life: World, state: State) -> Iterator[str]:
+    """8, where people and admins act of themselves."""
+    facts = load(life.store, state.campaign_id)
+    for place, entry in enumerate(facts.events):
+        before = facts.events[place - 1].event
+        if not isinstance(entry.event, events.Decided) or not isinstance(before, events.Observed | events.SampleRead | events.PeelRanked):
+            continue
+        then = derive(replace(facts, events=facts.events[:place]), state.at)
+        measured = tuple(row.classifier for row in then.observations[-1].measurements)
+        spec = then.settings
+        if not set(measured) <= set(spec.classifiers):
+            spec = spec.model_copy(update={"classifiers": measured})
+        said = engine.decide(spec, list(then.history), stop_requested=then.stop_requested_by is not None)
+        if codec.to_json(said) != codec.to_json(entry.event.decision):
+            kinds = type(entry.event.decision).__name__, type(said).__name__
+            yield f"8 decision: event {entry.seq} says {kinds[0]}, and to the history before it the engine says {kinds[1]}"
 
 
 def _nothing_left(life: World) -> Iterator[str]:

@@ -126,7 +126,7 @@ class Life:
     """
 
     def __init__(self, plan: Plan, ground: Ground) -> None:
-        self.plan, self.scene = plan, SCENES[plan.scene]
+        self.plan, self.scene, self.loose = plan, SCENES[plan.scene], plan.loose
         self.clock = VirtualClock()
         self.store = ground.renewed(self.clock)
         self._reads = cast(Store, Reads(self.store))
@@ -196,7 +196,7 @@ class Life:
     def _people(self, state: State) -> None:
         if self.scene.called_off and state.audit is not None:
             return  # whoever is served by it waits
-        if self.plan.loose and state.published is not None:
+        if self.loose and state.published is not None:
             self.people.label_queue(state, None if self.clock.seconds % 3 else 5, self.n)
         elif self._is_served(state):
             self.people.label_queue(state, None, self.n)
@@ -262,7 +262,7 @@ class Life:
                     continue
                 self._people(state)
                 self._admin(state)
-                if self.plan.loose and chance.random() < 0.3:
+                if self.loose and chance.random() < 0.3:
                     self.admin(chance.choice(["rollback", "audit", "pause", "stop"]))
 
     def other_visit(self, sleeper: Process) -> None:

@@ -20,6 +20,7 @@ class World(Protocol):
         n: calls at ports so far. ``last_read``: the number of the last one that listed the project's tasks.
         earlier: Label Studio's tasks at the last turn. ``before``: the project before the campaign.
         hand_set: whether somebody has changed the project's settings by hand.
+        loose: whether people or admins do anything of themselves.
     """
 
     clock: VirtualClock
@@ -32,6 +33,7 @@ class World(Protocol):
     n: int
     last_read: int
     hand_set: bool
+    loose: bool
 
     def sleep(self, sleeper: Process, chance: random.Random) -> None:
         """Suspend the caller beyond its lease; meanwhile another worker goes on, and in some lives people and the admin too."""
