@@ -275,7 +275,7 @@ def _bill(life: World, state: State) -> Iterator[str]:
     if report["human_items"] != parts or report["human_items"] + report["n_machine"] + report["n_set_aside"] != report["n_items"]:
         yield f"9: the report's sums do not add up: {[(name, report[name]) for name in report if name.startswith(('n_', 'human_items'))]}"
     content = life.label_studio.content()
-    gone = any(item.deleted for item in state.own.values())
+    gone = any(item.deleted or task not in content for task, item in state.own.items())
     if gone or not all(_untouched(life, task) for task in content):
         return
     given = sum(len(_usable(life, content[task])) for task in state.own) - sum(item.preexisting for item in state.own.values())
