@@ -65,11 +65,12 @@ def test_two_hundred_lives_break_nothing(first: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["redraw", "trust-empty-list"])
-def test_a_mistake_that_is_built_in_is_found_and_what_shows_it_is_made_short(name: str) -> None:
+@pytest.mark.parametrize(("name", "needed"), [("redraw", ()), ("trust-empty-list", ("empty list", "short list"))])
+def test_a_mistake_that_is_built_in_is_found_and_what_shows_it_is_kept(name: str, needed: tuple[str, ...]) -> None:
     found = some(range(1000), mutation=name, first_only=True)
     (broken,) = found.violations
-    assert len(broken.shortest.incidents) <= 1
+    kinds = [incident.kind for incident in broken.shortest.incidents]
+    assert any(kind in needed for kind in kinds) if needed else kinds == []
 
 
 @pytest.mark.slow
