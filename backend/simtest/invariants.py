@@ -38,6 +38,7 @@ from mcal_engine import codec, engine
 from mcal_engine.round import draw_secret
 from mcal_engine.two_bands import peel
 from mcal_engine.types import LabelByMachine
+from mcal_engine.words import counted
 
 NO_END = (Phase.CANCELLED, Phase.PROJECT_GONE)
 UNLIKE = ("wall_seconds", "versions", "opened_at", "ended_at")  # in a report: what depends on clocks and installations
@@ -124,7 +125,7 @@ def _one_label(life: World, state: State) -> Iterator[str]:
     for task in life.label_studio.content().values():
         machine = [each for each in task.annotations if _machine(life, each)]
         if len(machine) > 1:
-            yield f"2: task {task.id} carries {len(machine)} machine labels"
+            yield f"2: task {task.id} carries {counted(len(machine), 'machine label')}"
         if machine and _usable(life, task) and _untouched(life, task.id):
             yield f"2: task {task.id} carries a machine label beside a person's"
     if state.phase == Phase.FINISHED:
@@ -184,7 +185,7 @@ def _machine_labels(life: World, state: State) -> Iterator[str]:
     """4: what stands in Label Studio."""
     written = {row.task_id: row for row in state.machine_labels if row.state == "written"}
     if state.phase == Phase.ROLLED_BACK and written:
-        yield f"4: {len(written)} machine labels are written in the ledger of a campaign that was rolled back"
+        yield f"4: {counted(len(written), 'machine label', 'are')} written in the ledger of a campaign that was rolled back"
     for task in life.label_studio.content().values():
         if not _untouched(life, task.id):
             continue
@@ -280,6 +281,6 @@ def _bill(life: World, state: State) -> Iterator[str]:
         return
     given = sum(len(_usable(life, content[task])) for task in state.own) - sum(item.preexisting for item in state.own.values())
     if report["human_labels"] != given:
-        yield f"9: {report['human_labels']} labels are on the bill, people gave {given}"
+        yield f"9: {counted(report['human_labels'], 'label', 'are')} on the bill, people gave {given}"
     if abs(report["human_cost"] - given * report["price_per_label"]) > 1e-9:
-        yield f"9: {given} labels cost {report['human_cost']}"
+        yield f"9: {counted(given, 'label', 'cost')} {report['human_cost']}"
