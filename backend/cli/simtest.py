@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from backend.cli.numbers import Whole
 from backend.cli.simulate.options import FILE
 from mcal_engine.errors import InvalidValue
 
@@ -26,10 +27,10 @@ AROUND = 3  # lines of a trace around what happened
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first life; the others follow.")
-@click.option("--runs", type=click.IntRange(min=1), default=200, show_default=True, help="Lives.")
+@click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Of the first life; the others follow.")
+@click.option("--runs", type=Whole(min=1), default=200, show_default=True, help="Lives.")
 @click.option("--phase", help="Let things happen in this phase only, such as writing_back.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--jobs", type=Whole(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--mutate", help="Build this mistake into the product, or all in turn, until a life finds it; see the page Simulated lives.")
 @click.option("--trace", is_flag=True, help="Print every call of the first life, and stop.")
 @click.option("--matrix", "matrix_file", type=FILE, help="Write how often what happened where there, in Markdown.")
