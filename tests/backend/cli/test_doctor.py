@@ -105,7 +105,7 @@ def examined(world: World, **settings: Any) -> list[Finding]:
     wanted = parse_campaign_settings({"target_error": 0.05, "price_per_label": 0.04, **settings}, defaults={})
     house: Any = SimpleNamespace(store=store, label_studio=world.label_studio, label_studio_url=world.label_studio.url, webhook=None)
     house.check_race = lambda race: None
-    house.now, house.memory, house.device = (lambda: datetime.now(UTC)), Memory(), "cpu"
+    house.now, house.memory, house.device, house.smallest = (lambda: datetime.now(UTC)), Memory(), "cpu", 200
     campaign = request_campaign(house, world.project, wanted, "test")
     open_campaign(house, campaign, wanted, 1)
     state = derive(facts.load(store, campaign.id), datetime.now(UTC))
