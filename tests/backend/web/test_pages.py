@@ -122,7 +122,11 @@ def test_the_settings_form_has_every_setting_with_its_description(seen: FlaskCli
 def test_good_settings_are_saved_and_said(fresh: DigitWorld) -> None:
     client = browser_of(fresh)
     page = client.get("/campaigns/1/settings").text
-    form = dict(re.findall(r'<input id="f-\w+" name="(\w+)" value="([^"]*)"', page)) | {"guarantee": "certified", "acquisition": "margin"}
+    form = dict(re.findall(r'<input id="f-\w+" name="(\w+)" value="([^"]*)"', page)) | {
+        "guarantee": "certified",
+        "acquisition": "margin",
+        "certificate_rule": "uniform",
+    }
     answer = client.post("/campaigns/1/settings", data={**form, "csrf": csrf_of(page), "target_error": "0.03"}, follow_redirects=True)
     assert "target_error is 0.03 from the next decision on." in answer.text
     last = fresh.store.events(1)[-1]

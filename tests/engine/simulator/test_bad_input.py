@@ -172,4 +172,4 @@ class TestMended:
         assert code == 0
         assert found["n_machine"] == 0
         assert found["training_cost"] <= 0.10 * found["human_only_cost"]
-        assert "labels were shuffled among the images" in found["data"]["notes"]
+        assert "labels were shuffled among the items" in found["data"]["notes"]

@@ -89,7 +89,7 @@ def test_settings_come_from_the_environment_and_its_file_under_all_their_names(
     run("--data", data_file, "--items", 300, "--quiet", "--json", tmp_path / "a.json", "--confidence-level", 0.8)
     found = json.loads((tmp_path / "a.json").read_text())
     assert (found["target_error"], found["price_per_label"], found["seed"]) == (0.1, 0.03, 5)
-    assert found["confidence_level"] == pytest.approx(0.84)  # one look of several spends 0.8 of the doubt of 0.2
+    assert found["confidence_level"] == pytest.approx(0.8)  # one look has the whole confidence
     run("--data", data_file, "--preset", "paper", "--items", 300, "--quiet", "--json", tmp_path / "b.json")
     found = json.loads((tmp_path / "b.json").read_text())
     assert (found["target_error"], found["price_per_label"], found["seed"]) == (0.05, 0.04, 5)  # a preset is asked for, the rest is not
