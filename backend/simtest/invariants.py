@@ -34,6 +34,7 @@ from backend.campaign.state import Phase, State, derive
 from backend.label_studio.port import Annotation, Task
 from backend.simtest.scenes import CHOICES
 from backend.simtest.world import World
+from backend.store import Store
 from mcal_engine import codec, engine
 from mcal_engine.round import draw_secret
 from mcal_engine.two_bands import peel
@@ -200,29 +201,34 @@ def _machine_labels(life: World, state: State) -> Iterator[str]:
             yield f"4: task {task.id} says {found.choice} in annotation {found.id}, the ledger {CHOICES[row.label]} in {row.annotation_id}"
 
 
-def _frozen_and_drawn(life: World, state: State) -> Iterator[str]:
-    """5."""
+def sample_wrong(store: Store, campaign_id: int) -> Iterator[str]:
+    """What is not as it must be of how certificate samples were frozen and drawn, of any campaign in any store."""
     frozen: dict[int, events.PoolFrozen] = {}
     look, seen = 0, set[int]()
-    for entry in history.read(life.store, state.campaign_id, events.PoolFrozen, events.QueueOpened):
+    for entry in history.read(store, campaign_id, events.PoolFrozen, events.QueueOpened):
         event = entry.event
         if isinstance(event, events.PoolFrozen):
             if event.look in frozen:
-                yield f"5: look {event.look} was frozen twice"
+                yield f"look {event.look} was frozen twice"
             frozen[event.look], look = event, event.look
         elif event.queue == "certificate":
             if look not in frozen or look in seen:
-                yield f"5: a certificate sample was drawn {'again' if look in seen else 'before anything was frozen'}, at event {entry.seq}"
+                yield f"a certificate sample was drawn {'again' if look in seen else 'before anything was frozen'}, at event {entry.seq}"
                 continue
             seen.add(look)
-            rows = life.store.frozen(state.campaign_id, look)
+            rows = store.frozen(campaign_id, look)
             bits, bands = int(frozen[look].entropy, 16), frozen[look].bands
             pool = np.array([row.task_id for row in rows], dtype=np.int64)
             drawn = draw_secret(bits, pool if bands is None else pool[peel.draw(bands, bits)], len(event.ids)).tolist()
             if digest(rows) != frozen[look].digest:
-                yield f"5: the frozen predictions of look {look} have been changed since"
+                yield f"the frozen predictions of look {look} have been changed since"
             if list(event.ids) != drawn:
-                yield f"5: the certificate sample of look {look} does not follow from the bits that were kept"
+                yield f"the certificate sample of look {look} does not follow from the bits that were kept"
+
+
+def _frozen_and_drawn(life: World, state: State) -> Iterator[str]:
+    """5."""
+    yield from (f"5: {said}" for said in sample_wrong(life.store, state.campaign_id))
     wanted = {task for queue in state.queues if queue.kind == "certificate" for task in queue.ids}
     if wanted != {task for task, role in state.roles.items() if role == "certificate"}:
         yield "5: the certificate items are not those that were drawn"

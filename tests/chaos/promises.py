@@ -8,18 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
-import numpy as np
 
-from backend.campaign import events, history
-from backend.campaign.frozen import digest
 from backend.campaign.state import State
 from backend.demo import audit, trace
 from backend.demo.house import House
 from backend.label_studio.queue import ProjectBefore
 from backend.protocol.ml_protocol import BLIND_VERSION
+from backend.simtest.invariants import sample_wrong
 from mcal_engine import codec, engine
-from mcal_engine.round import draw_secret
-from mcal_engine.two_bands import peel
 from mcal_engine.types import CertificateOutcome, LabelByMachine, Observation, PeelOrder
 
 ONCE = ("created", "write_back_done", "finished")
@@ -36,7 +32,7 @@ def broken(house: House) -> tuple[list[str], bool]:
     pulls = house.trace()
     checks = audit.checks(counted, pulls, trace.examine(pulls, house.batches()), state.report, house.campaign_id)
     found = [f"{check.name}: {check.detail}" for check in checks if not check.ok]
-    found += [*_history(house, state), *_replayed(state), *_frozen(house, state), *_ledger(state, counted)]
+    found += [*_history(house, state), *_replayed(state), *sample_wrong(house.store, house.campaign_id), *_ledger(state, counted)]
     found += [*_certified(house, state), *_machine(state, counted), *_left(house, state, counted)]
     return found, audit.within_target(audit.truth(counted, house.truth), state.report).ok
 
@@ -60,31 +56,6 @@ def _replayed(state: State) -> Iterator[str]:
             again: Any = engine.decide(state.settings, state.history[: place + 1])
             if codec.to_json(again) != codec.to_json(state.history[place + 1]):
                 yield f"the decision after row {place} of the history is not the engine's"
-
-
-def _frozen(house: House, state: State) -> Iterator[str]:
-    """Each sample follows from the bits that were kept with the frozen predictions, which have their digest; it is drawn once."""
-    frozen: dict[int, events.PoolFrozen] = {}
-    look, drawn = 0, set[int]()
-    for entry in history.read(house.store, house.campaign_id, events.PoolFrozen, events.QueueOpened):
-        event = entry.event
-        if isinstance(event, events.PoolFrozen):
-            if event.look in frozen:
-                yield f"look {event.look} was frozen twice"
-            frozen[event.look], look = event, event.look
-        elif event.queue == "certificate":
-            if look not in frozen or look in drawn:
-                yield f"a certificate sample was drawn {'again' if look in drawn else 'before anything was frozen'}"
-                continue
-            drawn.add(look)
-            rows = house.store.frozen(house.campaign_id, look)
-            bits, bands = int(frozen[look].entropy, 16), frozen[look].bands
-            pool = np.array([row.task_id for row in rows], dtype=np.int64)
-            wanted = draw_secret(bits, pool if bands is None else pool[peel.draw(bands, bits)], len(event.ids)).tolist()
-            if digest(rows) != frozen[look].digest:
-                yield f"the frozen predictions of look {look} have been changed since"
-            if list(event.ids) != wanted:
-                yield f"the certificate sample of look {look} does not follow from the bits that were kept"
 
 
 def _ledger(state: State, counted: Sequence[audit.Counted]) -> Iterator[str]:
