@@ -596,6 +596,6 @@ def decision_title(row: Decision) -> str:
         case Certify():
             return f"draw a blind certificate sample of {counted(row.n_certificate, 'item')}"
         case PeelBatch():
-            return f"peel the {counted(len(row.leaving), 'least trusted item')}"
+            return f"ask for the {counted(row.n_asked, 'least trusted item')}"  # of those that leave, V's are labelled already
         case _:
             return f"the machine labels {counted(row.n_machine, 'item')}"
