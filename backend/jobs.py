@@ -125,7 +125,7 @@ class JobQueue:
         ``poll`` is called at once and then every ``poll_seconds``, in a thread of its own, also while ``handler`` works. What either of
         them raises is logged, without secrets, and does not end the worker; nor does a queue that is away for a while.
         """
-        ended, in_hand = threading.Event(), _InHand()
+        ended, in_hand = threading.Event(), InHand()
         timer = threading.Thread(target=_every, args=(poll, poll_seconds, ended), name="mcal-timer", daemon=True)
         timer.start()
         others = [
@@ -142,7 +142,7 @@ class JobQueue:
             ended.set()
             timer.join(timeout=TROUBLE_SECONDS)
 
-    def _work(self, handler: Callable[[int], None], stop: threading.Event, in_hand: _InHand) -> None:
+    def _work(self, handler: Callable[[int], None], stop: threading.Event, in_hand: InHand) -> None:
         while not stop.is_set():
             try:
                 campaign_id = self._take()
@@ -182,7 +182,7 @@ class JobQueue:
             return self._storage
 
 
-class _InHand:
+class InHand:
     """The campaigns that this process is at work on, and whether a hint at one has come meanwhile."""
 
     def __init__(self) -> None:
