@@ -93,6 +93,13 @@ class ServerSettings(BaseSettings):
         "which then work on copies in data_dir.",
         json_schema_extra=about(STORAGE),
     )
+    cache_key: SecretStr | None = Field(
+        None,
+        repr=False,
+        min_length=16,
+        description="Secret that signs what is shared at cache_url, the same on all machines; what is not signed with it is passed over.",
+        json_schema_extra=about(STORAGE),
+    )
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for all.", json_schema_extra=about(WEB))
     port: int = Field(9090, ge=1, le=65535, description="Port to listen on.", json_schema_extra=about(WEB))
     public_url: str = Field(

@@ -5,12 +5,16 @@ immutable chunks of its rows, two objects each, named by their content: ``ROWBYT
 ``ROWBYTES-DIGEST.index`` with the rows' keys and digests. Nothing is ever changed in place, so writers need no lock, the same rows
 shared twice do no harm, and a chunk that is torn or damaged is told by its digests and passed over. It is a cache: when the storage is
 away, work goes on with what is here.
+
+With a key, each object begins with a signature of its name and its content (HMAC-SHA256). One that has no signature, or a wrong one, is as
+if it were not there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import logging
 import re
 import threading
@@ -32,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 32 << 20
 LARGEST_ROW = 256 << 20  # bytes
+SIGNED = b"MCAL-HMAC-SHA256\n"  # what a signed object begins with; then its signature, then its content
+SIGNATURE_BYTES = hashlib.sha256().digest_size
 _CHUNK = re.compile(r"(\d{1,9})-([0-9a-f]{32})")  # ROWBYTES-DIGEST
 AWAY_SECONDS = 60.0  # without another try after a failure, so that each round does not wait for storage that is down
 CONNECT_SECONDS, READ_SECONDS, TRIES = 5, 60, 2
@@ -52,8 +58,12 @@ class SharedCache:
     Credentials come from where the storage's own library looks for them (for S3: ``AWS_…`` variables, files, the machine's role).
     """
 
-    def __init__(self, url: str) -> None:
-        """``url``: ``file:///FOLDER``, ``s3://BUCKET/PREFIX``, or another scheme that fsspec has a file system for.
+    def __init__(self, url: str, key: bytes | None = None) -> None:
+        """Ask nothing of the storage yet.
+
+        Args:
+            url: ``file:///FOLDER``, ``s3://BUCKET/PREFIX``, or another scheme that fsspec has a file system for.
+            key: secret that all machines have: only objects that were signed with it are believed. ``None``: whatever is there is believed.
 
         Raises:
             InvalidValue: there is none for this scheme, or its library is not installed.
@@ -66,16 +76,17 @@ class SharedCache:
             raise InvalidValue(f"cache_url {scheme}://… needs a library that is not installed{extra}") from None
         except ValueError as error:
             raise InvalidValue(f"cache_url must look like file:///FOLDER or s3://BUCKET/PREFIX: {scrub(str(error))}") from None
-        self._scheme = scheme
+        self._scheme, self._key = scheme, key
         self._chunks: dict[str, dict[str, bytes]] = {}  # place → chunk's name → its records
         self._damaged: set[str] = set()
+        self._unbelieved: set[str] = set()  # names of objects, each told once
         self._files: dict[Path, int] = {}  # local file → its time of change when it was shared
         self._lock = threading.Lock()
         self._away_until = 0.0
 
     def places(self, above: str) -> list[str]:
         """The names of the places directly below ``above``."""
-        return sorted(name for name in self._names(above) if not name.endswith((".rows", ".index")))
+        return sorted(name for name in self._names(above) if not name.endswith((".rows", ".index")) and name not in (".", ".."))
 
     def pull(self, place: str, directory: Path, heartbeat: Heartbeat, *, wanted: IntArray | None = None) -> int:
         """Take the rows that are missing in the local store into it; all of them, or the chunks with any of the ``wanted`` keys.
@@ -96,9 +107,13 @@ class SharedCache:
             missing = keys[store.find(keys) < 0]
             if len(missing) == 0 or (wanted is not None and not np.isin(missing, wanted).any()):
                 continue
-            content = self._try(f"reading {place}", partial(self._fs.cat_file, f"{self._root}/{place}/{name}.rows"))
-            if content is None:
+            stored = self._try(f"reading {place}", partial(self._fs.cat_file, f"{self._root}/{place}/{name}.rows"))
+            if stored is None:
                 break
+            content = self._believed(f"{place}/{name}.rows", stored)
+            if content is None:
+                self._pass_over(place, name)
+                continue
             before = len(store)
             try:
                 store.take_in(records, content)
@@ -142,9 +157,12 @@ class SharedCache:
             if here.exists() or not here.match(pattern) or ".." in Path(name).parts:
                 continue
             heartbeat()
-            content = self._try(f"reading {place}", partial(self._fs.cat_file, path))
-            if content is None:
+            stored = self._try(f"reading {place}", partial(self._fs.cat_file, path))
+            if stored is None:
                 return
+            content = self._believed(f"{place}/{name}", stored)
+            if content is None:
+                continue
             here.parent.mkdir(parents=True, exist_ok=True)
             fresh = here.with_name(f"{here.name}.new")
             fresh.write_bytes(content)
@@ -160,7 +178,7 @@ class SharedCache:
         for path, changed in there.items():
             if self._files.get(path) != changed:
                 name = path.relative_to(directory).as_posix()
-                if self._try(f"writing {place}", partial(self._put, f"{self._root}/{place}/{name}", path)) is None:
+                if self._try(f"writing {place}", partial(self._put, f"{place}/{name}", path)) is None:
                     return
                 self._files[path] = changed
         for path in [each for each in self._files if each.is_relative_to(directory) and each not in there]:
@@ -178,9 +196,33 @@ class SharedCache:
         self._fs.invalidate_cache()
         return list(self._fs.find(root)) if self._fs.exists(root) else []
 
-    def _put(self, target: str, source: Path) -> bool:
-        self._fs.pipe_file(target, source.read_bytes())
+    def _put(self, name: str, source: Path) -> bool:
+        self._store(name, source.read_bytes())
         return True
+
+    def _store(self, name: str, content: bytes) -> None:
+        head = b"" if self._key is None else SIGNED + _signature(self._key, name, content)
+        self._fs.pipe_file(f"{self._root}/{name}", head + content)
+
+    def _believed(self, name: str, stored: bytes) -> bytes | None:
+        """The content of an object; ``None``, told once, where it is not signed as this machine's key asks."""
+        start = len(SIGNED) + SIGNATURE_BYTES
+        if not stored.startswith(SIGNED):
+            if self._key is None:
+                return stored
+            wrong = "has no signature"
+        elif self._key is None:
+            wrong = "is signed, MCAL_CACHE_KEY is not set here,"
+        elif hmac.compare_digest(stored[len(SIGNED) : start], _signature(self._key, name, stored[start:])):
+            return stored[start:]
+        else:
+            wrong = "does not have the signature of MCAL_CACHE_KEY"
+        with self._lock:
+            told = name in self._unbelieved
+            self._unbelieved.add(name)
+        if not told:
+            logger.warning("cache: %s %s and is passed over", name[:200], wrong)
+        return None
 
     def _delete(self, target: str) -> bool:
         if self._fs.exists(target):
@@ -189,8 +231,8 @@ class SharedCache:
 
     def _write(self, place: str, row_bytes: int, records: bytes, content: bytes) -> bool:
         name = f"{row_bytes}-{_digest(records)}"
-        self._fs.pipe_file(f"{self._root}/{place}/{name}.rows", content)
-        self._fs.pipe_file(f"{self._root}/{place}/{name}.index", records)  # last: a chunk counts once its index is there
+        self._store(f"{place}/{name}.rows", content)
+        self._store(f"{place}/{name}.index", records)  # last: a chunk counts once its index is there
         with self._lock:
             self._chunks.setdefault(place, {})[name] = records
         return True
@@ -203,9 +245,12 @@ class SharedCache:
         for name in sorted(listed - known.keys()):
             if f"{place}/{name}" in self._damaged:
                 continue
-            records = self._try(f"reading {place}", partial(self._fs.cat_file, f"{self._root}/{place}/{name}.index"))
-            if records is None:
+            stored = self._try(f"reading {place}", partial(self._fs.cat_file, f"{self._root}/{place}/{name}.index"))
+            if stored is None:
                 break
+            records = self._believed(f"{place}/{name}.index", stored)
+            if records is None:
+                continue
             if _is_chunk(name, records):
                 known[name] = records
             elif _CHUNK.fullmatch(name) is None or _digest(records) == name.partition("-")[2]:  # else it may be being written
@@ -253,6 +298,13 @@ def _is_chunk(name: str, records: bytes) -> bool:
         return len(records_in(records)) > 0
     except ValueError:
         return False
+
+
+def _signature(key: bytes, name: str, content: bytes) -> bytes:
+    """HMAC-SHA256 of an object. The name counts by its digest, which has one length: no content can pass for a part of it."""
+    made = hmac.new(key, hashlib.sha256(name.encode(errors="surrogatepass")).digest(), hashlib.sha256)
+    made.update(content)
+    return made.digest()
 
 
 def _digest(records: bytes) -> str:

@@ -73,7 +73,7 @@ def shared_cache(settings: ServerSettings) -> SharedCache | None:
     """Where several machines keep their caches; ``None`` when that is this machine's own data directory."""
     if settings.cache_url == f"file://{settings.data_dir}":
         return None
-    return SharedCache(settings.cache_url)
+    return SharedCache(settings.cache_url, None if settings.cache_key is None else settings.cache_key.get_secret_value().encode())
 
 
 def image_folder(campaign: Campaign) -> str:

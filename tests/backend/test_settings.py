@@ -324,6 +324,16 @@ def test_the_cache_is_the_data_directory_unless_it_is_elsewhere(tmp_path: Path, 
         assert "hush" not in str(caught.value)
 
 
+def test_the_cache_s_key_is_long_enough_and_never_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MCAL_CACHE_KEY", "hush" * 4)
+    assert "hush" not in repr(server_settings())
+    monkeypatch.setenv("MCAL_CACHE_KEY", "hush" * 3)
+    with pytest.raises(InvalidValue, match="cache_key must be text of at least 16 characters") as caught:
+        server_settings()
+    assert "hush" not in str(caught.value)
+
+
 def test_given_defaults_stand_in_for_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCAL_QUORUM", "0.5")
     assert parse_campaign_settings(GIVEN, defaults={}).quorum == 0.9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from mcal_engine.errors import InvalidValue
 from tests.object_storage import KEY, REGION, SECRET, ObjectStorage
 
 SHAPE = (4, 3)
+CACHE_KEY = b"a key that all machines have"
 
 
 def beat() -> None:
@@ -103,7 +106,7 @@ class SharedCacheContract:
         cache = machine()
         cache.push("p", tmp_path / "here", beat)
         (rows,) = [path for path in cache._fs.ls(f"{cache._root}/p", detail=False) if path.endswith(".rows")]
-        cache._fs.pipe_file(rows, b"\0" * 24)
+        cache._store(rows.removeprefix(f"{cache._root}/"), b"\0" * 24)
         fresh = machine()
         assert fresh.pull("p", tmp_path / "there", beat) == 0
         assert "is damaged and passed over" in caplog.text
@@ -142,7 +145,7 @@ class SharedCacheContract:
             "-": zeros,
         }.items():
             if len(name) < 200 or "s3" in cache._scheme:
-                cache._fs.pipe_file(f"{cache._root}/p/{name[:900]}.index", content)
+                cache._store(f"p/{name[:900]}.index", content)
         other = machine()
         assert other.pull("p", tmp_path / "there", beat) == 1
         store_with(tmp_path / "there", [2])
@@ -193,6 +196,102 @@ class TestOnALocalDirectory(SharedCacheContract):
     @pytest.fixture
     def url(self, tmp_path: Path) -> str:
         return f"file://{tmp_path / 'shared'}"
+
+
+class TestSigned(SharedCacheContract):
+    @pytest.fixture
+    def url(self, tmp_path: Path) -> str:
+        return f"file://{tmp_path / 'shared'}"
+
+    @pytest.fixture
+    def machine(self, url: str) -> Callable[[], SharedCache]:
+        return lambda: SharedCache(url, CACHE_KEY)
+
+
+class TestBelieved:
+    """What a machine with a key does with what somebody else has put there."""
+
+    @pytest.fixture
+    def shared(self, tmp_path: Path) -> Path:
+        return tmp_path / "shared"
+
+    @pytest.fixture
+    def machine(self, shared: Path) -> Callable[..., SharedCache]:
+        return lambda key=CACHE_KEY: SharedCache(f"file://{shared}", key)
+
+    @pytest.mark.parametrize("other", [None, b"a key of somebody else"])
+    def test_rows_that_nobody_with_the_key_has_shared_are_passed_over_and_told_once(
+        self, machine: Callable[..., SharedCache], tmp_path: Path, caplog: pytest.LogCaptureFixture, other: bytes | None
+    ) -> None:
+        store_with(tmp_path / "forged", [1, 2])
+        machine(other).push("p", tmp_path / "forged", beat)
+        cache = machine()
+        for _ in range(2):
+            assert cache.pull("p", tmp_path / "there", beat) == 0
+        said = "has no signature" if other is None else "does not have the signature of MCAL_CACHE_KEY"
+        (index,) = (tmp_path / "shared" / "p").glob("*.index")
+        assert [record.getMessage() for record in caplog.records if "passed over" in record.message] == [
+            f"cache: p/{index.name} {said} and is passed over"
+        ]
+        store_with(tmp_path / "third", [1, 2])
+        assert cache.push("p", tmp_path / "third", beat) == 2
+        assert machine().pull("p", tmp_path / "there", beat) == 2
+
+    def test_signed_rows_that_have_taken_each_others_places_are_passed_over(
+        self, machine: Callable[..., SharedCache], shared: Path, tmp_path: Path
+    ) -> None:
+        for name, seed in (("a", 1), ("b", 2)):
+            store_with(tmp_path / name, [1], seed)
+            machine().push(name, tmp_path / name, beat)
+        (rows,), (other,) = (list((shared / name).glob("*.rows")) for name in "ab")
+        for path in (other, other.with_suffix(".index")):
+            (shared / "a" / path.name).write_bytes(path.read_bytes())  # another place, the same name
+        assert machine().pull("a", tmp_path / "there", beat) == 1
+        assert same_rows(RowStore(tmp_path / "a", SHAPE, np.uint8), RowStore(tmp_path / "there", SHAPE, np.uint8), [1])
+        rows.write_bytes(other.read_bytes())  # another name
+        assert machine().pull("a", tmp_path / "fourth", beat) == 0
+
+    def test_rows_changed_behind_their_signature_are_shared_anew(
+        self, machine: Callable[..., SharedCache], shared: Path, tmp_path: Path
+    ) -> None:
+        here = store_with(tmp_path / "here", [1])
+        machine().push("p", tmp_path / "here", beat)
+        (rows,) = (shared / "p").glob("*.rows")
+        rows.write_bytes(rows.read_bytes()[:-1] + b"\0")
+        cache = machine()
+        assert cache.pull("p", tmp_path / "there", beat) == 0
+        assert cache.push("p", tmp_path / "here", beat) == 1
+        assert machine().pull("p", tmp_path / "there", beat) == 1
+        assert same_rows(here, RowStore(tmp_path / "there", SHAPE, np.uint8), [1])
+
+    def test_whole_files_are_believed_under_their_own_name_only(
+        self, machine: Callable[..., SharedCache], shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        here, there = tmp_path / "here", tmp_path / "there"
+        here.mkdir()
+        for name in "ab":
+            (here / f"{name}.pt").write_bytes(name.encode())
+        machine().push_files("checkpoints", here, "*.pt")
+        (shared / "checkpoints" / "b.pt").write_bytes((shared / "checkpoints" / "a.pt").read_bytes())
+        (shared / "checkpoints" / "c.pt").write_bytes(b"forged")
+        machine().pull_files("checkpoints", there, "*.pt", beat)
+        assert {path.name: path.read_bytes() for path in there.iterdir()} == {"a.pt": b"a"}
+        assert "checkpoints/b.pt does not have the signature of MCAL_CACHE_KEY and is passed over" in caplog.text
+        assert "checkpoints/c.pt has no signature and is passed over" in caplog.text
+
+    def test_a_machine_without_the_key_says_that_it_needs_one(
+        self, machine: Callable[..., SharedCache], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        store_with(tmp_path / "here", [1])
+        machine().push("p", tmp_path / "here", beat)
+        assert machine(None).pull("p", tmp_path / "there", beat) == 0
+        assert "is signed, MCAL_CACHE_KEY is not set here, and is passed over" in caplog.text
+
+    def test_the_signature_is_hmac_of_name_and_content(self, machine: Callable[..., SharedCache], shared: Path, tmp_path: Path) -> None:
+        (tmp_path / "a.pt").write_bytes(b"weights")
+        machine().push_files("checkpoints", tmp_path, "a.pt")
+        expected = hmac.digest(CACHE_KEY, hashlib.sha256(b"checkpoints/a.pt").digest() + b"weights", "sha256")
+        assert (shared / "checkpoints" / "a.pt").read_bytes() == b"MCAL-HMAC-SHA256\n" + expected + b"weights"
 
 
 @pytest.mark.contract

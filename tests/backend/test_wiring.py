@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from backend import wiring
 from backend.jobs import JobQueue
@@ -43,7 +44,9 @@ def test_servers_start_without_what_takes_seconds_to_import() -> None:
 
 def test_the_shared_cache_is_only_opened_where_it_is_elsewhere(settings: ServerSettings, tmp_path: Path) -> None:
     assert wiring.shared_cache(settings) is None
-    assert wiring.shared_cache(settings.model_copy(update={"cache_url": f"file://{tmp_path}/shared"})) is not None
+    elsewhere = settings.model_copy(update={"cache_url": f"file://{tmp_path}/shared", "cache_key": SecretStr("0123456789abcdef")})
+    shared = wiring.shared_cache(elsewhere)
+    assert shared is not None and shared._key == b"0123456789abcdef"
 
 
 def test_campaigns_of_different_databases_keep_their_images_apart(tmp_path: Path) -> None:
