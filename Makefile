@@ -69,7 +69,7 @@ test: setup ## every test, the fast ones first
 	$(IN_TWO) --dist loadfile -m "not docker and ($(SLOW))" $(ARGS) || failed=1; \
 	exit $$failed
 
-test-fast: setup ## in two minutes: no network, no servers, no whole campaigns
+test-fast: setup ## in one minute: no network, no servers, no whole campaigns
 	@$(IN_TWO) -m "$(FAST)" $(ARGS)
 
 test-contracts: setup ## the port to Label Studio, fake and real

@@ -5,13 +5,16 @@ Ctrl-C that works in what tests start.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
 import pytest
+from _pytest.mark.expression import Expression
 
 from backend.demo.label_studio_server import LabelStudioServer, ServerError
 from backend.store import database
@@ -27,6 +30,17 @@ hypothesis.settings.load_profile("untimed")
 if threading.current_thread() is threading.main_thread():
     # A run in the background of a shell ignores SIGINT, and so would every process that a test starts and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A file whose ``pytestmark`` leaves nothing of it to run is not even imported: a third of that time is torch."""
+    if not config.option.markexpr or not collection_path.match("test_*.py"):
+        return None
+    marks = re.search(r"^pytestmark = (\[\n.*?^\]|[^\n]*)", collection_path.read_text(), re.MULTILINE | re.DOTALL)
+    names = set(re.findall(r"pytest\.mark\.(\w+)", marks[1])) if marks else set()
+    if not names & {"slow", "contract", "browser", "e2e", "docker"}:
+        return None
+    return not Expression.compile(config.option.markexpr).evaluate(lambda name: name in names) or None
 
 
 @pytest.hookimpl(tryfirst=True)

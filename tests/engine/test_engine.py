@@ -113,6 +113,7 @@ def test_a_stop_request_certifies_with_the_plan_in_hand() -> None:
     assert decision.verdict.reason is StopReason.STOPPED_BY_ADMIN
 
 
+@pytest.mark.slow
 def test_a_failed_certificate_leaves_everything_to_people() -> None:
     campaign, _, _ = played()
     end = next(i for i, row in enumerate(campaign.history) if isinstance(row, Certify))

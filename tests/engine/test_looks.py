@@ -131,6 +131,7 @@ def test_the_second_look_is_judged_at_its_share_of_the_level() -> None:
     assert certify.level == pytest.approx(0.008)
 
 
+@pytest.mark.slow
 def test_what_the_first_look_certified_is_taken_when_the_second_certifies_less() -> None:
     """Look 1 certified half of what was planned; look 2, all of it wrong, certifies nothing."""
     first = asked()

@@ -35,6 +35,7 @@ def test_the_device_bench_reports_speed_ratios_a_cache_hit_and_a_campaign(data):
     json.dumps(found)
 
 
+@pytest.mark.slow
 def test_the_bench_gives_every_candidate_the_same_work(data):
     with pytest.raises(InvalidValue, match=r"'cnn:epochs=3'.*leave epochs out"):
         measure(data, ["frozen", "cnn:epochs=3"], device="cpu", images=64, campaign_items=240, seed=0, tell=print)

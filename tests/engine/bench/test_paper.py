@@ -119,6 +119,7 @@ def test_the_papers_rows_stand_beside_ours_for_its_data_sets(rows: list[dict[str
     assert len(PAPER) == 3
 
 
+@pytest.mark.slow
 def test_each_claim_is_judged_by_the_seeds_that_both_sides_have(rows: list[dict[str, Any]]) -> None:
     found = {claim.statement: claim for claim in claims(rows)}
     share = {row["run"]["acquisition"]: row["result"]["n_machine"] / 800 for row in rows[:1] + rows[5:6]}

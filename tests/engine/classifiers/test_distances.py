@@ -18,6 +18,8 @@ from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored
 from mcal_engine.types import FloatArray
 
+pytestmark = pytest.mark.slow
+
 by_torch_on_cpu = partial(distances.by_torch, device=torch.device("cpu"))
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from mcal_engine.classifiers import sealed
 from mcal_engine.classifiers.nets.checkpoints import Checkpoint, NetShelf
+
+pytestmark = pytest.mark.slow
 
 
 def damages(content: bytes, step: int) -> list[bytes]:

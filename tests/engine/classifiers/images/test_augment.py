@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from mcal_engine.classifiers.images.augment import ERASED_SIDE, LARGEST_SHIFT, changed
+
+pytestmark = pytest.mark.slow
 
 
 def batch(n: int = 200, side: int = 28) -> torch.Tensor:

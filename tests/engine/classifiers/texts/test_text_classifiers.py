@@ -12,6 +12,8 @@ from mcal_engine.classifiers.texts.text_cache import ListTexts
 from mcal_engine.errors import InvalidValue
 from tests.engine.classifiers.texts.sentences import sentences
 
+pytestmark = pytest.mark.slow
+
 TRAIN, REST = np.arange(60), np.arange(60, 150)
 
 
@@ -36,7 +38,6 @@ def test_words_tell_classes_apart_without_a_download(tmp_path: Path) -> None:
     learns("tfidf", tmp_path)
 
 
-@pytest.mark.slow
 def test_a_frozen_encoder_tells_classes_apart_and_long_texts_are_read_to_their_end(tmp_path: Path) -> None:
     learns("frozen", tmp_path)
     from mcal_engine.classifiers import devices
