@@ -22,6 +22,8 @@ from backend.web.app import create_app
 from mcal_engine.errors import InvalidValue
 from tests.backend.web.world import CONFIG, PARAMS, World, event_body, predict_body, setup_body
 
+pytestmark = pytest.mark.slow  # Label Studio's own package for backends imports torch
+
 GUARDED = Access("admin", "open sesame")
 
 
