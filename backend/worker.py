@@ -18,8 +18,9 @@ from typing import Protocol
 from backend.campaign.state import State, state_of
 from backend.jobs import scrub
 from backend.label_studio.port import LabelStudioError
+from backend.steps import gone
 from backend.steps.lease import Stopping
-from backend.steps.loop import advance, halt
+from backend.steps.loop import FULL_CHECK_EVERY, advance, halt
 from backend.steps.ports import Services
 from backend.store import LeaseLost, StoreUnavailable
 from backend.views.status import sentence
@@ -83,6 +84,7 @@ class Worker:
     rest_seconds: float = REST_SECONDS
     campaigns_at_once: int = 1
     alive: Callable[[], object] = lambda: None
+    _looked_at: datetime | None = None
     _visited: dict[int, float] = field(default_factory=dict)
     _troubles: dict[int, _Trouble] = field(default_factory=dict)
     _told: dict[int, _Told] = field(default_factory=dict)
@@ -107,6 +109,18 @@ class Worker:
             if not self._waits(campaign.id):
                 self.jobs.enqueue(campaign.id, "timer")
         self.alive()
+        self._look_after_the_end()
+
+    def _look_after_the_end(self) -> None:
+        """Now and then: nobody visits finished campaigns, and their projects may be deleted."""
+        now = self.services.now()
+        if self._looked_at is not None and now - self._looked_at < FULL_CHECK_EVERY:
+            return
+        self._looked_at = now
+        try:
+            gone.look_after_the_end(self.services)
+        except MCALError as error:
+            logger.warning("worker: projects of finished campaigns were not looked for: %s", scrub(str(error)))
 
     def visit(self, campaign_id: int) -> None:
         """Advance one campaign; errors are told in one line and tried again later, or handed to a person."""

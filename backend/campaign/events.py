@@ -521,6 +521,14 @@ class ProjectGone(Happening, kind="project_gone"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectGoneSince(Happening, kind="project_gone_since"):
+    """The project of a finished campaign was found deleted in Label Studio. The campaign stays finished, with its report."""
+
+    def sentence(self) -> str:
+        return "The project was deleted in Label Studio after the end"
+
+
+@dataclass(frozen=True, kw_only=True)
 class AskAgainRequested(Happening, kind="ask_again_requested"):
     """People are to be asked again for ``ids``; beside them the last answers, which hold no label. ``last_task`` as in an audit's."""
 

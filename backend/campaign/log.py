@@ -65,6 +65,7 @@ class Log:
         self.reopened = False  # after its end, and what the project was like before is not noted yet
         self.ending: type[Happening] | None = None  # the kind of event that ended the campaign
         self.report: dict[str, Any] | None = None
+        self.gone_since = False  # the project was deleted after the end
 
     def read(self, entry: Entry[Happening]) -> None:
         self.audits.read(entry)
@@ -129,6 +130,8 @@ class Log:
                 self.halt = Halt(event.reason, event.fix, event.mends_itself, entry.seq)
             case events.Finished() | events.ProjectGone():
                 self.ending, self.report = type(event), event.report
+            case events.ProjectGoneSince():
+                self.gone_since = True
             case events.RolledBack() | events.Cancelled():
                 self.ending = type(event)
 

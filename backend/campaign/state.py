@@ -113,6 +113,7 @@ class State:
         asked_again: task → the answer without a label that it had when the admin had people asked for it again. ``asking``: Label Studio
             has not been told yet.
         audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not visited since.
+        gone_since: the project was deleted in Label Studio after the campaign had finished.
         bands: what the sample of the last look was drawn by; ``None``: one uniform sample, or none yet.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
     """
@@ -153,6 +154,7 @@ class State:
     asking: bool
     audits: tuple[Audit, ...]
     reopened: bool
+    gone_since: bool
     published: str | None
     sentinel: Sentinel | None
     report: dict[str, Any] | None
@@ -425,6 +427,7 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
         asking=log.asking,
         audits=tuple(log.audits.rows),
         reopened=log.reopened,
+        gone_since=log.gone_since,
         published=log.published,
         sentinel=log.sentinel,
         report=log.report,

@@ -141,10 +141,12 @@ def ended(state: State) -> Refusal | None:
 
 
 def alone(refuses: Callable[[State], Refusal | None]) -> Callable[[State], Refusal | None]:
-    """The same refusals, and one more: what takes a finished campaign up again waits while another is live on its project."""
+    """The same refusals, and two more: what takes a finished campaign up again needs its project, with no other campaign live on it."""
 
     def refusal(state: State) -> Refusal | None:
         found = refuses(state)
+        if found is None and state.gone_since:
+            return Refusal(f"project {state.project_id} is gone from Label Studio")
         if found is None and state.beside is not None:
             return Refusal(f"campaign {state.beside} is under way on the same project")
         return found

@@ -53,7 +53,7 @@ def rollback(services: Services, campaign_id: int, *, by: str, wait_seconds: flo
 
 def nothing_to_undo(state: State) -> str | None:
     """Why the campaign cannot be rolled back, or ``None``."""
-    if state.phase == Phase.PROJECT_GONE:
+    if state.phase == Phase.PROJECT_GONE or state.gone_since:
         return _gone(state)
     if state.phase in (Phase.ROLLED_BACK, Phase.CANCELLED):
         return f"campaign {state.campaign_id} has been rolled back already"
@@ -76,8 +76,7 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
     except LabelStudioError as error:
         if not gone.is_gone(services, state, error):
             raise
-        if not state.ended:
-            gone.end(services, state)
+        (gone.note if state.ended else gone.end)(services, state)
         raise InvalidValue(_gone(state)) from None
     if project is not None and state.created is not None:
         away = another_project(project, state)

@@ -25,7 +25,7 @@ def newcomers(state: State, label_studio: LabelStudioPort) -> Newcomers:
         LabelStudioError: Label Studio cannot be asked.
     """
     n = 0
-    if state.phase == Phase.FINISHED and state.beside is None:
+    if state.phase == Phase.FINISHED and state.beside is None and not state.gone_since:
         n = label_studio.n_tasks_after(state.project_id, max(state.own))
     return Newcomers(campaign=state.campaign_id, n=n, enough=n >= SMALLEST, sentence=_sentence(n))
 

@@ -164,7 +164,7 @@ def _finished(state: State) -> str:
     left = f"; {left}" if left else ""
     if not isinstance(state.decision, LabelByMachine):
         everything = "everything that they could" if left else "everything"
-        return f"finished: people labelled {everything}, {report['total_cost']:,.2f} {report['currency']}{left}"
+        return f"finished: people labelled {everything}, {report['total_cost']:,.2f} {report['currency']}{left}{_afterwards(state)}"
     estimate, bound = errors(state.decision)
     if report["certified"] and bound is not None:
         promise = f"error at most {bound:.2%} at {report['confidence_level']:.0%}"
@@ -174,4 +174,8 @@ def _finished(state: State) -> str:
         promise = f"error about {estimate or 0:.2%}, estimated, not certified"
     audits = "".join(f"; {in_short(audit)}" for audit in [row for row in state.audits if row.result is not None][-1:])
     done = f"{report['n_machine']:,} of {report['n_items']:,} machine-labelled, saved {report['savings'] or 0:.0%}"
-    return f"finished: {done} ({promise}{audits}){left}"
+    return f"finished: {done} ({promise}{audits}){left}{_afterwards(state)}"
+
+
+def _afterwards(state: State) -> str:
+    return f"; project {state.project_id} was deleted in Label Studio afterwards" if state.gone_since else ""

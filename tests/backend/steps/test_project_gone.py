@@ -9,8 +9,11 @@ import pytest
 from backend.campaign.state import Phase
 from backend.label_studio.port import LabelStudioError
 from backend.steering.actions import possible
+from backend.steps import gone
 from backend.steps.rollback import rollback
+from backend.views.newcomers import newcomers
 from backend.views.status import sentence
+from backend.worker import Worker
 from mcal_engine.errors import InvalidValue
 from tests.backend.world import World
 
@@ -63,6 +66,73 @@ def test_a_token_of_another_user_who_may_not_see_the_project_ends_nothing(tmp_pa
     with pytest.raises(LabelStudioError):
         world.advance()
     assert not world.state().ended
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> World:
+    world = World(tmp_path, n=220)
+    world.advance()
+    world.act("label-all")
+    assert world.run().phase == Phase.FINISHED
+    assert {"follow-up", "rollback"} <= set(possible(world.state()))
+    return world
+
+
+def test_a_finished_campaign_whose_project_was_deleted_since_offers_nothing_and_stays_finished(finished: World) -> None:
+    world, before = finished, finished.state()
+    gone.look_after_the_end(world.services)
+    assert world.state().last_seq == before.last_seq  # the project is there
+    world.label_studio.delete_project(world.project)
+    gone.look_after_the_end(world.services)
+    gone.look_after_the_end(world.services)
+    state = world.state()
+    assert state.last_seq == before.last_seq + 1
+    assert possible(state) == {}
+    assert (state.phase, state.report) == (Phase.FINISHED, before.report)
+    assert sentence(state) == f"{sentence(before)}; project {world.project} was deleted in Label Studio afterwards"
+    assert newcomers(state, world.label_studio)["n"] == 0
+    for action in ("rollback", "follow-up"):
+        with pytest.raises(InvalidValue, match=f"project {world.project} is gone from Label Studio"):
+            world.act(action)
+
+
+def test_a_rollback_that_finds_the_project_deleted_is_not_offered_again(finished: World) -> None:
+    finished.label_studio.delete_project(finished.project)
+    with pytest.raises(InvalidValue, match="there is nothing to roll back"):
+        finished.act("rollback")
+    assert possible(finished.state()) == {}
+
+
+def test_projects_that_another_user_cannot_see_are_not_taken_for_deleted(finished: World) -> None:
+    finished.label_studio.delete_project(finished.project)
+    finished.label_studio.service_user = finished.label_studio.add_user("somebody@example.com")
+    gone.look_after_the_end(finished.services)
+    assert "rollback" in possible(finished.state())
+
+
+def test_the_worker_looks_for_deleted_projects_every_few_minutes_and_works_on_without_an_answer(finished: World) -> None:
+    worker = Worker(finished.services, Nobody(), 1.0, rest_seconds=0)
+    worker.wake_all()
+    finished.label_studio.delete_project(finished.project)
+    worker.wake_all()
+    assert not finished.state().gone_since
+    finished.wait(minutes=6)
+    finished.label_studio.fail("projects", status=502, retryable=True)
+    worker.wake_all()
+    assert not finished.state().gone_since
+    finished.wait(minutes=6)
+    worker.wake_all()
+    assert finished.state().gone_since
+
+
+class Nobody:
+    """A queue of hints that nobody waits behind."""
+
+    def enqueue(self, campaign_id: int, reason: str) -> bool:
+        raise AssertionError("a finished campaign is not visited")
+
+    def run_worker(self, *_: object) -> None:
+        raise AssertionError("only the timer is tested")
 
 
 def test_nothing_can_be_done_any_more_to_a_campaign_whose_project_is_gone(tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def _numbers(state: State) -> dict[str, Any]:
             for row in state.audits
         ],
         "reopened": state.reopened,
+        **({"gone_since": True} if state.gone_since else {}),
         "finished": state.report is not None,
     }
 

@@ -12,6 +12,7 @@ from backend.notify.channels import ChannelFailed
 from backend.notify.notifier import Notifier
 from backend.simtest.label_studio import FakeLabelStudio
 from backend.steering.control import change_settings
+from backend.steps.gone import look_after_the_end
 from backend.steps.rollback import rollback
 from tests.backend.campaign.golden.recording import Recorder
 from tests.backend.steps.audited import another, audit, machine_said, order, people
@@ -341,6 +342,18 @@ def gone(directory: Path) -> Recorder:
     world.advance()
     world.label_studio.delete_project(world.project)
     world.advance()
+    return recorder
+
+
+@scenario
+def gone_afterwards(directory: Path) -> Recorder:
+    """People label everything, and the project is deleted after the end."""
+    world, recorder = begun(directory, n=200)
+    world.advance()
+    world.act("label-all", by="ann")
+    world.run()
+    world.label_studio.delete_project(world.project)
+    look_after_the_end(world.services)
     return recorder
 
 
