@@ -591,8 +591,12 @@ def recorded_settings(payload: Any) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def decision_title(row: Decision) -> str:
-    """What was decided, in a few words."""
+def decision_title(row: Decision, drawn: int | None = None) -> str:
+    """What was decided, in a few words.
+
+    Args:
+        drawn: items of the certificate sample. Its size is planned anew for the pool that is frozen, so the decision does not know it.
+    """
     match row:
         case Acquire(buys=(name, *_)):
             return f"buy the answers of {name} for the pool"
@@ -602,7 +606,7 @@ def decision_title(row: Decision) -> str:
         case HumanLabelAll():
             return "people label everything that is left"
         case Certify():
-            return f"draw a blind certificate sample of {counted(row.n_certificate, 'item')}"
+            return "draw a blind certificate sample" + ("" if drawn is None else f" of {counted(drawn, 'item')}")
         case PeelBatch():
             return f"ask for the {counted(row.n_asked, 'least trusted item')}"  # of those that leave, V's are labelled already
         case _:

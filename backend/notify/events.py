@@ -67,7 +67,7 @@ def _audits(state: State) -> Iterator[Notice]:
 def _decided(state: State, decision: Decision) -> Notice:
     n = sum(isinstance(row, Decision) for row in state.history)
     why = decision.sentence if isinstance(decision, Acquire) else decision.verdict.sentence
-    return Notice(f"decision/{n}", "decision", f"Decided: {decision_title(decision)}. {_said(why)}")
+    return Notice(f"decision/{n}", "decision", f"Decided: {decision_title(decision, len(state.sample))}. {_said(why)}")
 
 
 def _queue(state: State) -> Iterator[Notice]:

@@ -97,7 +97,7 @@ class View(TypedDict):
 
 
 def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happening]], now: datetime) -> View:
-    """Everything about a campaign at ``now``, as JSON values. ``history`` is whole, or its decisions at least."""
+    """Everything about a campaign at ``now``, as JSON values. ``history`` is whole."""
     work = labour(state)
     rows = classes(state, history)
     paid = money(state, work)
@@ -164,8 +164,11 @@ def bar(report: Report, paid: Money) -> list[Part]:
 
 def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
     """Every decision, the newest first."""
-    rows = []
-    for entry in history:
+    rows: list[Decided] = []
+    drawn: int | None = None  # by the queue that the same commit opened
+    for entry in reversed(history):
+        if isinstance(entry.event, events.QueueOpened) and entry.event.queue == "certificate":
+            drawn = entry.event.n_asked
         if not isinstance(entry.event, events.Decided):
             continue
         row = entry.event.decision
@@ -174,14 +177,14 @@ def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
             Decided(
                 seq=entry.seq,
                 at=entry.at.isoformat(),
-                title=decision_title(row),
+                title=decision_title(row, drawn),
                 sentence=row.sentence if isinstance(row, Acquire) else row.verdict.sentence,
                 reason=None if verdict is None else verdict.reason.value,
                 evidence={} if verdict is None else dict(verdict.evidence),
                 plan=plan_values(row.plan),
             )
         )
-    return rows[::-1]
+    return rows
 
 
 def _aside(state: State, item: Item) -> Aside:

@@ -49,7 +49,7 @@ def certificate(state: State, report: Report) -> Certificate:
         return Certificate(status="running", headline="People label the least trusted items.", steps=[_in_bands(state), step])
     if isinstance(decision, Certify):
         step = (
-            f"{counted(decision.n_certificate, 'item', 'were')} drawn at random from the frozen predictions. People label them without "
+            f"{counted(len(state.sample), 'item', 'were')} drawn at random from the frozen predictions. People label them without "
             "seeing what the machine said; until the last one is in, nobody can know which of them it got wrong."
         )
         return Certificate(status="running", headline="The blind certificate sample is being labelled.", steps=[step])

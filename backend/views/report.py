@@ -249,7 +249,7 @@ def looks(state: State) -> list[Look]:
             Look(
                 look=asked.look,
                 level=asked.level,
-                n_sample=asked.n_certificate if answer is None else len(answer.ranks),
+                n_sample=len(state.sample) if answer is None else len(answer.ranks),
                 n_pool=None if answer is None else answer.n_pool,
                 errors_in_sample=None if answer is None else int(answer.errors.sum()),
                 n_machine=after.n_machine if _takes(after, asked) else None if after is None or isinstance(after, PeelBatch) else 0,

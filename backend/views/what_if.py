@@ -14,7 +14,7 @@ from backend.views.money import money, plan_in_force
 from backend.views.report import sentence_of
 from mcal_engine import engine
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, Observation, PeelBatch
+from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, PeelBatch
 
 CHANGEABLE = (
     "target_error",
@@ -124,8 +124,8 @@ def _row(state: State, decision: Decision, total: float, human_only: float, mach
 
 
 def _sample(state: State, decision: Decision) -> int:
+    if isinstance(decision, PeelBatch) or (isinstance(decision, Certify | LabelByMachine) and decision in state.history):
+        return len(state.sample)  # as it was drawn: planned anew for the pool that was frozen
     if isinstance(decision, Certify):
         return decision.n_certificate
-    if isinstance(decision, PeelBatch):
-        return len(state.outcomes[-1].ranks)
     return 0 if decision.plan is None else decision.plan.n_certificate

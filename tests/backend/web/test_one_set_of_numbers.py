@@ -12,7 +12,9 @@ from flask.testing import FlaskClient
 
 from backend.campaign.state import Phase
 from backend.cli.campaign.shown import report_of
+from backend.notify.events import notices
 from backend.web import formats
+from mcal_engine.types import Certify
 from tests.backend.web.test_pages import NUMBER, api, browser_of
 from tests.backend.world import World
 
@@ -95,3 +97,31 @@ def test_at_every_phase_all_places_say_the_same(tmp_path: Path) -> None:
         Phase.AUDITING,
         Phase.FINISHED,
     }
+
+
+def test_the_size_that_is_told_of_a_certificate_sample_is_the_one_that_was_drawn(tmp_path: Path) -> None:
+    world = World(tmp_path, n=260, certificate_rule="two_bands", max_looks=1, max_rounds=4, test_size=20, batch_size=10)
+    world.trainer.during = lambda: labelled_outside(world, 6)  # what people label while the machine trains is not frozen
+    state = world.run(until=[Phase.CERTIFYING])
+    assert isinstance(state.decision, Certify)
+    drawn = len(state.sample)
+    assert 0 < drawn < state.decision.n_certificate
+    client = browser_of(world)
+    one_set(world, client)
+    now = api(client, "/campaigns/1")
+    assert now["decisions"][0]["title"] == f"draw a blind certificate sample of {drawn} items"
+    assert (now["queue"]["asked"], now["report"]["looks"][0]["n_sample"]) == (drawn, drawn)
+    outlook = api(client, "/campaigns/1/what-if")
+    assert (outlook["now"]["n_certificate"], outlook["then"]["n_certificate"]) == (drawn, drawn)
+    assert f"{drawn} items were drawn at random" in client.get("/campaigns/1/report").text
+    told = [notice.text for notice in notices(state) if notice.kind == "decision"]
+    assert any(f"sample of {drawn} items" in text for text in told)
+    planned = str(state.decision.n_certificate)
+    for page in ("", "/report", "/events", "/what-if"):
+        assert f"sample of {planned} items" not in client.get(f"/campaigns/1{page}").text
+
+
+def labelled_outside(world: World, n: int) -> None:
+    open_tasks = [task.task_id for task in world.state().pool]
+    for task in open_tasks[:n]:
+        world.label_studio.annotate(task, world.people[0], world.right(task))
