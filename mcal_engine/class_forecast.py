@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine import error_curve
+from mcal_engine.curves import error_curve
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import BoolArray, FloatArray, Measurement, Observation
 
@@ -60,7 +60,7 @@ def kept_by_classes(
     """What the bound will leave of sets with the classes of today's, to which ε leads on the measured ``curve``.
 
     A class with the share w of the set has about w·z of V's z items there. It passes if as many errors among these as its test items
-    foretell would be too few for a share 1 − p (Clopper and Pearson, at its part of the level); see :mod:`mcal_engine.class_certificate`.
+    foretell would be too few for a share 1 − p (Clopper and Pearson, at its part of the level); see ``certificates.per_class``.
     That is asked of the whole set and of smaller ones, as classes may be cut. Where sets to come have fewer errors, each class has.
 
     Args:

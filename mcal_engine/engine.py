@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mcal_engine import certificate, peeling, policy
+from mcal_engine import peeling, policy
+from mcal_engine.certificates import bands, uniform
 from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError, InvalidValue
 from mcal_engine.looks import after_certificate
 from mcal_engine.situation import Situation, default_batch_size
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.two_bands import bands
 from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, Observation, PeelBatch, PeelOrder, Row
 from mcal_engine.words import counted
 
@@ -74,12 +74,12 @@ def least_sample(spec: CampaignSpec, n_items: int, n_pool: int, *, learns: bool 
     Args:
         learns: whether the candidate that is frozen learns from labels, see :meth:`mcal_engine.spec.CampaignSpec.rule_for`.
     """
-    allowed = certificate.allowance(spec.target_error, n_items)
-    level = certificate.level_of_look(spec.confidence_level, 1, spec.max_looks)
+    allowed = uniform.allowance(spec.target_error, n_items)
+    level = uniform.level_of_look(spec.confidence_level, 1, spec.max_looks)
     if spec.rule_for(learns=learns) == "two_bands":
         drawn = bands.plan_by_size(n_pool, allowed, level, spec.certificate_size)
         return None if drawn is None else drawn.n_sample
-    least = certificate.sample_size(0, n_pool=n_pool, allowed=allowed, level=level)
+    least = uniform.sample_size(0, n_pool=n_pool, allowed=allowed, level=level)
     return least if least is None or spec.certificate_size is None else max(least, min(spec.certificate_size, n_pool))
 
 
@@ -87,7 +87,7 @@ def _what_certainty_costs(spec: CampaignSpec, n_items: int, n_pool: int, *, lear
     """The least that a certificate takes, however good the classifier; in a small project that is much of what could be saved."""
     if not spec.certifies or n_pool <= 0:
         return ""
-    allowed = certificate.allowance(spec.target_error, n_items)
+    allowed = uniform.allowance(spec.target_error, n_items)
     n_sample = least_sample(spec, n_items, n_pool, learns=learns)
     errors = f"{counted(allowed, 'error')} among {counted(n_items, 'item')}"
     if n_sample is None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mcal_engine import class_certificate, error_curve, search
+from mcal_engine import search
+from mcal_engine.certificates import per_class
 from mcal_engine.class_forecast import kept_by_classes
 from mcal_engine.cost import CostModel, money
-from mcal_engine.learning_curve import FitFailed
+from mcal_engine.curves import error_curve
+from mcal_engine.curves.learning_curve import FitFailed
 from mcal_engine.situation import Situation
 from mcal_engine.types import FloatArray, Measurement, Plan
 
@@ -178,7 +180,7 @@ def cost_if_error_were(situation: Situation, measurement: Measurement, factors: 
 def price_list(situation: Situation, measurement: Measurement) -> search.Terms:
     """What a V of each size buys of today's pool, by the overall certificate and by what a bound per class would leave of that."""
     spec, observation = situation.spec, situation.observation
-    level = class_certificate.level_of_each(spec, situation.level)
+    level = per_class.level_of_each(spec, situation.level)
     made = search.terms(spec, situation.n_labels, observation.n_pool, level)
     shares, errors = situation.measured(measurement)
     left = situation.share_left

@@ -16,9 +16,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcal_engine import certificate, class_certificate, search
-from mcal_engine.certificate import Certified
-from mcal_engine.class_certificate import OfClasses
+from mcal_engine import search
+from mcal_engine.certificates import per_class, uniform
+from mcal_engine.certificates.per_class import OfClasses
+from mcal_engine.certificates.uniform import Certified
 from mcal_engine.cost import CostLaw
 from mcal_engine.errors import HistoryError
 from mcal_engine.forecast import forecast, plan_now
@@ -101,10 +102,10 @@ def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
         before = next(each for each in reversed(history[:place]) if isinstance(each, Observation))
         promise = asked.promise or _promise_of_today(spec, before, row)
         drawn = spec.model_copy(update={"target_error": promise.target_error, "min_class_precision": promise.min_class_precision})
-        level = class_certificate.level_of_each(drawn, asked.level)
-        certified = certificate.certify(row, allowed=promise.allowed, level=level)
+        level = per_class.level_of_each(drawn, asked.level)
+        certified = uniform.certify(row, allowed=promise.allowed, level=level)
         n_certified, n_sampled, n_wrong = certified.n_machine, certified.n_ranked - certified.n_machine, certified.errors_in_prefix
-        classes = class_certificate.of_classes(drawn, row, certified.n_ranked, asked.level)
+        classes = per_class.of_classes(drawn, row, certified.n_ranked, asked.level)
         if classes is not None:
             n_certified, n_sampled, n_wrong = (int(each.sum()) for each in (classes.n_machine, classes.n_sampled, classes.n_wrong))
         inside = n_wrong / max(n_sampled, 1)
@@ -116,7 +117,7 @@ def _looks(spec: CampaignSpec, history: Sequence[Row]) -> list[Look]:
 
 def _promise_of_today(spec: CampaignSpec, before: Observation, outcome: CertificateOutcome) -> Promise:
     """For looks of version 0.1, which stored none: what that version read them under. Without cuts there was no bound per class."""
-    allowed = certificate.allowance(spec.target_error, before.n_items)
+    allowed = uniform.allowance(spec.target_error, before.n_items)
     return Promise(spec.target_error, allowed, before.n_items, spec.min_class_precision if len(outcome.cuts) else None)
 
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mcal_engine.certificates import peel
+from mcal_engine.certificates.peel import Peel, Sample
 from mcal_engine.cost import money
 from mcal_engine.errors import HistoryError
 from mcal_engine.search import worst_useful_error
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.two_bands import peel
-from mcal_engine.two_bands.peel import Peel, Sample
 from mcal_engine.types import (
     Bands,
     CertificateOutcome,

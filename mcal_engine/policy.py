@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mcal_engine import budget, certificate, class_certificate
+from mcal_engine import budget
+from mcal_engine.certificates import bands, per_class, uniform
 from mcal_engine.forecast import Forecast, cost_if_error_were, forecast, plan_now
 from mcal_engine.situation import Situation
-from mcal_engine.two_bands import bands
 from mcal_engine.types import (
     Acquire,
     CertificateRule,
@@ -240,10 +240,10 @@ def _exact_certificate_size(situation: Situation, plan: Plan, rule: CertificateR
         return None if drawn is None else drawn.n_sample
     if spec.certificate_size is not None:
         return min(spec.certificate_size, n_pool)
-    level = class_certificate.level_of_each(spec, situation.level)
-    shares = certificate.sample_share(np.arange(3000), allowed=situation.allowed, level=level)
+    level = per_class.level_of_each(spec, situation.level)
+    shares = uniform.sample_share(np.arange(3000), allowed=situation.allowed, level=level)
     tolerated = int(np.searchsorted(shares, plan.n_certificate / n_pool + 1e-12, side="right")) - 1
-    return certificate.sample_size(max(tolerated, 0), n_pool=n_pool, allowed=situation.allowed, level=level)
+    return uniform.sample_size(max(tolerated, 0), n_pool=n_pool, allowed=situation.allowed, level=level)
 
 
 def _more_test(situation: Situation, measurement: Measurement, made: Forecast, n_train: int) -> int:

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine import class_certificate, streams
+from mcal_engine import streams
 from mcal_engine.acquisition import NEEDS_FEATURES, Distances, Picks, acquisition_scores, by_numpy, diverse_margin, k_center
 from mcal_engine.bill import Labels
-from mcal_engine.error_curve import theta_grid
+from mcal_engine.certificates import bands as two_bands
+from mcal_engine.certificates import per_class
+from mcal_engine.curves.error_curve import theta_grid
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.streams import Purpose
 from mcal_engine.surety import answered, surety
 from mcal_engine.training import Scored
-from mcal_engine.two_bands import bands as two_bands
 from mcal_engine.types import Bands, BoolArray, CertificateOutcome, Certify, FloatArray, IntArray, LabelByMachine, Measurement, Observation
 from mcal_engine.words import counted
 
@@ -360,7 +361,7 @@ def outcome(
         frozen_ids, frozen_classes: shape (n_pool,). The pool in its frozen order.
         sample: V: item → people's label.
         n_labels_paid: human labels bought so far, repeats included.
-        cuts: where a bound per class is tested (:func:`mcal_engine.class_certificate.cuts_planned`), if there is one.
+        cuts: where a bound per class is tested (:func:`mcal_engine.certificates.per_class.cuts_planned`), if there is one.
         bands: what V was drawn by, if not as one uniform sample.
 
     Raises:
@@ -374,5 +375,5 @@ def outcome(
     errors = np.array([sample[int(frozen_ids[rank])] != int(frozen_classes[rank]) for rank in ranks], dtype=np.bool_)
     if cuts is None:
         return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid, bands=bands)
-    fronts = class_certificate.fronts(frozen_classes, cuts)
+    fronts = per_class.fronts(frozen_classes, cuts)
     return CertificateOutcome(look, len(frozen_ids), ranks, errors, n_labels_paid, frozen_classes[ranks], cuts, fronts)

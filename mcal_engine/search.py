@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine import certificate
+from mcal_engine.certificates import uniform
 from mcal_engine.class_forecast import Kept
 from mcal_engine.cost import CostModel, money
 from mcal_engine.spec import CampaignSpec
@@ -51,9 +51,9 @@ def terms(spec: CampaignSpec, n_labels: int, n_pool: int, level: float) -> Terms
         return Terms(np.ones(1), np.zeros((1, len(QUANTILES))))
     if not spec.certifies:
         return Terms(np.zeros(1), np.array([[spec.target_error * n_labels]]))  # Eq. 2 as it stands: ε of all labels
-    allowed = certificate.allowance(spec.target_error, n_labels)
+    allowed = uniform.allowance(spec.target_error, n_labels)
     tolerated = np.unique(np.round(np.geomspace(1, 3000, 60))).astype(np.int64) - 1
-    share = certificate.sample_share(tolerated, allowed=allowed, level=level)
+    share = uniform.sample_share(tolerated, allowed=allowed, level=level)
     if spec.certificate_size is not None:
         wanted = min(spec.certificate_size / max(n_pool, 1), 1.0)
         tolerated, share = tolerated[share <= wanted][-1:], np.full(int(np.any(share <= wanted)), wanted)

@@ -8,9 +8,11 @@ from functools import cached_property
 
 import numpy as np
 
-from mcal_engine import certificate, error_curve, search
+from mcal_engine import search
 from mcal_engine.bill import Labels
+from mcal_engine.certificates import uniform
 from mcal_engine.cost import CostLaw, CostModel, money, training_cost
+from mcal_engine.curves import error_curve
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import (
     Acquire,
@@ -98,12 +100,12 @@ class Situation:
     @property
     def level(self) -> float:
         """The next look's share of 1 − confidence_level; 0 where the looks before it have spent it all."""
-        return certificate.next_level(self.spec.confidence_level, self.levels_spent, self.spec.max_looks)
+        return uniform.next_level(self.spec.confidence_level, self.levels_spent, self.spec.max_looks)
 
     @property
     def allowed(self) -> int:
         """E = ⌊ε·n⌋: the machine's errors that ε allows among the n items that will carry a label (Eq. 2)."""
-        return certificate.allowance(self.spec.target_error, self.n_labels)
+        return uniform.allowance(self.spec.target_error, self.n_labels)
 
     @property
     def n_labels(self) -> int:
@@ -130,7 +132,7 @@ class Situation:
 
         Args:
             measurement: one of the observation's.
-            allow_unseen: count one error more than T has shown, see :func:`mcal_engine.error_curve.unseen`.
+            allow_unseen: count one error more than T has shown, see :func:`mcal_engine.curves.error_curve.unseen`.
 
         Returns:
             θ and ε_θ, shapes (n_points,), both shares of X and ascending from 0.

@@ -116,7 +116,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """What is drawn and what it tolerates, fixed before V is drawn; :mod:`mcal_engine.two_bands.bands` makes it.
+    """What is drawn and what it tolerates, fixed before V is drawn; :mod:`mcal_engine.certificates.bands` makes it.
 
     Attributes:
         n_pool: M, items of U.
@@ -161,7 +161,7 @@ class CertificateOutcome:
         classes: shape (n,). Predicted classes; this and the next two are empty without a bound per class.
         cuts: shape (n_cuts,). Ranks at which classes are tested, ascending, fixed before V was drawn.
         fronts: shape (n_cuts, n_classes). Items of U of each predicted class in front of each cut.
-        bands: what V was drawn by and is read by; ``None``: one uniform sample, read by :mod:`mcal_engine.certificate`.
+        bands: what V was drawn by and is read by; ``None``: one uniform sample, read by :mod:`mcal_engine.certificates.uniform`.
     """
 
     look: int

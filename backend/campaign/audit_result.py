@@ -12,8 +12,8 @@ from backend.campaign.events import AuditResult
 from backend.campaign.frozen import digest
 from backend.campaign.state import State
 from backend.store import Frozen, MachineLabel, Store
-from mcal_engine import certificate
-from mcal_engine.certificate import Certified
+from mcal_engine.certificates import uniform
+from mcal_engine.certificates.uniform import Certified
 from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
 
@@ -27,8 +27,8 @@ def judge(audit: Audit, machine: Sequence[int], labels: Sequence[int | None]) ->
     errors = sum(said != label for said, label in zip(machine, labels, strict=True))
     different = errors - unanswered
     n, level = len(labels), round(1 - audit.confidence_level, 12)
-    most = certificate.most_errors(errors, n_pool=audit.n_written, n_sample=n, level=level)
-    fewest = audit.n_written - certificate.most_errors(n - different, n_pool=audit.n_written, n_sample=n, level=level)
+    most = uniform.most_errors(errors, n_pool=audit.n_written, n_sample=n, level=level)
+    fewest = audit.n_written - uniform.most_errors(n - different, n_pool=audit.n_written, n_sample=n, level=level)
     verdict: Literal["holds", "not_shown", "broken"] = (
         "holds" if most <= audit.allowed else "broken" if fewest > audit.allowed else "not_shown"
     )
@@ -56,7 +56,7 @@ def cut(audit: Audit, frozen: Sequence[Frozen]) -> Certified:
         0,
     )
     level = round(1 - audit.confidence_level, 12)
-    return certificate.certify(seen, allowed=audit.allowed, level=level)
+    return uniform.certify(seen, allowed=audit.allowed, level=level)
 
 
 def audited_rows(store: Store, state: State, audit: Audit) -> list[Frozen]:

@@ -13,9 +13,9 @@ from backend.campaign.queues import BLIND, Queue
 from backend.campaign.state import State
 from backend.store import Assignment, Item
 from mcal_engine import streams
+from mcal_engine.certificates import peel
 from mcal_engine.round import Ranking, draw_random, draw_secret, draw_twice
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.two_bands import peel
 from mcal_engine.types import Acquire, Bands, IntArray
 
 

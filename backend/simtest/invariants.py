@@ -36,8 +36,8 @@ from backend.simtest.scenes import CHOICES
 from backend.simtest.world import World
 from backend.store import Store
 from mcal_engine import codec, engine
+from mcal_engine.certificates import peel
 from mcal_engine.round import draw_secret
-from mcal_engine.two_bands import peel
 from mcal_engine.types import LabelByMachine
 from mcal_engine.words import counted
 

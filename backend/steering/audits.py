@@ -15,7 +15,7 @@ from backend.campaign.state import Phase, State
 from backend.steering.call import Call, Hint, Nothing, Refusal, last_task, words
 from backend.steering.inputs import Inputs
 from backend.views.audits import percent
-from mcal_engine import certificate
+from mcal_engine.certificates import uniform
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import LabelByMachine
 from mcal_engine.words import counted, counted_of, verb
@@ -196,19 +196,19 @@ def default_size(state: State, confidence_level: float) -> int:
     rows = written(state)
     decided = next((row for row in reversed(state.history) if isinstance(row, LabelByMachine)), None)
     estimate = (decided and decided.error_estimate) or 0.0
-    allowed = certificate.allowance(state.settings.target_error, state.n_labels)
+    allowed = uniform.allowance(state.settings.target_error, state.n_labels)
     expected = min(round(estimate * state.n_labels), len(rows))
-    enough = certificate.audit_size(expected, n_pool=len(rows), allowed=allowed, level=round(1 - confidence_level, 12))
+    enough = uniform.audit_size(expected, n_pool=len(rows), allowed=allowed, level=round(1 - confidence_level, 12))
     return min(enough or SIZE, len(rows))
 
 
 def _tolerance(state: State, n_written: int, size: int, confidence_level: float) -> str:
     """What the sample will have to show, said before anybody has answered."""
-    allowed = certificate.allowance(state.settings.target_error, state.n_labels)
+    allowed = uniform.allowance(state.settings.target_error, state.n_labels)
     level = round(1 - confidence_level, 12)
 
     def too_many(errors: int) -> bool:
-        return certificate.most_errors(errors, n_pool=n_written, n_sample=size, level=level) > allowed
+        return uniform.most_errors(errors, n_pool=n_written, n_sample=size, level=level) > allowed
 
     most = bisect_left(range(size + 1), True, key=too_many) - 1
     if most < 0:

@@ -28,7 +28,7 @@ from backend.steps import write_back
 from backend.steps.ports import Heartbeat, Services
 from backend.steps.rollback import remove_labels
 from backend.store import Frozen, MachineLabel
-from mcal_engine import certificate
+from mcal_engine.certificates import uniform
 from mcal_engine.round import draw_secret
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def _draw(services: Services, state: State, audit: Audit, project: Project) -> C
             ids=tuple(drawn),
             n_written=len(rows),
             n_items=len(state.live),
-            allowed=certificate.allowance(state.settings.target_error, state.n_labels),
+            allowed=uniform.allowance(state.settings.target_error, state.n_labels),
             target_error=state.settings.target_error,
             digest=digest(frozen),
             entropy=f"{entropy:032x}",

@@ -13,7 +13,7 @@ from backend.campaign.state import State
 from backend.steps.ports import Services
 from backend.store import Frozen, Item
 from mcal_engine import engine
-from mcal_engine.class_certificate import cuts_planned
+from mcal_engine.certificates.per_class import cuts_planned
 from mcal_engine.errors import HistoryError
 from mcal_engine.round import outcome
 from mcal_engine.types import Acquire, Certify, Decision, LabelByMachine, PeelBatch

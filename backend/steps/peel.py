@@ -22,8 +22,8 @@ from backend.steps.prepare import fetch_images
 from backend.steps.round import trained_or_asked
 from backend.store import Frozen
 from mcal_engine import engine, peeling
+from mcal_engine.certificates.peel import Peel, least_trusted_first
 from mcal_engine.training import Scored, TrainingRequest
-from mcal_engine.two_bands.peel import Peel, least_trusted_first
 from mcal_engine.types import IntArray, PeelBatch, PeelOrder
 
 logger = logging.getLogger(__name__)

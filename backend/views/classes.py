@@ -18,7 +18,7 @@ from backend.campaign import events
 from backend.campaign.events import Happening
 from backend.campaign.history import Entry
 from backend.campaign.state import State
-from mcal_engine.class_certificate import OfClasses, described
+from mcal_engine.certificates.per_class import OfClasses, described
 from mcal_engine.types import Acquire, BoolArray, Certify, LabelByMachine, Measurement, Observation, PeelBatch
 from mcal_engine.words import counted
 

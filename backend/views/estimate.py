@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TypedDict
 
 from backend.campaign_settings import CampaignSettings
-from mcal_engine import certificate, engine
+from mcal_engine import engine
 from mcal_engine.bill import Labels
+from mcal_engine.certificates import uniform
 from mcal_engine.round import n_twice
 
 
@@ -43,7 +44,7 @@ def estimate(settings: CampaignSettings, n_items: int, n_classes: int, n_to_labe
     """
     first = engine.start(settings, n_items, n_classes, n_to_label)
     labels, share = Labels(0, 0, n_to_label), n_to_label / n_items
-    allowed = certificate.allowance(settings.target_error, n_items)
+    allowed = uniform.allowance(settings.target_error, n_items)
     pool = max(n_to_label - round(share * first.n_test) - first.n_train, 0)
     smallest = engine.least_sample(settings, n_items, pool) if settings.certifies and pool else None
     n_second = n_twice(settings, first.n_test)

@@ -8,9 +8,9 @@ import numpy as np
 
 from backend.campaign.state import State
 from backend.views.labour import labour
-from mcal_engine import error_curve
 from mcal_engine.cost import money
-from mcal_engine.learning_curve import FitFailed
+from mcal_engine.curves import error_curve
+from mcal_engine.curves.learning_curve import FitFailed
 from mcal_engine.types import Acquire, FloatArray, Measurement, Observation, Plan
 
 SHOWN_SHARES = (0.2, 0.4, 0.6, 0.8)  # of the θ grid; the whole pool is shown besides

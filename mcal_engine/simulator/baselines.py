@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mcal_engine.certificate import allowance
+from mcal_engine.certificates.uniform import allowance
 from mcal_engine.cost import money
 from mcal_engine.simulator.campaign import SimulatedCampaign, simulate
 from mcal_engine.simulator.labelled_images import LabelledData

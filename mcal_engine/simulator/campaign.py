@@ -15,7 +15,8 @@ from mcal_engine import peeling, streams
 from mcal_engine import round as rounds
 from mcal_engine.acquisition import NEEDS_FEATURES
 from mcal_engine.bill import Labels
-from mcal_engine.class_certificate import cuts_planned
+from mcal_engine.certificates import peel
+from mcal_engine.certificates.per_class import cuts_planned
 from mcal_engine.classifiers.candidates import beside, source_of
 from mcal_engine.classifiers.learned_order import in_learned_order
 from mcal_engine.cost import money
@@ -25,7 +26,6 @@ from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored, TrainingRequest
-from mcal_engine.two_bands import peel
 from mcal_engine.types import (
     Acquire,
     CertificateOutcome,

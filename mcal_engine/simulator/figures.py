@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mcal_engine import error_curve
+from mcal_engine.curves import error_curve
+from mcal_engine.curves.learning_curve import FitFailed
 from mcal_engine.errors import InvalidValue
-from mcal_engine.learning_curve import FitFailed
 from mcal_engine.simulator.campaign import SimulatedCampaign
 from mcal_engine.types import BoolArray
 from mcal_engine.words import counted

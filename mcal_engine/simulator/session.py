@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mcal_engine.certificate import allowance
+from mcal_engine.certificates.uniform import allowance
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import Observer, RoundView, SimulatedCampaign, simulate
 from mcal_engine.simulator.labelled_images import LabelledData

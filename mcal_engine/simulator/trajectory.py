@@ -9,7 +9,7 @@ import numpy as np
 
 from mcal_engine import round as rounds
 from mcal_engine.acquisition import NEEDS_FEATURES
-from mcal_engine.certificate import allowance
+from mcal_engine.certificates.uniform import allowance
 from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.truth import true_error_curve, true_largest_machine_set, true_wrong

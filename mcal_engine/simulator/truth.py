@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
-from mcal_engine.certificate import sample_share
+from mcal_engine.certificates.uniform import sample_share
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import RoundView, SimulatedCampaign
 from mcal_engine.types import BoolArray, FloatArray, IntArray

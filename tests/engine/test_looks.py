@@ -8,8 +8,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from mcal_engine import certificate, codec
+from mcal_engine import codec
 from mcal_engine import round as rounds
+from mcal_engine.certificates import uniform
 from mcal_engine.cost import TrainingCost
 from mcal_engine.engine import Engine, decide
 from mcal_engine.errors import HistoryError
@@ -58,8 +59,8 @@ def unlucky(history: tuple[Row, ...] | None = None) -> CertificateOutcome:
     certify = history[-1]
     assert isinstance(certify, Certify)
     last = next(row for row in reversed(history) if isinstance(row, Observation))
-    tolerated = certificate.tolerated_errors(
-        n_pool=last.n_pool, n_sample=certify.n_certificate, allowed=certificate.allowance(0.05, N), level=certify.level
+    tolerated = uniform.tolerated_errors(
+        n_pool=last.n_pool, n_sample=certify.n_certificate, allowed=uniform.allowance(0.05, N), level=certify.level
     )
     assert tolerated is not None
     return answered(list(range(1, tolerated + 2)), history)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from mcal_engine import codec, peeling
+from mcal_engine.certificates import bands, peel
+from mcal_engine.certificates.peel import Peel
 from mcal_engine.engine import Engine, decide
 from mcal_engine.errors import HistoryError
 from mcal_engine.simulator.campaign import SimulatedCampaign, simulate
@@ -19,8 +21,6 @@ from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored, TrainingRequest
-from mcal_engine.two_bands import bands, peel
-from mcal_engine.two_bands.peel import Peel
 from mcal_engine.types import (
     Bands,
     CertificateOutcome,

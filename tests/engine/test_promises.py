@@ -8,7 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from mcal_engine import certificate, codec
+from mcal_engine import codec
+from mcal_engine.certificates import uniform
 from mcal_engine.engine import decide
 from mcal_engine.looks import confidence_kept
 from mcal_engine.situation import Situation
@@ -47,7 +48,7 @@ def test_a_target_that_is_raised_later_does_not_read_an_earlier_sample_again() -
     drawn, raised = machine(SPEC, two_looks()), machine(changed(target_error=0.1), two_looks())
     assert raised.look == drawn.look == 1
     assert (raised.n_ranked, raised.n_machine, raised.error_upper_bound) == (drawn.n_ranked, drawn.n_machine, drawn.error_upper_bound)
-    assert raised.verdict.evidence["allowed_errors"] == certificate.allowance(0.05, 1200)
+    assert raised.verdict.evidence["allowed_errors"] == uniform.allowance(0.05, 1200)
 
 
 def test_choosing_a_target_after_the_sample_was_seen_breaks_the_promise_no_more_often_than_one_that_was_fixed() -> None:
@@ -113,7 +114,7 @@ def test_items_that_will_never_carry_a_label_are_not_counted_in_what_may_be_wron
 def test_a_further_look_spends_no_more_than_the_looks_before_it_have_left(
     level: float, spent: list[float], max_looks: int, expected: float
 ) -> None:
-    assert certificate.next_level(level, spent, max_looks) == pytest.approx(expected)
+    assert uniform.next_level(level, spent, max_looks) == pytest.approx(expected)
 
 
 def test_after_the_confidence_was_raised_no_look_is_drawn_that_nothing_is_left_for_and_the_report_says_what_was_spent() -> None:

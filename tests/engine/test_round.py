@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcal_engine import error_curve
 from mcal_engine import round as rounds
+from mcal_engine.curves import error_curve
 from mcal_engine.errors import InvalidValue
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mcal_engine import certificate, search
+from mcal_engine import search
+from mcal_engine.certificates import uniform
 from mcal_engine.cost import TrainingCost, training_cost
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Measurement, Observation
@@ -43,7 +44,7 @@ def test_the_cheapest_plan_is_within_two_percent_of_brute_force_over_every_size_
     )
 
     best, draws = np.inf, np.random.default_rng(0)
-    allowed = certificate.allowance(0.05, n_items)
+    allowed = uniform.allowance(0.05, n_items)
     cuts = {c: draws.gamma(c + 1, size=400) for c in (*range(12), *range(12, 60, 4), *range(60, 400, 20))}
     for size in np.unique(np.geomspace(100, 100 + now.n_pool, 120).astype(int)):
         thetas = np.linspace(0, (now.n_pool - (size - 100)) / n_items, 2000)
@@ -52,7 +53,7 @@ def test_the_cheapest_plan_is_within_two_percent_of_brute_force_over_every_size_
             best = min(best, price * (n_items - thetas[wrong <= 0.05 * n_items].max() * n_items))
             continue
         for tolerated, spread in cuts.items():
-            share = float(certificate.sample_share(tolerated, allowed=allowed, level=0.04))
+            share = float(uniform.sample_share(tolerated, allowed=allowed, level=0.04))
             if share < 0.9:
                 # The cut stands at the (c + 1)-th sampled error: play where that is, and average what the machine then labels.
                 reached = thetas[np.searchsorted(wrong, spread / share, side="right") - 1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mcal_engine import round as rounds
-from mcal_engine.class_certificate import cuts_planned
+from mcal_engine.certificates.per_class import cuts_planned
 from mcal_engine.engine import Engine
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored

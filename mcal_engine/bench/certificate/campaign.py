@@ -1,4 +1,4 @@
-"""One campaign without a test set: batches by margin, a freeze by :mod:`mcal_engine.two_bands.freeze_rule`,
+"""One campaign without a test set: batches by margin, a freeze by :mod:`mcal_engine.certificates.freeze_rule`,
 then many draws of V in two bands.
 
 Classifier, features and acquisition are those of the validity benchmark. The rule of two bands, the peel and the freeze rule are the
@@ -17,13 +17,13 @@ from mcal_engine import round as rounds
 from mcal_engine import streams
 from mcal_engine.bench.certificate.oracle import Oracle
 from mcal_engine.bench.validity.worlds import Row, World, spec_for
-from mcal_engine.certificate import allowance
+from mcal_engine.certificates import bands, freeze_rule, peel
+from mcal_engine.certificates.freeze_rule import Foretold
+from mcal_engine.certificates.peel import Peel, Sample
+from mcal_engine.certificates.uniform import allowance
 from mcal_engine.classifiers.base import Classifier
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import Scored
-from mcal_engine.two_bands import bands, freeze_rule, peel
-from mcal_engine.two_bands.freeze_rule import Foretold
-from mcal_engine.two_bands.peel import Peel, Sample
 from mcal_engine.types import Bands, BoolArray, FloatArray, IntArray
 
 LEVEL = 0.05

@@ -14,11 +14,11 @@ import numpy as np
 from mcal_engine import streams
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.worlds import Row
-from mcal_engine.certificate import allowance
+from mcal_engine.certificates import bands, peel
+from mcal_engine.certificates.peel import Sample
+from mcal_engine.certificates.uniform import allowance
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.truth import true_largest_machine_set
-from mcal_engine.two_bands import bands, peel
-from mcal_engine.two_bands.peel import Sample
 from mcal_engine.types import BoolArray, CertificateOutcome, FloatArray, IntArray
 
 TARGET = LEVEL = 0.05

@@ -14,8 +14,8 @@ import numpy as np
 
 from mcal_engine import streams
 from mcal_engine.cost import money
+from mcal_engine.curves.error_curve import theta_grid
 from mcal_engine.engine import Engine, default_batch_size
-from mcal_engine.error_curve import theta_grid
 from mcal_engine.search import worst_useful_error
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import (

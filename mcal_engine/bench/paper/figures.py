@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mcal_engine import learning_curve
 from mcal_engine.bench.paper.runs import Row
 from mcal_engine.bench.paper.table import active_learning_costs, campaigns, summary
-from mcal_engine.learning_curve import FitFailed
+from mcal_engine.curves import learning_curve
+from mcal_engine.curves.learning_curve import FitFailed
 from mcal_engine.simulator.figures import BLUE, GRAY, GREEN, ORANGE, blank
 from mcal_engine.spec import SERVICE_PRICES
 from mcal_engine.types import FloatArray

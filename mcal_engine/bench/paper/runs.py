@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from mcal_engine import error_curve, streams
+from mcal_engine import streams
+from mcal_engine.curves import error_curve
 from mcal_engine.simulator.data import subset
 from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine

@@ -10,8 +10,8 @@ from unittest import mock
 
 import numpy as np
 
-from mcal_engine import certificate
 from mcal_engine import round as rounds
+from mcal_engine.certificates import uniform
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import Bands, BoolArray, CertificateOutcome, IntArray
 
@@ -45,7 +45,7 @@ def _all_survive(test_ids: IntArray, *_: Any) -> BoolArray:
 
 _OUTCOME = rounds.outcome
 MUTATIONS: dict[str, tuple[object, str, Any]] = {
-    "plug_in_count": (certificate, "tolerated_errors", _plug_in_count),
+    "plug_in_count": (uniform, "tolerated_errors", _plug_in_count),
     "skips_dropped": (rounds, "outcome", _skips_dropped),
     "all_of_T": (rounds, "surviving", _all_survive),
 }

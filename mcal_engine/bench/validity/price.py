@@ -9,7 +9,7 @@ import numpy as np
 from mcal_engine import round as rounds
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.worlds import Row, Task, World, spec_for
-from mcal_engine.certificate import allowance, level_of_look
+from mcal_engine.certificates.uniform import allowance, level_of_look
 from mcal_engine.simulator.campaign import RoundView, simulate
 from mcal_engine.simulator.machines import seed_of
 from mcal_engine.simulator.people import Annotators

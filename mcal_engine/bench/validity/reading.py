@@ -9,17 +9,17 @@ import time
 
 import numpy as np
 
-from mcal_engine import certificate, peeling, streams
+from mcal_engine import peeling, streams
 from mcal_engine import round as rounds
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.worlds import Row, Task, Trajectory, World, fixed_trajectory, spec_for
+from mcal_engine.certificates import peel, uniform
 from mcal_engine.engine import decide
 from mcal_engine.simulator.machines import seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.truth import true_largest_machine_set
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.training import TrainingRequest
-from mcal_engine.two_bands import peel
 from mcal_engine.types import BoolArray, Certify, Decision, IntArray, LabelByMachine, PeelBatch, PeelOrder
 from mcal_engine.types import Row as HistoryRow
 
@@ -68,7 +68,7 @@ def _true_reading(world: World, people: Annotators, task: Task, trajectory: Traj
     note("engine_estimate", rules.engine_estimate_cut(spec, observation), nothing)
     reading: Row = {
         "target_error": spec.target_error,
-        "allowed": certificate.allowance(spec.target_error, observation.n_items),
+        "allowed": uniform.allowance(spec.target_error, observation.n_items),
         "rules": found,
     }
     reading["n_oracle"] = true_largest_machine_set(wrong, reading["allowed"])
@@ -88,9 +88,7 @@ def _true_reading(world: World, people: Annotators, task: Task, trajectory: Traj
         answers[item] = None
     skipped = rounds.outcome(1, trajectory.frozen, trajectory.classes, answers, people.n_labels_paid)
     note("certificate_with_skips", rules.certified_cut(spec, [*history, skipped]), sample)
-    tolerated = certificate.tolerated_errors(
-        n_pool=outcome.n_pool, n_sample=len(outcome.ranks), allowed=reading["allowed"], level=asked.level
-    )
+    tolerated = uniform.tolerated_errors(n_pool=outcome.n_pool, n_sample=len(outcome.ranks), allowed=reading["allowed"], level=asked.level)
     return reading | {
         "n_certificate": asked.n_certificate,
         "level": asked.level,

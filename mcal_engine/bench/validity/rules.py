@@ -13,8 +13,9 @@ from math import comb
 import numpy as np
 from scipy import stats
 
-from mcal_engine import certificate, error_curve
 from mcal_engine import round as rounds
+from mcal_engine.certificates import uniform
+from mcal_engine.curves import error_curve
 from mcal_engine.engine import decide
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import CertificateOutcome, Certify, Decision, FloatArray, IntArray, LabelByMachine, Observation, Row
@@ -121,7 +122,7 @@ def cross_checks(outcome: CertificateOutcome, allowed: int, level: float) -> dic
 
 
 def exact_miss(c: int, n_pool: int, n_sample: int, allowed: int) -> Fraction:
-    """f(c) in whole numbers, to check :func:`mcal_engine.certificate.miss_probability` by."""
+    """f(c) in whole numbers, to check :func:`mcal_engine.certificates.uniform.miss_probability` by."""
     errors = allowed + 1 + c
     ways = sum(comb(errors, k) * comb(n_pool - errors, n_sample - k) for k in range(c + 1))
     return Fraction(ways, comb(n_pool, n_sample))
@@ -135,4 +136,4 @@ def drawn_miss(c: int, n_pool: int, n_sample: int, allowed: int, draws: int, see
 
 def computed_miss(c: int, n_pool: int, n_sample: int, allowed: int) -> float:
     """f(c) as the product computes it."""
-    return float(certificate.miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed))
+    return float(uniform.miss_probability(c, n_pool=n_pool, n_sample=n_sample, allowed=allowed))

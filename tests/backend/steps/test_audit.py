@@ -22,7 +22,7 @@ from backend.views.predictions import predictions
 from backend.views.report import make_report
 from backend.views.review import review
 from backend.views.status import sentence
-from mcal_engine import certificate
+from mcal_engine.certificates import uniform
 from mcal_engine.errors import InvalidValue
 from mcal_engine.round import draw_secret
 from mcal_engine.types import CertificateOutcome
@@ -278,7 +278,7 @@ def test_taking_back_leaves_what_the_certificate_s_own_scan_vouches_for(finished
     assert (state.report or {})["audits"][0]["verdict"] == "broken"
     places = sorted(ranks[task] for task in found.ids)
     outcome = CertificateOutcome(1, len(ranks), np.array(places), np.array(places) >= 0.7 * len(ranks), 0)
-    scan = certificate.certify(outcome, allowed=15, level=0.05)
+    scan = uniform.certify(outcome, allowed=15, level=0.05)
     assert 0 < scan.n_ranked < len(ranks)
     gone = {task for task, rank in ranks.items() if rank >= scan.n_ranked} - set(found.ids)
     edited = max(gone)
@@ -401,7 +401,7 @@ def test_the_default_size_is_enough_for_what_the_campaign_believes(finished: Wor
     assert 1 <= size <= n
     said = finished.act("audit")
     assert f"{size:,} of its {n:,} machine labels" in said
-    assert certificate.most_errors(0, n_pool=n, n_sample=size, level=0.05) <= 15
+    assert uniform.most_errors(0, n_pool=n, n_sample=size, level=0.05) <= 15
 
 
 # Undoing, pausing, dying

@@ -18,7 +18,7 @@ from backend.views.predictions import predictions
 from backend.views.report import make_report
 from backend.views.review import review
 from mcal_engine import codec, engine, peeling
-from mcal_engine.two_bands import peel
+from mcal_engine.certificates import peel
 from mcal_engine.types import HumanLabelAll, LabelByMachine, PeelBatch
 from tests.backend.kills import Snapshot
 from tests.backend.steps.audited import another

@@ -13,7 +13,7 @@ from backend.campaign.state import Phase
 from backend.views.certificate import certificate
 from backend.views.classes import absent_from_test, absent_from_training, bound, classes, share
 from backend.views.report import make_report
-from mcal_engine.class_certificate import OfClasses
+from mcal_engine.certificates.per_class import OfClasses
 from mcal_engine.types import LabelByMachine
 from tests.backend.world import CHOICES, World
 

@@ -21,8 +21,8 @@ from backend.views.series import error_curves
 from backend.web.app import create_app
 from backend.web.openapi import template
 from backend.web.operation import PREFIX
-from mcal_engine import certificate, engine
-from mcal_engine.two_bands import bands
+from mcal_engine import engine
+from mcal_engine.certificates import bands, uniform
 from mcal_engine.types import Acquire, LabelByMachine, Observation
 from tests.browser.digits import DIGITS, DigitWorld
 from tests.browser.served import TOKEN, Wakes, deps_of
@@ -215,8 +215,8 @@ def test_the_certificate_s_words_carry_the_certificate_s_numbers(finished: Api) 
     state, words = finished.world.state(), finished.get("/campaigns/1/certificate")
     assert isinstance(state.decision, LabelByMachine) and words["status"] == "certified"
     outcome = state.outcomes[-1]
-    level = certificate.level_of_look(0.95, 1)
-    checked = certificate.certify(outcome, allowed=30, level=level)
+    level = uniform.level_of_look(0.95, 1)
+    checked = uniform.certify(outcome, allowed=30, level=level)
     text = " ".join(words["steps"])
     assert f"labels the {checked.n_machine:,} surest" in text and f"{int(outcome.errors.sum()):,} predictions were wrong" in text
     assert "allows 30 errors among 600" in text and f"at most {level:.1%}" in text and f"{checked.tolerated}" in text
@@ -327,7 +327,7 @@ def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said
     assert drawn is not None and said["smallest_certificate"] == drawn.n_sample
     uniform = api.send("POST", "/estimate", {**body, "settings": {**body["settings"], "certificate_rule": "uniform"}})
     smallest = uniform["smallest_certificate"]
-    assert [certificate.tolerated_errors(n_pool=pool, n_sample=n, allowed=20, level=0.05) for n in (smallest - 1, smallest)] == [None, 0]
+    assert [uniform.tolerated_errors(n_pool=pool, n_sample=n, allowed=20, level=0.05) for n in (smallest - 1, smallest)] == [None, 0]
     assert world.store.campaigns() == []
     made = api.send("POST", "/campaigns", body, status=201)
     assert made["campaign"] == 1 and api.wakes.jobs == [(1, "created")]

@@ -16,8 +16,8 @@ from mcal_engine.bench.certificate import pac, table
 from mcal_engine.bench.certificate.campaign import Task, true_campaign
 from mcal_engine.bench.certificate.oracle import Oracle
 from mcal_engine.bench.validity.worlds import World
+from mcal_engine.certificates import bands
 from mcal_engine.errors import InvalidValue
-from mcal_engine.two_bands import bands
 from tests.engine.bench.test_validity import make_world
 
 TASK = Task(0, 800, 3, (0.05, 0.1))

@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from backend.cli.bench import bench
-from mcal_engine import certificate
 from mcal_engine.bench.validity import bench as validity_bench
 from mcal_engine.bench.validity import findings as validity_findings
 from mcal_engine.bench.validity import table as validity_table
@@ -20,6 +19,7 @@ from mcal_engine.bench.validity.mutations import MUTATIONS, mutated
 from mcal_engine.bench.validity.price import true_oracle_labels
 from mcal_engine.bench.validity.reading import true_fixed_campaign
 from mcal_engine.bench.validity.worlds import Task, World, fixed_trajectory, key
+from mcal_engine.certificates import uniform
 from mcal_engine.errors import InvalidValue
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.truth import true_certified_machine_set, true_largest_machine_set
@@ -155,9 +155,7 @@ def test_what_an_oracle_pays_for_its_proof_is_the_mean_over_draws_of_the_best_sa
         sizes = []
         for _ in range(200):
             ranks = np.sort(generator.permutation(len(wrong))[:n])
-            sizes.append(
-                certificate.certify(CertificateOutcome(1, len(wrong), ranks, wrong[ranks], n), allowed=allowed, level=level).n_machine
-            )
+            sizes.append(uniform.certify(CertificateOutcome(1, len(wrong), ranks, wrong[ranks], n), allowed=allowed, level=level).n_machine)
         means.append((np.mean(sizes), np.std(sizes) / np.sqrt(len(sizes))))
     assert all(mean < promised + 4 * error for mean, error in means)
     assert max(mean for mean, _ in means) == pytest.approx(promised, rel=0.03)

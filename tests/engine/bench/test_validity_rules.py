@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mcal_engine import certificate, error_curve
 from mcal_engine.bench.validity import findings as verdict
 from mcal_engine.bench.validity import rules
 from mcal_engine.bench.validity.ridge import RidgeClassifier, reduced_features
 from mcal_engine.bench.validity.worlds import spec_for
+from mcal_engine.certificates import uniform
 from mcal_engine.classifiers.images.image_cache import ArrayImages
+from mcal_engine.curves import error_curve
 from mcal_engine.types import CertificateOutcome, Measurement, Observation
 from tests.engine.simulator import toy
 
@@ -22,7 +23,7 @@ from tests.engine.simulator import toy
 @pytest.mark.parametrize(("n_pool", "n_sample", "allowed"), [(1300, 140, 75), (6400, 420, 500), (8700, 800, 200), (60_000, 1000, 3500)])
 def test_three_constructions_agree_on_the_same_sample_the_exact_one_tolerating_most(n_pool: int, n_sample: int, allowed: int) -> None:
     share, level = (allowed + 1) / n_pool, 0.04
-    exact = certificate.tolerated_errors(n_pool=n_pool, n_sample=n_sample, allowed=allowed, level=level)
+    exact = uniform.tolerated_errors(n_pool=n_pool, n_sample=n_sample, allowed=allowed, level=level)
     clopper_pearson = rules.clopper_pearson_count(n_sample, share, level)
     pac_labels = rules.pac_labels_count(n_sample, share, level)
     assert exact is not None
@@ -157,7 +158,7 @@ def test_an_estimate_off_by_more_than_three_per_cent_is_red_where_the_target_bin
 
 
 def test_a_wrong_miss_probability_is_red(monkeypatch: pytest.MonkeyPatch) -> None:
-    tolerated = certificate.tolerated_errors(n_pool=900, n_sample=120, allowed=50, level=0.04)
+    tolerated = uniform.tolerated_errors(n_pool=900, n_sample=120, allowed=50, level=0.04)
     rows = _rows(0, 20, tolerated=tolerated, n_certificate=120, level=0.04)
     assert all(finding.good for finding in verdict.findings(rows))
     assert not all(

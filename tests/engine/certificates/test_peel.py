@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from mcal_engine.certificates import bands, peel
+from mcal_engine.certificates.peel import Peel, Sample
 from mcal_engine.errors import HistoryError, InvalidValue
-from mcal_engine.two_bands import bands, peel
-from mcal_engine.two_bands.peel import Peel, Sample
 from mcal_engine.types import Bands
-from tests.engine.test_two_bands import exact_chance
+from tests.engine.certificates.test_bands import exact_chance
 
 Ranker = Callable[[Peel, np.ndarray], np.ndarray]
 """From the state and the true errors to an order of the peelable items; what the proof allows it to use, each test says."""
@@ -191,7 +191,7 @@ def test_a_sample_that_is_known_before_the_freeze_proves_nothing() -> None:
 
 def test_an_allowance_that_counts_items_without_a_label_lets_more_than_the_target_share_be_wrong() -> None:
     """3,000 items, 300 of them unreadable: 5 % of 3,000 are 150 errors, which are 5.6 % of the 2,700 labels there will be."""
-    from mcal_engine.certificate import allowance
+    from mcal_engine.certificates.uniform import allowance
 
     with_set_aside, without = allowance(0.05, 3_000), allowance(0.05, 2_700)
     assert with_set_aside / 2_700 > 0.05 >= without / 2_700

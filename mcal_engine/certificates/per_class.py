@@ -1,7 +1,8 @@
 """A bound per predicted class: of the machine's labels that say c, at least a share p is right, for every c, with one V for all of them.
 
-How many of a class's labels are wrong is no monotone share: the cut of :mod:`mcal_engine.certificate`, which depends on V, cannot be tested
-as if it had been fixed. So everything that is tested is fixed before V is drawn, by the frozen order, |V| and the plan alone:
+How many of a class's labels are wrong is no monotone share: the cut of :mod:`mcal_engine.certificates.uniform`, which depends on V,
+cannot be tested as if it had been fixed. So everything that is tested is fixed before V is drawn, by the frozen order, |V| and the plan
+alone:
 
 - cuts r_1 < r_2 < … of the frozen order (:func:`cuts_around`). K_j of the items in front of r_j are predicted c, about |V|·K_j/|U| of them
   will be in V, and E_j = ⌊(1 − p)·(K_j less somewhat more than these)⌋.

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcal_engine import certificate
+from mcal_engine.certificates import bands, uniform
+from mcal_engine.certificates.peel import Sample, static_cut
 from mcal_engine.errors import InvalidValue
-from mcal_engine.two_bands import bands
-from mcal_engine.two_bands.peel import Sample, static_cut
 from mcal_engine.types import Bands
 
 LEVELS = (Fraction(1, 20), Fraction(1, 5), Fraction(2, 5))
@@ -140,7 +139,7 @@ def test_a_planned_table_keeps_to_its_level_whatever_the_pool(level: Fraction) -
 def test_one_band_is_the_rule_of_a_uniform_sample() -> None:
     for n_pool, n_sample, allowed in [(60, 20, 3), (100, 30, 5), (400, 90, 20), (3000, 200, 150)]:
         plan = bands.table(n_pool, 0, 0, n_sample, allowed=allowed, level=0.04)
-        tolerated = certificate.tolerated_errors(n_pool=n_pool, n_sample=n_sample, allowed=allowed, level=0.04)
+        tolerated = uniform.tolerated_errors(n_pool=n_pool, n_sample=n_sample, allowed=allowed, level=0.04)
         assert (None if plan is None else plan.tolerated[0]) == tolerated
 
 

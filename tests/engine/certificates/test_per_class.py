@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mcal_engine import certificate, codec
-from mcal_engine.class_certificate import FIRST, LAST, OfClasses, certify_classes, cuts_planned, described, fronts
+from mcal_engine import codec
+from mcal_engine.certificates import uniform
+from mcal_engine.certificates.per_class import FIRST, LAST, OfClasses, certify_classes, cuts_planned, described, fronts
 from mcal_engine.class_forecast import SAMPLED, kept_by_classes
 from mcal_engine.engine import decide
 from mcal_engine.errors import InvalidValue
@@ -133,7 +134,7 @@ def test_both_promises_are_kept_together_wherever_the_errors_are(placing: str) -
         wrong = generator.random(n_pool) < rate
         ranks = np.sort(generator.permutation(n_pool)[:n_sample])
         seen = answered(classes, wrong, ranks, cuts)
-        n_ranked = certificate.certify(seen, allowed=allowed, level=level / 2).n_ranked
+        n_ranked = uniform.certify(seen, allowed=allowed, level=level / 2).n_ranked
         found = certify_classes(seen, n_ranked, precision=p, level=level / 2)
         machine = np.arange(n_pool) < found.cut[classes]
         machine[ranks] = False

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from mcal_engine import error_curve, learning_curve
 from mcal_engine.bench.law.world import Law, rows_after
-from mcal_engine.learning_curve import FitFailed
+from mcal_engine.curves import error_curve, learning_curve
+from mcal_engine.curves.learning_curve import FitFailed
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import FloatArray, Observation
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcal_engine.certificates import freeze_rule
+from mcal_engine.certificates.freeze_rule import Foretold
 from mcal_engine.errors import InvalidValue
-from mcal_engine.two_bands import freeze_rule
-from mcal_engine.two_bands.freeze_rule import Foretold
 
 
 def chance(surety: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ without replacement in each: n1 of band 1, n2 of band 2, a larger share of band 
 
 * with s > c1: band 1 in front of its (c1 + 1)-th error of V;
 * with no t[s]: band 1;
-* else: band 1, and what is left of band 2 once at most t[s] errors of V are left in it (see :mod:`mcal_engine.two_bands.peel`).
+* else: band 1, and what is left of band 2 once at most t[s] errors of V are left in it (see :mod:`mcal_engine.certificates.peel`).
 
 c1 and the table t[0] ≥ t[1] ≥ … are fixed before V is drawn, by M1, n1, M2, n2, the allowance E and the level a alone. The proof, in two
 sentences: if more than E wrong labels hide in the machine's set, then V would have shown more errors than the table tolerates in all but a
@@ -340,9 +340,9 @@ def _sure_tolerated(n_sure: int, sample: int, allowed: int, limit: float) -> int
 
 def _just_enough(n_pool: int, allowed: int, level: float) -> list[int]:
     """Sizes of one uniform sample that tolerate 0, 1, 2 … errors, for allowances so small that a share of the pool is no measure."""
-    from mcal_engine import certificate
+    from mcal_engine.certificates import uniform
 
-    found = (certificate.sample_size(c, n_pool=n_pool, allowed=allowed, level=level * (1 - 2 * ARITHMETIC)) for c in range(4))
+    found = (uniform.sample_size(c, n_pool=n_pool, allowed=allowed, level=level * (1 - 2 * ARITHMETIC)) for c in range(4))
     return [n for n in found if n is not None]
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine import learning_curve, streams
-from mcal_engine.learning_curve import FitFailed, PowerLaws
+from mcal_engine import streams
+from mcal_engine.curves import learning_curve
+from mcal_engine.curves.learning_curve import FitFailed, PowerLaws
 from mcal_engine.types import FloatArray, Measurement, Observation
 
 MAX_REPLICATES, MIN_REPLICATES, WEIGHTS_PER_DECISION = 60, 20, 600_000

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from mcal_engine import learning_curve
+from mcal_engine.curves import learning_curve
+from mcal_engine.curves.learning_curve import FitFailed, PowerLaws
 from mcal_engine.errors import InvalidValue
-from mcal_engine.learning_curve import FitFailed, PowerLaws
 
 SIZES = np.array([100.0, 200, 400, 800, 1600])
 

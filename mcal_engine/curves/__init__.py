@@ -1,0 +1,1 @@
+"""How errors fall with labels, and how many there are in front of each cut: Eq. 3 of the paper."""
