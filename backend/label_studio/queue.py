@@ -124,11 +124,13 @@ def keep_sentinel(
 
 
 def give_back(port: LabelStudioPort, project_id: int, task_id: int, control: LabelControl) -> None:
-    """Let people have a task that was locked for the service user, and remove what an interrupted attempt left on it. Safe to repeat."""
+    """Let people have a task that was locked for the service user, and remove what an interrupted attempt left on it. Safe to repeat.
+
+    One that is labelled meanwhile is given back too: if its label is taken away again, nobody would be served it for a day.
+    """
     for task in port.tasks_by_id(project_id, control, [task_id]):
         _remove_skips(port, task)
-        if not task.is_labeled:  # one that is done is served to nobody, locked or not
-            port.release_task(project_id, task_id)
+        port.release_task(project_id, task_id)
 
 
 def close(port: LabelStudioPort, project_id: int, model_version: str) -> None:

@@ -244,6 +244,22 @@ class LabelStudioContract:
         world.delete_task(ids[0])
         world.port.release_task(project_id, ids[0])
 
+    @pytest.mark.parametrize("by", ["a person", "the machine"])
+    def test_a_labelled_task_that_is_given_back_is_served_once_its_label_is_gone(self, world: World, by: str) -> None:
+        project_id, ids = world.add_project(1)
+        world.port.lock_task(project_id, ids[0])
+        if by == "a person":
+            world.annotate(ids[0], world.ann, "one")
+        else:
+            world.port.import_predictions(project_id, "m", [Prediction(ids[0], 1.0, "one")], CONTROL)
+            world.port.predictions_to_annotations(project_id, "m", ids)
+        label = at_once(world, project_id, *ids)[ids[0]].annotations
+        queue.give_back(world.port, project_id, ids[0], CONTROL)
+        task = at_once(world, project_id, *ids)[ids[0]]
+        assert (task.annotations, task.is_labeled) == (label, True)
+        world.port.delete_annotation(label[0].id)
+        assert world.next_task(project_id, world.bob) == ids[0]
+
     @pytest.mark.parametrize("accident", ["labelled", "deleted", "taken"])
     def test_a_lost_sentinel_is_replaced(self, world: World, accident: str) -> None:
         project_id, ids = world.add_project(10)
