@@ -98,7 +98,8 @@ class Created(Happening, kind="created"):
     """What was found when the campaign began.
 
     ``project_before``: the project's settings that the campaign changes. ``project_created_at``: by which the project is told from one of
-    the same number in another Label Studio.
+    the same number in another Label Studio. ``last_annotation``: the highest id of an annotation then; Label Studio counts upwards, so that
+    what is above came later, whatever its clock says. 0: there was none. ``None``: recorded by a version that did not ask.
     """
 
     settings: JSON
@@ -111,6 +112,7 @@ class Created(Happening, kind="created"):
     n_preexisting: int
     label_studio_version: str = ""
     project_created_at: datetime | None = None
+    last_annotation: int | None = None
 
     def sentence(self) -> str:
         return f"Project read: {counted(self.n_items, 'item')}, {self.n_preexisting:,} labelled before"

@@ -383,9 +383,9 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
     queue = log.queues[-1] if log.queues and not log.queues[-1].closed else None
     second = queues.second_labels(log.queues, items, facts.duplicates)
     # Second labels are paid whatever clock stamped them: nobody had labelled their items when they were asked for.
-    asked, began = {row.annotation_id for row in second.values()}, facts.campaign.created_at
+    asked = {row.annotation_id for row in second.values()}
     own = {task for task in items if _is_own(task, log.follows, log.last_task)}
-    repeats = tuple(row for row in facts.duplicates if row.task_id in own and (row.annotation_id in asked or row.created_at >= began))
+    repeats = tuple(row for row in facts.duplicates if row.task_id in own and (row.annotation_id in asked or _is_new(row, facts, log)))
     seen = None if queue is None else queues.progress(queue, items, roles, second) if items else queues.unknown(queue)
     settings = log.settings_for_decisions()
     stage = _stage(log, seen, settings, now)
@@ -432,6 +432,12 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
         sentinel=log.sentinel,
         report=log.report,
     )
+
+
+def _is_new(row: Duplicate, facts: Facts, log: Log) -> bool:
+    """Whether a label was given after the campaign had begun. Label Studio's clock and ours may differ: ids tell where they are known."""
+    last = None if log.created is None else log.created.last_annotation
+    return row.created_at >= facts.campaign.created_at if last is None else row.annotation_id > last
 
 
 def _is_own(task: int, follows: Follows | None, last_task: int | None) -> bool:

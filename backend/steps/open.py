@@ -137,7 +137,7 @@ def open_campaign(
         _enough(len(live), services.smallest, follows)
     _check_items(live, control)
     _register_webhook(services, campaign)
-    created = _created(services, project, control, user, settings, live)
+    created = _created(services, project, control, user, settings, live, tasks.last_annotation)
     services.store.append(campaign.id, [history.new(created)], expected_seq=last_seq)
     logger.info("campaign %d: project %d with %d tasks", campaign.id, project.id, len(live))
 
@@ -158,12 +158,14 @@ class _Checked:
         self._services, self._project_id, self._control, self._user = services, project_id, control, user
         self._first = first  # id of the first task that can be the campaign's
         self.ids: set[int] = set()
+        self.last_annotation = 0
 
     def __iter__(self) -> Any:
         for task in self._services.label_studio.tasks(self._project_id, self._control):
             if task.id >= self._first:
                 self._check(task)
             self.ids.add(task.id)
+            self.last_annotation = max([self.last_annotation, *(annotation.id for annotation in task.annotations)])
             yield task
 
     def _check(self, task: Task) -> None:
@@ -205,7 +207,13 @@ def _check_items(live: list[Item], control: LabelControl) -> None:
 
 
 def _created(
-    services: Services, project: Project, control: LabelControl, user: User, settings: CampaignSettings, live: list[Item]
+    services: Services,
+    project: Project,
+    control: LabelControl,
+    user: User,
+    settings: CampaignSettings,
+    live: list[Item],
+    last_annotation: int,
 ) -> events.Created:
     race = classifiers.race_of(
         settings.classifiers, len(live), services.device, control.reads
@@ -221,4 +229,5 @@ def _created(
         n_preexisting=sum(item.preexisting for item in live),
         label_studio_version=services.label_studio.version(),
         project_created_at=project.created_at,
+        last_annotation=last_annotation,
     )

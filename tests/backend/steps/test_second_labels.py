@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,23 @@ def test_a_repeat_that_nobody_asked_for_stays_one(tmp_path: Path) -> None:
     known = world.store.campaign(world.campaign.id)
     report = campaign_view(state, known, entries(world.store.events(known.id)), world.now())["report"]
     assert (report["second_labels"], report["duplicates"], report["human_labels"]) == (1, 3, 6)
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_which_repeats_are_paid_does_not_hang_on_label_studio_s_clock(tmp_path: Path, hours: int) -> None:
+    world = World(tmp_path, start=False)
+    ann, bob = world.people
+    label_studio, (before, during) = world.label_studio, world.tasks[:2]
+    label_studio.now = lambda: world.now() + timedelta(hours=hours)
+    for person in (ann, bob):
+        label_studio.annotate(before, person, world.right(before))
+    world.begin()
+    world.advance()
+    for person in (ann, bob):
+        label_studio.annotate(during, person, world.right(during))
+    state = world.advance()
+    assert [row.task_id for row in state.repeats] == [during]
+    assert state.n_labels_paid == 2
 
 
 def test_who_only_gives_second_labels_has_a_name_and_a_part(tmp_path: Path) -> None:
