@@ -29,12 +29,13 @@ from typing import IO, Any
 import numpy as np
 
 from mcal_engine.classifiers import make, parse
-from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClasses, check_labels
+from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClasses, check_labels, fit
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.classifiers.images.row_store import DamagedRows
 from mcal_engine.classifiers.texts.text_cache import TextCache
 from mcal_engine.errors import InvalidValue, MCALError
+from mcal_engine.parts import Parts
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import FloatArray
 
@@ -204,7 +205,11 @@ def _environment(threads: int | None) -> dict[str, str]:
 def _write_job(request: TrainingRequest, place: Place, folder: Path) -> None:
     for name in ARRAYS:
         np.save(folder / f"{name}.npy", np.asarray(getattr(request, name), dtype=np.int64))
-    asked = {each.name: getattr(request, each.name) for each in fields(request) if each.name not in ARRAYS}
+    asked = {each.name: getattr(request, each.name) for each in fields(request) if each.name not in {*ARRAYS, "parts"}}
+    parts = request.parts
+    if parts is not None:
+        np.save(folder / "members.npy", parts.members)
+        asked["parts"] = {"widths": parts.widths, "several": parts.several, "complete": parts.complete}
     where = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(place).items()}
     (folder / "job.json").write_text(json.dumps({"request": asked, "place": where}))
 
@@ -214,7 +219,11 @@ def _read_job(folder: Path) -> tuple[TrainingRequest, Place]:
     for name in ("image_directory", "cache_directory"):
         plain["place"][name] = Path(plain["place"][name])
     arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
-    return TrainingRequest(**plain["request"], **arrays), Place(**plain["place"])
+    made = plain["request"].pop("parts", None)
+    parts = None
+    if made is not None:
+        parts = Parts(np.load(folder / "members.npy"), tuple(made["widths"]), tuple(made["several"]), made["complete"])
+    return TrainingRequest(**plain["request"], **arrays, parts=parts), Place(**plain["place"])
 
 
 def _read_result(request: TrainingRequest, folder: Path, took: float) -> Scored:
@@ -238,7 +247,8 @@ def train(
     train_rows, score_rows = items.rows(request.train_ids), items.rows(request.score_ids)
     classifier = make(request.classifier, items, cache_dir=place.cache_directory, device=place.device, reads=reads)
     seconds = {"embed": classifier.prepare(np.union1d(train_rows, score_rows), progress=progress)}
-    report = classifier.fit(train_rows, request.train_labels, request.n_classes, seed=request.seed, progress=progress)
+    labels, seed = request.train_labels, request.seed
+    report = fit(classifier, train_rows, labels, request.n_classes, request.parts, seed=seed, progress=progress)
     seconds["fit"] = report.seconds
     began = time.perf_counter()
     logits = classifier.logits(score_rows, progress=progress)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcal_engine.acquisition import Features
+from mcal_engine.parts import Parts
 from mcal_engine.types import BoolArray, FloatArray, IntArray
 
 
@@ -23,6 +24,7 @@ class TrainingRequest:
         test_ids, pool_ids: shapes (n_test,) and (n_pool,), the items to score, in the order of the answer's rows.
         with_features: also bring what the last layer sees, for acquisitions that measure distances.
         buys: whether the pool's answers may be paid for. Where not, a candidate that asks a price answers for the test items alone.
+        parts: what the classes are made of, where they are whole answers.
     """
 
     round: int
@@ -35,6 +37,7 @@ class TrainingRequest:
     seed: int
     with_features: bool = False
     buys: bool = True
+    parts: Parts | None = None
 
     @property
     def score_ids(self) -> IntArray:

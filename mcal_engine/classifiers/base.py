@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mcal_engine.errors import InvalidValue, MCALError
+from mcal_engine.parts import Parts
 from mcal_engine.types import FloatArray, IntArray
 from mcal_engine.words import counted
 
@@ -95,6 +96,9 @@ class Classifier(Protocol):
 
     One whose class says ``learns = False`` knows its classes from elsewhere. It is fitted without any label too, and no label changes what
     it says.
+
+    One whose class says ``takes_parts = True`` is told what the classes are made of where they are whole answers to several questions: its
+    ``fit`` takes ``parts`` beside the other arguments. To all others such a class is one like any other; :func:`fit` sees to that.
     """
 
     name: str
@@ -115,6 +119,21 @@ class Classifier(Protocol):
 
     def features(self, rows: IntArray) -> FloatArray:
         """Shape (n, d): what the head sees, for k-centre."""
+
+
+def fit(
+    classifier: Classifier,
+    rows: IntArray,
+    labels: IntArray,
+    n_classes: int,
+    parts: Parts | None,
+    *,
+    seed: int,
+    progress: ProgressCallback | None = None,
+) -> FitReport:
+    """Train a classifier, with what the classes are made of where it makes use of that; see :meth:`Classifier.fit`."""
+    some = {"parts": parts} if parts is not None and getattr(classifier, "takes_parts", False) else {}
+    return classifier.fit(rows, labels, n_classes, seed=seed, progress=progress, **some)
 
 
 def check_labels(rows: IntArray, labels: IntArray, n_classes: int) -> IntArray:

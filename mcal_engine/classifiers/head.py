@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 from scipy.optimize import minimize
 
 from mcal_engine.classifiers.neighbours import Neighbours, fit_neighbours
@@ -36,6 +37,8 @@ SCALES = tuple(float(scale) for scale in np.geomspace(0.5, 2.0, 9))
 _SPREAD_FLOOR = 1e-3  # keeps features that hardly vary in training from exploding elsewhere
 
 Features = npt.NDArray[Any]
+Truth = Literal["one", "several"]
+"""What a row of truth, shape (K,), holds: a 1 for its one class; or one for each choice that was made, each told by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +86,53 @@ def fit_head(features: Sequence[Features], classes: IntArray) -> Head:
         classes: shape (n,), values 0 … K − 1, each of them present.
     """
     folds = fold_of(classes)
-    views, held_out = zip(*(_fit_view(x, classes, folds) for x in features), strict=True)
-    judged = folds >= 0
-    if not judged.any():
+    truth = np.eye(int(classes.max()) + 1)[classes]
+    views, held_out = zip(*(fit_view(x, truth, folds, "one") for x in features), strict=True)
+    if not (folds >= 0).any():
         return Head(views, tuple(1 / len(views) for _ in views), float("nan"))
-    # Views and their common scale are weighed on examples that their fits have not seen: what is left is about calibrated.
-    mixes = [(1.0,)] if len(views) == 1 else [(blend, 1.0 - blend) for blend in BLENDS]
-    blended = [sum(weight * logits for weight, logits in zip(mix, held_out, strict=True))[judged] for mix in mixes]
-    _, rank, _ = _best_scale(blended, classes[judged])
     neighbours, scores = fit_neighbours(features[-1], classes, folds)
-    loss, near, scale = _best_scale([blended[rank] + nearness * scores[judged] for nearness in NEARNESS], classes[judged])
-    return Head(views, tuple(scale * weight for weight in mixes[rank]), loss, neighbours, scale * NEARNESS[near])
+    weighed = weigh(held_out, scores, truth, folds, "one")
+    return Head(views, weighed.blend, weighed.cross_entropy, neighbours, weighed.nearness)
 
 
-def _best_scale(candidates: Sequence[FloatArray], classes: IntArray) -> tuple[float, int, float]:
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What views and neighbours count for, at a common scale; ``held_out``: the logits of all together, shape (n, K)."""
+
+    blend: tuple[float, ...]
+    nearness: float
+    cross_entropy: float
+    held_out: FloatArray
+
+
+def weigh(views: Sequence[FloatArray], scores: FloatArray, truth: FloatArray, folds: IntArray, kind: Truth) -> Weighed:
+    """Weigh views and the neighbours on examples that their fits have not seen: what is left is about calibrated.
+
+    Args:
+        views, scores: held-out logits of each view and scores of the neighbours, each of shape (n, K).
+        truth: shape (n, K).
+        folds: shape (n,), one of them at least 0.
+    """
+    judged = folds >= 0
+    mixes = [(1.0,)] if len(views) == 1 else [(blend, 1.0 - blend) for blend in BLENDS]
+    blended = [sum(weight * logits for weight, logits in zip(mix, views, strict=True)) for mix in mixes]
+    _, rank, _ = best_scale([np.asarray(one)[judged] for one in blended], truth[judged], kind)
+    together = [blended[rank] + nearness * scores for nearness in NEARNESS]
+    loss, near, scale = best_scale([one[judged] for one in together], truth[judged], kind)
+    blend = tuple(scale * weight for weight in mixes[rank])
+    return Weighed(blend, scale * NEARNESS[near], loss, scale * np.asarray(together[near]))
+
+
+def best_scale(candidates: Sequence[FloatArray], truth: FloatArray, kind: Truth) -> tuple[float, int, float]:
     """Least cross-entropy, of which of the candidates and at which scale."""
-    return min((cross_entropy(scale * logits, classes), rank, scale) for rank, logits in enumerate(candidates) for scale in SCALES)
+    return min((mean_loss(scale * logits, truth, kind), rank, scale) for rank, logits in enumerate(candidates) for scale in SCALES)
+
+
+def mean_loss(logits: FloatArray, truth: FloatArray, kind: Truth) -> float:
+    """Mean −log p of the truth; of several choices, the sum over them."""
+    if kind == "one":
+        return cross_entropy(logits, truth.argmax(axis=1))
+    return float((np.logaddexp(0.0, logits) - logits * truth).sum(axis=1).mean())
 
 
 def fold_of(classes: IntArray) -> IntArray:
@@ -120,16 +154,15 @@ def cross_entropy(logits: FloatArray, classes: IntArray) -> float:
     return float((log_sum - logits[np.arange(len(classes)), classes]).mean())
 
 
-def _fit_view(features: Features, classes: IntArray, folds: IntArray) -> tuple[View, FloatArray]:
+def fit_view(features: Features, truth: FloatArray, folds: IntArray, kind: Truth) -> tuple[View, FloatArray]:
     """The view at its best l2, and its held-out logits, shape (n, K); rows of fold −1 are left at 0."""
     x = features.astype(np.float64)
     mean = x.mean(axis=0)
     spread = x.std(axis=0) + _SPREAD_FLOOR
     x = (x - mean) / (spread * np.sqrt(x.shape[1]))
     z, back = _reduced(x)
-    truth = np.eye(int(classes.max()) + 1)[classes]
-    l2, held_out = _choose_l2(z, truth, classes, folds)
-    weights, bias = _descend(z, truth, [strength for strength in L2_PATH if strength >= l2])[-1]
+    l2, held_out = _choose_l2(z, truth, folds, kind)
+    weights, bias = _descend(z, truth, [strength for strength in L2_PATH if strength >= l2], kind)[-1]
     return View(mean, spread * np.sqrt(x.shape[1]), back @ weights, bias, l2), held_out
 
 
@@ -144,22 +177,22 @@ def _reduced(x: FloatArray) -> tuple[FloatArray, FloatArray]:
     return z, np.asarray(x.T @ (vectors[:, kept] / np.sqrt(values[kept])))
 
 
-def _choose_l2(z: FloatArray, truth: FloatArray, classes: IntArray, folds: IntArray) -> tuple[float, FloatArray]:
+def _choose_l2(z: FloatArray, truth: FloatArray, folds: IntArray, kind: Truth) -> tuple[float, FloatArray]:
     held_out = np.zeros((len(L2_PATH), *truth.shape))
     if not (folds >= 0).any():
         return L2_DEFAULT, held_out[0]
     for fold in range(FOLDS):
         out = folds == fold
         if out.any():
-            for step, (weights, bias) in enumerate(_descend(z[~out], truth[~out], L2_PATH)):
+            for step, (weights, bias) in enumerate(_descend(z[~out], truth[~out], L2_PATH, kind)):
                 held_out[step, out] = z[out] @ weights + bias
     judged = folds >= 0
-    losses = [cross_entropy(logits[judged], classes[judged]) for logits in held_out]
+    losses = [mean_loss(logits[judged], truth[judged], kind) for logits in held_out]
     best = int(np.argmin(losses))
     return L2_PATH[best], held_out[best]
 
 
-def _descend(z: FloatArray, truth: FloatArray, path: Sequence[float]) -> list[tuple[FloatArray, FloatArray]]:
+def _descend(z: FloatArray, truth: FloatArray, path: Sequence[float], kind: Truth) -> list[tuple[FloatArray, FloatArray]]:
     """(weights, bias) for each l2 of ``path``, by L-BFGS from the one before. Products in float32 (half the time), sums in float64."""
     n, r = z.shape
     single = z.astype(np.float32)
@@ -171,11 +204,15 @@ def _descend(z: FloatArray, truth: FloatArray, path: Sequence[float]) -> list[tu
         def loss(flat: FloatArray, l2: float = l2) -> tuple[float, FloatArray]:
             weights, bias = flat[: r * k].reshape(r, k), flat[r * k :]
             logits = (single @ weights.astype(np.float32)).astype(np.float64) + bias
-            logits -= logits.max(axis=1, keepdims=True)
-            p = np.exp(logits)
-            total = p.sum(axis=1, keepdims=True)
-            value = (np.log(total).sum() - (logits * truth).sum()) / n + 0.5 * l2 * (weights * weights).sum()
-            slope = (p / total - truth) / n
+            if kind == "one":
+                logits -= logits.max(axis=1, keepdims=True)
+                p = np.exp(logits)
+                total = p.sum(axis=1, keepdims=True)
+                normaliser, p = np.log(total).sum(), p / total
+            else:
+                normaliser, p = np.logaddexp(0.0, logits).sum(), special.expit(logits)
+            value = (normaliser - (logits * truth).sum()) / n + 0.5 * l2 * (weights * weights).sum()
+            slope = (p - truth) / n
             return float(value), np.concatenate([((single.T @ slope.astype(np.float32)) + l2 * weights).ravel(), slope.sum(axis=0)])
 
         at = minimize(loss, at, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "maxcor": 20, "ftol": 1e-6, "gtol": 1e-5}).x

@@ -63,6 +63,12 @@ def fit_neighbours(features: npt.NDArray[Any], classes: IntArray, folds: IntArra
         classes: shape (n,), values 0 … K − 1, each of them present.
         folds: shape (n,), of :func:`mcal_engine.classifiers.head.fold_of`.
     """
+    n_classes = int(classes.max()) + 1
+    return fit_towards(features, np.eye(n_classes)[classes] - 1 / n_classes, folds)
+
+
+def fit_towards(features: npt.NDArray[Any], targets: FloatArray, folds: IntArray) -> tuple[Neighbours, FloatArray]:
+    """As :func:`fit_neighbours`, with targets of shape (n, K) in the place of classes."""
     x = features.astype(np.float32)
     mean, spread = x.mean(axis=0), x.std(axis=0) + np.float32(_SPREAD_FLOOR)
     x = (x - mean) / spread
@@ -72,8 +78,6 @@ def fit_neighbours(features: npt.NDArray[Any], classes: IntArray, folds: IntArra
     distances = _squared_distances(z, z[anchors])
     width = max(float(np.median(distances[anchors])) / NARROWNESS, 1e-6)
     kernel: SingleArray = np.exp(-distances / np.float32(width))
-    n_classes = int(classes.max()) + 1
-    targets = np.eye(n_classes)[classes] - 1 / n_classes
     held_out = np.zeros(targets.shape)
     for fold in np.unique(folds[folds >= 0]):
         out = folds == fold

@@ -11,20 +11,26 @@ from mcal_engine.classifiers import devices
 from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, check_labels, fitted_first, spread
 from mcal_engine.classifiers.head import Features, Head, fit_head
 from mcal_engine.classifiers.images.computed_rows import ComputedRows
+from mcal_engine.classifiers.joint_head import JointHead, fit_joint_head
+from mcal_engine.parts import Parts
 from mcal_engine.types import FloatArray, IntArray
 
 _SCORED_AT_ONCE = 2048  # rows; bounds the memory of a large pool
 
 
 class OnFeatures:
-    """One view of all features, one of those in front where there are such, and neighbours in all, blended as held-out examples say."""
+    """One view of all features, one of those in front where there are such, and neighbours in all, blended as held-out examples say.
+
+    Where the classes are whole answers, each question has such a head; see :mod:`mcal_engine.classifiers.joint_head`.
+    """
 
     name = "features"
+    takes_parts = True
 
     def __init__(self, embeddings: ComputedRows, device: torch.device, *, n_front: int = 0) -> None:
         """``n_front``: features that are a view of their own as well; 0: none."""
         self._embeddings, self._device, self._n_front = embeddings, device, n_front
-        self._head: Head | None = None
+        self._head: Head | JointHead | None = None
         self._seen: IntArray = np.empty(0, dtype=np.int64)
         self._n_classes = 0
 
@@ -32,15 +38,28 @@ class OnFeatures:
         began = time.perf_counter()
         return time.perf_counter() - began if self._embeddings.fill(rows, progress) else 0.0
 
-    def fit(self, rows: IntArray, labels: IntArray, n_classes: int, *, seed: int, progress: ProgressCallback | None = None) -> FitReport:
+    def fit(
+        self,
+        rows: IntArray,
+        labels: IntArray,
+        n_classes: int,
+        *,
+        seed: int,
+        progress: ProgressCallback | None = None,
+        parts: Parts | None = None,
+    ) -> FitReport:
         """See :class:`~mcal_engine.classifiers.base.Classifier`. ``seed`` changes nothing: the fit is a convex problem."""
         seen = check_labels(rows, labels, n_classes)
         self.prepare(rows, progress=progress)
         began = time.perf_counter()
         # The order of examples decides their folds; sorted by row, the same set of labels gives the same head.
         order = np.argsort(rows, kind="stable")
-        self._head = fit_head(self._views(rows[order]), np.searchsorted(seen, labels[order]))
-        self._seen, self._n_classes = seen, n_classes
+        if parts is None:
+            self._head, self._seen = fit_head(self._views(rows[order]), np.searchsorted(seen, labels[order])), seen
+        else:
+            self._head = fit_joint_head(self._views(rows[order]), labels[order], parts)
+            self._seen = self._head.scored
+        self._n_classes = n_classes
         if progress is not None:
             progress(Progress("fit", 1, 1, self._head.cross_entropy))
         return FitReport(time.perf_counter() - began, len(rows), 1, devices.label(self._device), self._head.cross_entropy)

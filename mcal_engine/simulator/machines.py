@@ -15,6 +15,7 @@ import numpy as np
 from mcal_engine import streams
 from mcal_engine.acquisition import Distances, Features, by_numpy
 from mcal_engine.classifiers.answers import Answers, trained_on
+from mcal_engine.classifiers.base import fit
 from mcal_engine.training import Scored, TrainingRequest
 from mcal_engine.types import FloatArray, IntArray
 
@@ -103,7 +104,8 @@ class Machine:
             if known is not None:
                 logits.append(known)
                 return
-            self.classifier.fit(request.train_ids, request.train_labels, request.n_classes, seed=request.seed, progress=self.on_progress)
+            labels, seed = request.train_labels, request.seed
+            fit(self.classifier, request.train_ids, labels, request.n_classes, request.parts, seed=seed, progress=self.on_progress)
             logits.append(self.classifier.logits(asked, progress=self.on_progress))
             if request.with_features:
                 features.append(self._features(np.concatenate([asked, request.train_ids])))

@@ -21,10 +21,11 @@ from PIL import Image
 from backend import training
 from backend.training import Place, TrainingFailed, run_training
 from mcal_engine.classifiers import make
-from mcal_engine.classifiers.base import Progress, TooFewClasses
+from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
 from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.classifiers.images.shapes import shapes
 from mcal_engine.errors import InvalidValue
+from mcal_engine.parts import Parts
 from mcal_engine.training import Scored, TrainingRequest
 
 pytestmark = pytest.mark.slow
@@ -68,6 +69,16 @@ def said(scored: Scored) -> np.ndarray:
 
 def truth(job: Job) -> np.ndarray:
     return ((1000 - job.request.score_ids) // 7) % 3
+
+
+def test_the_child_is_told_what_whole_answers_are_made_of(job):
+    """Classes 0 to 3 are the answers to two questions; nobody gave the last of them, whose parts each have an example."""
+    members = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1], [0, 1, 0, 1]], dtype=np.bool_)
+    whole = job.but(parts=Parts(members, (2, 2), (False, False), complete=True))
+    found, plain = said(run(whole)), said(run(job))
+    assert np.allclose(training.train(*whole)[0], found, rtol=0, atol=1e-3)  # other numbers of BLAS threads round differently
+    assert np.allclose(plain[:, 3], plain[:, :3].min(axis=1) - UNSEEN_CLASS_GAP)
+    assert (found[:, 3] > found[:, :3].min(axis=1)).any()
 
 
 def test_the_child_learns_scores_and_says_what_it_took_and_this_process_does_the_same(job):

@@ -1,0 +1,88 @@
+"""What the classes of a campaign are made of where an item has several questions, or a question several answers.
+
+Such a class is a whole answer. Its parts are the choices that it holds, over all questions. A question with one choice that may be left
+without an answer has "no answer" as a part too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mcal_engine.answers import NOT_ANSWERED, Question, Questions
+from mcal_engine.errors import InvalidValue
+from mcal_engine.types import BoolArray
+
+LISTED_AT_MOST = 500  # whole answers, up to which all there can be are classes from the start
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """Which parts each class has.
+
+    Attributes:
+        members: shape (n_classes, n_parts).
+        widths: parts of each question; they stand side by side and make up n_parts.
+        several: whether any number of a question's parts go together, else one.
+        complete: whether the classes are all answers there can be, so that one without an example may be predicted too.
+    """
+
+    members: BoolArray
+    widths: tuple[int, ...]
+    several: tuple[bool, ...]
+    complete: bool
+
+    @classmethod
+    def of(cls, questions: Questions, texts: Sequence[str]) -> Parts | None:
+        """Of the classes with these texts; ``None`` for one question with one choice, whose classes have no parts.
+
+        Raises:
+            InvalidValue: one of the texts is none of an answer to these questions.
+        """
+        if questions.plain:
+            return None
+        blocks, widths = [], []
+        for question, column in zip(questions, questions.columns_of(texts), strict=True):
+            places = np.arange(NOT_ANSWERED if question.may_be_absent else 0, len(question.choices))
+            blocks.append(np.asarray(column if question.several else column[:, None] == places, dtype=np.bool_))
+            widths.append(blocks[-1].shape[1])
+        every = every_answer(questions)
+        complete = every is not None and set(every) == set(texts)
+        return cls(np.concatenate(blocks, axis=1), tuple(widths), tuple(question.several for question in questions), complete)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @property
+    def n_parts(self) -> int:
+        """What stands for the number of choices where classes are whole answers, whose number grows."""
+        return self.members.shape[1]
+
+
+def every_answer(questions: Questions) -> list[str] | None:
+    """The texts of all answers that there can be, ``None`` where they are more than :data:`LISTED_AT_MOST`."""
+    if math.prod(_n_ways(question) for question in questions) > LISTED_AT_MOST:
+        return None
+    found: dict[str, None] = {}
+    for chosen in itertools.product(*(_ways(question) for question in questions)):
+        try:
+            found[questions.text_of(dict(zip((question.name for question in questions), chosen, strict=True)))] = None
+        except InvalidValue:  # the answer that nobody can give
+            continue
+    return list(found)
+
+
+def _n_ways(question: Question) -> int:
+    n = len(question.choices)
+    return 2**n if question.several else n + question.may_be_absent
+
+
+def _ways(question: Question) -> list[tuple[str, ...]]:
+    if not question.several:
+        return [(choice,) for choice in question.choices] + ([()] if question.may_be_absent else [])
+    n = len(question.choices)
+    return [chosen for size in range(n + 1) for chosen in itertools.combinations(question.choices, size)]
