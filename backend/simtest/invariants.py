@@ -75,7 +75,7 @@ def ledger(life: World, state: State) -> dict[str, Any]:
         "items": {task: (item.label, item.skipped, item.deleted, item.n_human, item.preexisting) for task, item in state.items.items()},
         "roles": state.roles,
         "machine": {row.task_id: (row.label, row.state) for row in state.machine_labels},
-        "decisions": [event.payload["decision"] for event in life.store.events(state.campaign_id, kinds=("decision",))],
+        "decisions": [codec.to_json(row.event.decision) for row in history.read(life.store, state.campaign_id, events.Decided)],
         "queues": [(queue.kind, queue.ids, queue.n_asked) for queue in state.queues],
         "report": report,
         "machine_in_label_studio": machine,
