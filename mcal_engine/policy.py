@@ -56,7 +56,7 @@ def decide(situation: Situation, *, stop_requested: bool) -> Decision:
         return _stop(situation, measurement, made, racing, *reason)
     n_train = min(made.plan.batch_size if measurement.learns and stable(situation, made.plan) else situation.step, observation.n_pool)
     n_test = _more_test(situation, measurement, made, n_train) if made.fitted and measurement.learns else 0
-    why = _why_go_on(situation, made, n_train)
+    why = _why_go_on(situation, measurement, made, n_train)
     if n_test:
         why += f" {counted(n_test, 'more test item')} pay for themselves: the certificate sample can be sized better."
     ranks = _who_ranks(situation, forecasts, racing)
@@ -265,18 +265,29 @@ def _more_test(situation: Situation, measurement: Measurement, made: Forecast, n
     return wanted if wanted >= max(MIN_MORE_TEST, n_test // 4) else 0
 
 
-def _why_go_on(situation: Situation, made: Forecast, n_train: int) -> str:
+def _why_go_on(situation: Situation, measurement: Measurement, made: Forecast, n_train: int) -> str:
+    """What the next labels cost and why they are bought, in one sentence: the rule that did not let the search end."""
     plan, spec = made.plan, situation.spec
-    more = f"Round {situation.observation.round}: {counted(n_train, 'more label')}"
+    cost = f"{n_train * spec.price_per_label:,.2f} {spec.currency}"
+    more = f"Round {situation.observation.round}: {counted(n_train, 'more label')} for {cost}"
     if not made.fitted:
         return f"{more}, to learn how the error falls with more of them."
     if spec.budget is not None:
         return (
-            f"{more}. With {counted(plan.n_train, 'training label')} and a budget of {spec.budget:,.2f} {spec.currency}, "
+            f"{more}: with {counted(plan.n_train, 'training label')} and a budget of {spec.budget:,.2f} {spec.currency}, "
             f"{plan.predicted_error or 0.0:.2%} of all labels are forecast to be wrong."
         )
-    return (
-        f"{more}. Finishing now would cost {plan.total_cost_now:,.2f} {spec.currency}, the forecast with "
-        f"{counted(plan.n_train, 'training label')} "
-        f"is {plan.total_cost:,.2f} (90 % band {plan.low:,.2f} to {plan.high:,.2f})."
-    )
+    band = f"{plan.total_cost:,.2f} {spec.currency} (90 % band {plan.low:,.2f} to {plan.high:,.2f})"
+    if not measurement.learns:
+        return f"{more}: with {plan.classifier}, which needs no training, the bill is {band}; candidates that learn may still be cheaper."
+    if stable(situation, plan):
+        less = plan.total_cost_now - plan.total_cost
+        return (
+            f"{more}: with {counted(plan.n_train, 'training label')} the bill is forecast at {band}, {less:,.2f} less than finishing now."
+        )
+    if plan.n_machine == 0:
+        return (
+            f"{more}: no plan with machine labels is forecast to be cheaper than people alone, {band}, but the forecast is not stable yet."
+        )
+    hope = f"; in its most favourable tenth more labels save {made.hope:,.2f} or more" if np.isfinite(made.hope) else ""
+    return f"{more}: the forecast of {band} is not stable yet{hope}."

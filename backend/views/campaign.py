@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 
-from backend.campaign import events
-from backend.campaign.events import Happening, decision_title
+from backend.campaign.events import Happening
 from backend.campaign.history import Entry
 from backend.campaign.state import Phase, State
 from backend.store import Campaign, Item
 from backend.views import journey, people
 from backend.views.aside import why
 from backend.views.classes import ClassRow, absent_from_test, absent_from_training, classes
+from backend.views.decisions import Decided, decided, plan_values
 from backend.views.labour import Labour, labour
 from backend.views.money import Money, money, plan_in_force
 from backend.views.report import Report, make_report, missed
 from backend.views.review import text_of
 from backend.views.status import sentence, training_seconds
-from mcal_engine.types import Acquire, Plan
 
 SHOWN_ASIDE = 100  # set-aside items that are listed
 
@@ -30,18 +29,6 @@ class Part(TypedDict):
     key: str
     name: str
     n: int
-
-
-class Decided(TypedDict):
-    """One decision: when, what, why, and the numbers it rests on."""
-
-    seq: int
-    at: str
-    title: str
-    sentence: str
-    reason: str | None
-    evidence: dict[str, float]
-    plan: dict[str, Any] | None
 
 
 class Training(TypedDict):
@@ -141,10 +128,6 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
     )
 
 
-def plan_values(plan: Plan | None) -> dict[str, Any] | None:
-    return None if plan is None else {name: getattr(plan, name) for name in plan.__slots__}
-
-
 def bar(report: Report, paid: Money) -> list[Part]:
     """All items by what became of them; what is open is split as it was decided, or else as it is planned."""
     planned = min(paid["machine_left"], report["n_open"])
@@ -160,31 +143,6 @@ def bar(report: Report, paid: Money) -> list[Part]:
         ("aside", "Set aside", report["n_set_aside"]),
     ]
     return [Part(key=key, name=name, n=n) for key, name, n in parts if n]
-
-
-def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
-    """Every decision, the newest first."""
-    rows: list[Decided] = []
-    drawn: int | None = None  # by the queue that the same commit opened
-    for entry in reversed(history):
-        if isinstance(entry.event, events.QueueOpened) and entry.event.queue == "certificate":
-            drawn = entry.event.n_asked
-        if not isinstance(entry.event, events.Decided):
-            continue
-        row = entry.event.decision
-        verdict = None if isinstance(row, Acquire) else row.verdict
-        rows.append(
-            Decided(
-                seq=entry.seq,
-                at=entry.at.isoformat(),
-                title=decision_title(row, drawn),
-                sentence=row.sentence if isinstance(row, Acquire) else row.verdict.sentence,
-                reason=None if verdict is None else verdict.reason.value,
-                evidence={} if verdict is None else dict(verdict.evidence),
-                plan=plan_values(row.plan),
-            )
-        )
-    return rows
 
 
 def _aside(state: State, item: Item) -> Aside:

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
-from backend.views.campaign import plan_values
+from backend.views.decisions import plan_values
 from backend.views.labour import labour
 from backend.views.money import money, plan_in_force
 from backend.views.report import sentence_of

@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask
 from markupsafe import Markup
 
+from backend.web.rounds_chart import rounds_chart
 from mcal_engine.words import noun, verb
 
 NOTHING = "–"
@@ -149,5 +150,6 @@ def bullet(paid: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def install(app: Flask) -> None:
-    app.jinja_env.filters.update(KINDS | {"noun": noun, "verb": verb, "time": time, "segments": segments, "gauge": gauge, "bullet": bullet})
+    drawings = {"segments": segments, "gauge": gauge, "bullet": bullet, "rounds_chart": rounds_chart}
+    app.jinja_env.filters.update(KINDS | drawings | {"noun": noun, "verb": verb, "time": time})
     app.jinja_env.globals["number"] = number

@@ -18,7 +18,7 @@ from mcal_engine.forecast import forecast
 from mcal_engine.policy import stable
 from mcal_engine.situation import Situation
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, StopReason
+from mcal_engine.types import Acquire, CertificateOutcome, Certify, Decision, HumanLabelAll, LabelByMachine, Observation, Plan, StopReason
 from tests.engine.worlds import World, run
 
 SPEC = CampaignSpec(target_error=0.05, price_per_label=0.04)
@@ -39,6 +39,36 @@ def test_a_learnable_world_ends_certified_with_most_labels_from_the_machine() ->
     assert len(sets["machine"]) > 0.5 * 1200
     assert decision.error_upper_bound is not None
     assert len(sets["wrong"]) / 1200 <= decision.error_upper_bound <= 0.05
+
+
+@pytest.mark.slow
+def test_each_decision_to_go_on_says_the_rule_that_did_not_let_the_search_end() -> None:
+    spec = CampaignSpec(target_error=0.05, price_per_label=0.04, machine_price_per_hour=1.0)
+    reasons = set()
+    for seed in range(4):
+        history = run(World(seed=seed, hardness=1.5), spec)[0].history
+        plans: list[Plan] = []
+        for row in history:
+            if isinstance(row, Acquire) and row.plan is not None:
+                reasons.add(_check_reason(spec, row, row.plan, plans))
+                plans.append(row.plan)
+    assert reasons == {"to learn", "not stable", "less than finishing now"}
+
+
+def _check_reason(spec: CampaignSpec, row: Acquire, plan: Plan, before: list[Plan]) -> str:
+    assert f"{row.n_train:,} more label" in row.sentence and f"for {row.n_train * spec.price_per_label:,.2f} USD" in row.sentence
+    if "to learn" in row.sentence:
+        assert plan.low is None
+        return "to learn"
+    assert f"{plan.total_cost:,.2f} USD (90 % band {plan.low:,.2f} to {plan.high:,.2f})" in row.sentence
+    agrees = bool(before) and before[-1].low is not None
+    agrees = agrees and abs(before[-1].total_cost - plan.total_cost) <= spec.stability_tolerance * plan.total_cost
+    if "not stable" in row.sentence:
+        assert not agrees
+        return "not stable"
+    gain = plan.total_cost_now - plan.total_cost
+    assert agrees and gain > 0 and f"{gain:,.2f} less than finishing now" in row.sentence and plan.n_train > 0
+    return "less than finishing now"
 
 
 @pytest.mark.slow
