@@ -245,6 +245,23 @@ class CampaignSpec(BaseModel):
             raise InvalidValue("; ".join(explain(error, cls))) from None
 
 
+WHOLE_ANSWERS = {"surety": "least_confidence"}
+"""Settings with another default where a label is a whole answer to several questions, or a set of choices; bench/README.md has why."""
+
+
+def check_whole_answers(spec: CampaignSpec) -> None:
+    """Refuse what cannot be promised of whole answers.
+
+    Raises:
+        InvalidValue: ``min_class_precision`` is set.
+    """
+    if spec.min_class_precision is not None:
+        raise InvalidValue(
+            "min_class_precision bounds the labels of each class, and here a class is a whole answer, of which there are too many to "
+            "test each: leave it empty, or ask for one question with one choice"
+        )
+
+
 def preset_values(preset: str, n_items: int) -> dict[str, Any]:
     """Settings that a preset fixes for a project of ``n_items``; what the admin gives goes on top.
 

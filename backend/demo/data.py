@@ -76,6 +76,8 @@ def load(source: Path | None, items: int | None, seed: int, label_column: str | 
         InvalidValue: the source cannot be read, or has fewer items or classes than a campaign needs.
     """
     data = _digits() if source is None else read_listing(source, label_column)
+    if data.questions is not None:
+        raise InvalidValue(f"a demo plays one question with one choice, {source} holds sets of choices; mcal simulate plays them")
     if len(data) < FEWEST:
         left = counted(data.unused)
         raise InvalidValue(f"a campaign needs at least {FEWEST} items, {source} has {len(data)}" + (f" (not used: {left})" if left else ""))

@@ -22,6 +22,7 @@ from mcal_engine.classifiers.learned_order import in_learned_order
 from mcal_engine.cost import money
 from mcal_engine.engine import Engine, Row
 from mcal_engine.errors import InvalidValue
+from mcal_engine.parts import Parts
 from mcal_engine.simulator.machines import Machine, seed_of
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.spec import CampaignSpec
@@ -130,6 +131,8 @@ def simulate(
     spec: CampaignSpec,
     machines: Sequence[Machine],
     observers: Sequence[Observer] = (),
+    *,
+    parts: Parts | None = None,
 ) -> SimulatedCampaign:
     """Play one campaign to its end.
 
@@ -139,8 +142,9 @@ def simulate(
         people: answer what they are asked.
         machines: one per name in ``spec.classifiers``.
         observers: called after every decision on training labels.
+        parts: what the classes are made of, where they are whole answers.
     """
-    return _Play(np.sort(np.asarray(ids, dtype=np.int64)), n_classes, people, spec, machines).run(observers)
+    return _Play(np.sort(np.asarray(ids, dtype=np.int64)), n_classes, people, spec, machines, parts).run(observers)
 
 
 def _none() -> IntArray:
@@ -154,6 +158,7 @@ class _Play:
     people: Annotators
     spec: CampaignSpec
     machines: Sequence[Machine]
+    parts: Parts | None = None
     test: IntArray = field(default_factory=_none)
     test_labels: IntArray = field(default_factory=_none)
     train: IntArray = field(default_factory=_none)
@@ -175,7 +180,7 @@ class _Play:
         missing = {source_of(name) for name in self.spec.classifiers} - {machine.name for machine in self.machines}
         if missing:
             raise InvalidValue(f"no machine was given for the classifiers {', '.join(sorted(missing))}")
-        engine = Engine(self.spec, len(self.ids), self.n_classes, untrained=not all(machine.learns for machine in self.machines))
+        engine = Engine(self.spec, len(self.ids), self._n_choices, untrained=not all(machine.learns for machine in self.machines))
         decision = engine.ask()
         number = 0
         while isinstance(decision, Acquire | Certify | PeelBatch):
@@ -217,6 +222,11 @@ class _Play:
         while decision.n_train and self._too_few and len(self.pool) > 0:
             self._ask_train(rounds.draw_random(self.spec, "extra", extra, self.pool, min(decision.n_train, len(self.pool))))
             extra += 1
+
+    @property
+    def _n_choices(self) -> int:
+        """Choices that people see: whole answers are not counted, since it shows only with time which there are."""
+        return self.n_classes if self.parts is None else self.parts.n_parts
 
     @property
     def _too_few(self) -> bool:
@@ -268,6 +278,7 @@ class _Play:
             self.pool,
             seed,
             with_features=self.spec.acquisition in NEEDS_FEATURES,
+            parts=self.parts,
         )
         racing = {machine.name: machine for machine in self.machines if machine.name in candidates}
         found: dict[str, Scored] = {}
@@ -289,7 +300,7 @@ class _Play:
 
     def _observe(self, number: int) -> Observation:
         paid = self.people.n_labels_paid
-        standing = rounds.Standing(number, len(self.ids), self.n_classes, len(self.train), len(self.pool), paid)
+        standing = rounds.Standing(number, len(self.ids), self._n_choices, len(self.train), len(self.pool), paid)
         test = rounds.LabelledTest(self.test, self.test_labels, rounds.surviving(self.test, self.skims, ()))
         return rounds.measure(self.spec, standing, test, self.scored, self.pool)
 
@@ -338,6 +349,7 @@ class _Play:
             _none(),
             ids[state.peelable],
             seed_of(self.spec.seed, number),
+            parts=self.parts,
         )
         scored = self._scored(request, {})
         order = peel.least_trusted_first(state.peelable, scored.pool_logits, classes[state.peelable])[: peeling.batch_size(len(self.ids))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def shuffled(data: LabelledData, seed: int) -> LabelledData:
     return data.relabelled(order, "labels were shuffled among the items")
 
 
-def read(path: Path | str, label_column: str | None = None) -> LabelledData:
+def read(path: Path | str, label_column: str | Sequence[str] | None = None) -> LabelledData:
     """Read a data set; see :func:`mcal_engine.simulator.readers.read_listing`.
 
     Raises:
@@ -35,7 +36,7 @@ def read(path: Path | str, label_column: str | None = None) -> LabelledData:
 
 
 def read_part(
-    path: Path | str, n: int | None, seed: int, per_class: int | None = None, label_column: str | None = None
+    path: Path | str, n: int | None, seed: int, per_class: int | None = None, label_column: str | Sequence[str] | None = None
 ) -> tuple[LabelledData, IntArray]:
     """Read a data set and draw a random part of it as :func:`subset` does; of encoded images no others are decoded.
 
@@ -59,15 +60,17 @@ def decoded(listing: Listing, source: str) -> LabelledData:
     unused = {reason: n for reason, n in listing.unused.items() if n}
     if listing.reads == "text":
         texts = tuple(text for text in listing.images if isinstance(text, str))
-        return LabelledTexts(listing.name, texts, listing.labels, listing.class_names, 0, listing.said(), unused)
+        return LabelledTexts(listing.name, texts, listing.labels, listing.class_names, 0, listing.said(), unused, listing.questions)
     if isinstance(listing.images, np.ndarray):
         images, notes = resize_all(listing.images)
-        return LabelledImages(listing.name, images, listing.labels, listing.class_names, 0, (*listing.said(), *notes), unused)
+        return LabelledImages(
+            listing.name, images, listing.labels, listing.class_names, 0, (*listing.said(), *notes), unused, listing.questions
+        )
     images, kept, notes = decode_all([image for image in listing.images if not isinstance(image, str)], source)
     labels = listing.labels[kept]
     lost = [listing.class_names[label] for label in np.setdiff1d(listing.labels, labels).tolist()]
     notes = (*listing.said(), *notes, *([f"no image of the class {shown(lost)} can be read"] if lost else []))
-    return LabelledImages(listing.name, images, labels, listing.class_names, len(listing) - len(kept), notes, unused)
+    return LabelledImages(listing.name, images, labels, listing.class_names, len(listing) - len(kept), notes, unused, listing.questions)
 
 
 def checked(data: LabelledData, source: str) -> LabelledData:

@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from mcal_engine.answers import Questions
 from mcal_engine.classifiers.base import ImageSource, TextSource
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.types import IntArray
@@ -36,6 +37,9 @@ class LabelledData(Protocol):
 
     @property
     def unused(self) -> Mapping[str, int]: ...
+
+    @property
+    def questions(self) -> Questions | None: ...
 
     @property
     def n_classes(self) -> int: ...
@@ -71,6 +75,7 @@ class LabelledImages:
         n_skipped: images that could not be read; they are not part of the n.
         notes: what was done to the data, as sentences for the reader of a report.
         unused: reason → number of files or rows that are not items, such as those without a label.
+        questions: what people are asked, where that is more than one choice; ``class_names`` are the texts of whole answers then.
     """
 
     name: str
@@ -80,6 +85,7 @@ class LabelledImages:
     n_skipped: int = 0
     notes: tuple[str, ...] = ()
     unused: Mapping[str, int] = field(default_factory=dict)
+    questions: Questions | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

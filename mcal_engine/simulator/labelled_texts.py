@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mcal_engine.answers import Questions
 from mcal_engine.classifiers.base import TextSource
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.classifiers.texts.text_cache import ListTexts
@@ -26,6 +27,7 @@ class LabelledTexts:
     n_skipped: int = 0
     notes: tuple[str, ...] = ()
     unused: Mapping[str, int] = field(default_factory=dict)
+    questions: Questions | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

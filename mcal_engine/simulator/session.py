@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from mcal_engine.certificates.uniform import allowance
+from mcal_engine.parts import Parts
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import Observer, RoundView, SimulatedCampaign, simulate
 from mcal_engine.simulator.labelled_images import LabelledData
 from mcal_engine.simulator.machines import Machine, Stopwatch
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.report import report
-from mcal_engine.simulator.truth import TrueTrajectory
-from mcal_engine.spec import CampaignSpec
+from mcal_engine.simulator.truth import TrueTrajectory, true_question_errors
+from mcal_engine.spec import CampaignSpec, check_whole_answers
 from mcal_engine.types import BoolArray, IntArray, LabelByMachine
 
 
@@ -58,14 +59,21 @@ def play(data: LabelledData, ids: IntArray, spec: CampaignSpec, machines: Sequen
     def keep(view: RoundView) -> None:
         last[:] = [view]
 
-    campaign = simulate(ids, data.n_classes, Annotators(data.labels), spec, machines, [trajectory, keep, *observers])
+    parts = None
+    if data.questions is not None:
+        check_whole_answers(spec)
+        parts = Parts.of(data.questions, data.class_names)
+    campaign = simulate(ids, data.n_classes, Annotators(data.labels), spec, machines, [trajectory, keep, *observers], parts=parts)
     found = report(campaign, data.labels)
+    if data.questions is not None:
+        found["true_question_errors"] = true_question_errors(data.questions, data.class_names, data.labels, campaign)
     found["data"] = {
         "name": data.name,
         "notes": list(data.notes),
         "n_skipped": data.n_skipped,
         "unused": dict(data.unused),
         "class_names": list(data.class_names),
+        "questions": [] if data.questions is None else [question.name for question in data.questions],
     }
     decision = campaign.decision
     name = decision.classifier if isinstance(decision, LabelByMachine) else last[0].scored[0].classifier

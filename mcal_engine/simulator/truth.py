@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import special
 
+from mcal_engine.answers import Questions
 from mcal_engine.certificates.uniform import sample_share
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import RoundView, SimulatedCampaign
@@ -34,6 +36,19 @@ def true_class_errors(labels: IntArray, campaign: SimulatedCampaign) -> dict[int
     given = np.bincount(campaign.machine_classes, minlength=campaign.n_classes)
     errors = np.bincount(campaign.machine_classes[wrong], minlength=campaign.n_classes)
     return {place: (int(given[place]), int(errors[place])) for place in np.flatnonzero(given).tolist()}
+
+
+def true_question_errors(questions: Questions, texts: Sequence[str], labels: IntArray, campaign: SimulatedCampaign) -> dict[str, float]:
+    """For each question, the items whose machine label answers it otherwise than people would have, as a share of all items.
+
+    Args:
+        questions, texts: what is asked, and the whole answers that the classes are.
+        labels: shape (n,). What people would have said.
+    """
+    answers = [questions.answer_of(text) for text in texts]
+    pairs = list(zip(labels[campaign.machine_ids].tolist(), campaign.machine_classes.tolist(), strict=True))
+    wrong = {one.name: sum(answers[said].get(one.name) != answers[given].get(one.name) for said, given in pairs) for one in questions}
+    return {name: n / len(campaign.ids) for name, n in wrong.items()}
 
 
 def true_wrong(labels: IntArray, pool_ids: IntArray, logits: FloatArray, kind: str = "margin") -> BoolArray:

@@ -28,7 +28,7 @@ MACHINE_PRICE = 0.20  # USD per hour, the default of every campaign; the paper's
 @click.option("--figures/--no-figures", default=True, show_default=True, help="Draw the figures as HTML files.")
 def paper(
     data_path: Path,
-    label_column: str | None,
+    label_columns: tuple[str, ...],
     items: int | None,
     per_class: int | None,
     cache_dir: Path | None,
@@ -60,7 +60,7 @@ def paper(
     runs = [run for run in paper_runs(_seeds(seeds)) if only is None or only in describe(run)]
     if not runs:
         raise InvalidValue(f"no run's description contains {only!r}; one is {describe(paper_runs([0])[0])!r}")
-    data = read(data_path, label_column)
+    data = read(data_path, label_columns)
     folder = cache_folder(cache_dir)
     machine = open_quick_machine(data, folder, device) if quick else session.open_machines(data, [classifier], folder, device)[0]
     out.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from mcal_engine.spec import CampaignSpec
 @spec_options
 def simulate(
     data_path: Path,
-    label_column: str | None,
+    label_columns: tuple[str, ...],
     items: int | None,
     per_class: int | None,
     cache_dir: Path | None,
@@ -51,10 +51,10 @@ def simulate(
             raise InvalidValue(f"the folder {file.parent} of {file.name} does not exist")
     settings = given(options, CampaignSpec)
     seed = make_seed(settings.get("seed"))
-    data, ids = datasets.read_part(data_path, items, seed, per_class, label_column)
+    data, ids = datasets.read_part(data_path, items, seed, per_class, label_columns)
     if shuffle_labels:
         data = datasets.shuffled(data, seed)
-    spec = make_spec(preset, len(ids), settings, device, data.reads)
+    spec = make_spec(preset, len(ids), settings, device, data.reads, whole_answers=data.questions is not None)
     machines = open_machines(data, spec.classifiers, cache_folder(cache_dir), device)
     with Bars(len(ids), spec, machines, hidden=quiet) as bars:
         played = play(data, ids, spec, machines, [bars.after_round])

@@ -13,8 +13,12 @@ from backend.campaign_settings import campaign_defaults, parse_setting
 from backend.cli.numbers import Whole
 from backend.cli.setting_options import campaign_options
 from mcal_engine.classifiers.candidates import Reads
-from mcal_engine.spec import AUTO, CampaignSpec, preset_values
+from mcal_engine.spec import AUTO, WHOLE_ANSWERS, CampaignSpec, preset_values
 
+LABEL_COLUMN = (
+    "Which column of a list or parquet file, or control of an export, holds the labels. Given several times, each is a question, "
+    "and a label is the answer to all of them."
+)
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 spec_options = campaign_options(*CampaignSpec.model_fields)
@@ -31,7 +35,7 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(path_type=Path),
             help="A folder CLASS/*.jpg, a list (.csv, .json) of images or texts, .npz, .parquet.",
         ),
-        click.option("--label-column", help="Which column of a list or parquet file, or control of an export, holds the labels."),
+        click.option("--label-column", "label_columns", multiple=True, help=LABEL_COLUMN),
         click.option("--items", type=Whole(min=1), help="A random part of the data of this size [default: all]."),
         click.option("--per-class", type=Whole(min=1), help="A random part with this many items of each class."),
         click.option("--cache-dir", type=click.Path(path_type=Path), help="Where embeddings are kept [default: the user's cache folder]."),
@@ -42,14 +46,18 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def make_spec(preset: str, n_items: int, given: dict[str, Any], device: str, reads: Reads = "image") -> CampaignSpec:
+def make_spec(
+    preset: str, n_items: int, given: dict[str, Any], device: str, reads: Reads = "image", *, whole_answers: bool = False
+) -> CampaignSpec:
     """The environment's settings, the preset's on top, and what was given on top of both.
 
-    The default race is the one that a campaign would run.
+    The default race is the one that a campaign would run, and so is what orders ``whole_answers``.
     """
     from mcal_engine.classifiers import race_of
 
-    spec = CampaignSpec.parse({"classifiers": AUTO} | _environment() | preset_values(preset, n_items) | given)
+    spec = CampaignSpec.parse(
+        {"classifiers": AUTO} | (WHOLE_ANSWERS if whole_answers else {}) | _environment() | preset_values(preset, n_items) | given
+    )
     return spec.model_copy(update={"classifiers": race_of(spec.classifiers, n_items, device, reads)})
 
 

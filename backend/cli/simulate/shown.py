@@ -84,6 +84,9 @@ def print_report(found: dict[str, Any], notes: Sequence[str]) -> None:
     table.add_row("savings", f"{found['savings']:.1%}")
     aim = f" (target {found['target_error']:.2%})" if found["budget"] is None else ""
     table.add_row("error of all items", f"{_promise(found)}; in truth {found['true_overall_error']:.2%}{aim}")
+    if found.get("true_question_errors"):
+        each = ", ".join(f"{name} {error:.2%}" for name, error in found["true_question_errors"].items())
+        table.add_row("of each question", f"in truth {escape(each)}")
     table.add_row("ended because", escape(found["sentence"]))
     rounds = counted(len(found["rounds"]), "round")
     rounds = f"{rounds}, {found['wall_seconds']:,.0f} s here, {found['training_seconds']:,.0f} s of training charged"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mcal_engine.errors import InvalidValue
@@ -32,35 +33,39 @@ _INSTEAD = {
 }
 
 
-def read_listing(path: Path, label_column: str | None = None) -> Listing:
+def read_listing(path: Path, label_column: str | Sequence[str] | None = None) -> Listing:
     """The items of a data set with their classes, no image opened.
 
     Args:
         path: a file or folder; its layout is told from its name and content.
-        label_column: which of several columns, or which control of an export, holds the labels.
+        label_column: which of several columns, or which control of an export, holds the labels. Several of them are several questions about
+            each item.
 
     Raises:
         InvalidValue: one sentence that names the file, what is wrong with it and what to pass instead.
     """
+    asked = () if label_column is None else (label_column,) if isinstance(label_column, str) else tuple(label_column)
+    if twice := [name for name in asked if asked.count(name) > 1]:
+        raise InvalidValue(f"label_column: {twice[0]!r} is given twice")
     if not path.exists():
         raise InvalidValue(f"data: {path} does not exist")
     suffix = path.suffix.lower()
     if path.is_dir():
         found = next((path / name for name in _METADATA if (path / name).is_file()), None)
         if found is not None:
-            return _LISTS[found.suffix](found, label_column)
+            return _LISTS[found.suffix](found, asked)
         if parquet_files(path):
-            return read_parquet(path, label_column)
+            return read_parquet(path, asked)
         reader = read_folder
     elif suffix in _LISTS:
-        return _LISTS[suffix](path, label_column)
+        return _LISTS[suffix](path, asked)
     elif suffix in {".parquet", ".arrow"}:
-        return read_parquet(path, label_column)
+        return read_parquet(path, asked)
     elif suffix == ".npz":
         reader = read_npz
     else:
         instead = f"; {_INSTEAD[suffix]}" if suffix in _INSTEAD else ""
         raise InvalidValue(f"data must be {LAYOUTS}, got {path.name}{instead}")
-    if label_column is not None:
+    if asked:
         raise InvalidValue(f"label_column is for lists and parquet files, {path.name} is none")
     return reader(path)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mcal_engine.answers import Questions
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import IntArray
@@ -32,6 +33,7 @@ class Listing:
         class_names: one per class; classes without an item are kept, since people could pick them.
         unused: reason → number of files or rows that are not items.
         notes: what was done to the data, as sentences for the reader of a report.
+        questions: what people are asked, where that is more than one choice; the classes are whole answers then.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Listing:
     unused: Counter[str]
     notes: tuple[str, ...] = ()
     reads: Reads = "image"
+    questions: Questions | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,6 +74,7 @@ def listing_of(
     *,
     source: str,
     reads: Reads = "image",
+    questions: Questions | None = None,
 ) -> Listing:
     """A listing of the items that have a label (a class of 0 or more); the others are counted.
 
@@ -86,7 +90,7 @@ def listing_of(
     if len(labelled) < len(labels):
         unused = unused + Counter({"without a label (−1, empty or NaN)": len(labels) - len(labelled)})
         images = images[labelled] if isinstance(images, np.ndarray) else [images[int(row)] for row in labelled]
-    return Listing(name, images, labels[labelled], class_names, unused, tuple(notes), reads)
+    return Listing(name, images, labels[labelled], class_names, unused, tuple(notes), reads, questions)
 
 
 def shown(values: Sequence[Any], limit: int = 6) -> str:

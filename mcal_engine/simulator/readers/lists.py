@@ -19,7 +19,7 @@ _SEPARATORS = ",;\t|"
 LARGEST_CELL = 50_000_000  # characters
 
 
-def read_csv(path: Path, label_column: str | None = None) -> Listing:
+def read_csv(path: Path, label_columns: Sequence[str] = ()) -> Listing:
     """A header with ``path`` or ``text``, and ``label``, or what tools call them; relative paths are meant from the file's own folder.
 
     Separated by comma, semicolon, tab or bar; UTF-8 or UTF-16. Two columns need no header. Columns of zeros and ones are one-hot classes.
@@ -47,10 +47,10 @@ def read_csv(path: Path, label_column: str | None = None) -> Listing:
     if twice:
         raise InvalidValue(f"{path} has two columns named {shown(twice)}")
     rows = [dict(zip(columns, row, strict=False)) for _, row in cells]
-    return read_rows(Rows(path, columns, rows, [line for line, _ in cells]), label_column, notes)
+    return read_rows(Rows(path, columns, rows, [line for line, _ in cells]), label_columns, notes)
 
 
-def read_json(path: Path, label_column: str | None = None) -> Listing:
+def read_json(path: Path, label_columns: Sequence[str] = ()) -> Listing:
     """Label Studio's JSON and JSON-MIN exports, a list of objects, JSON lines and SageMaker's manifests."""
     text = _text(path)
     try:
@@ -60,12 +60,11 @@ def read_json(path: Path, label_column: str | None = None) -> Listing:
     if not all(isinstance(each, dict) for each in objects):
         raise InvalidValue(f"{path} must hold a list of objects, one for each image")
     if any("annotations" in each and "data" in each for each in objects):
-        rows = [_task_row(each, label_column, path, place) for place, each in enumerate(objects)]
+        rows = [_task_row(each, label_columns, path, place) for place, each in enumerate(objects)]
     else:
         rows = [_manifest_row(each) if _is_manifest(each) else _minimal_row(each) for each in objects]
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
-    asked = None if label_column is not None and label_column not in columns and "label" in columns else label_column
-    return read_rows(Rows(path, columns, rows, range(1, len(rows) + 1), unit), asked)
+    return read_rows(Rows(path, columns, rows, range(1, len(rows) + 1), unit), label_columns)
 
 
 def _text(path: Path) -> str:
@@ -108,30 +107,28 @@ def _objects(text: str) -> tuple[list[Any], str]:
     return found, "item"
 
 
-def _task_row(task: Mapping[str, Any], control: str | None, path: Path, place: int) -> dict[str, Any]:
-    """A task of Label Studio's JSON export: its data, and the choice of its first annotation that was not skipped."""
+def _task_row(task: Mapping[str, Any], controls: Sequence[str], path: Path, place: int) -> dict[str, Any]:
+    """A task of Label Studio's JSON export: its data, and the choices of its first annotation that was not skipped, by control.
+
+    Without ``controls`` there may be one only, whose choices are the label.
+    """
     data = task.get("data")
     row: dict[str, Any] = dict(data) if isinstance(data, Mapping) else {}
-    for name in LABEL_COLUMNS:
+    names = controls or ("label",)
+    for name in (*LABEL_COLUMNS, *names):
         row.pop(name, None)  # what the data says is not what people chose
-    row["label"] = None
+    row.update(dict.fromkeys(names))
     for annotation in task.get("annotations") or ():
         if annotation.get("was_cancelled"):
             continue
         chosen = [item for item in annotation.get("result") or () if item.get("type") == "choices"]
-        controls = sorted({str(item.get("from_name")) for item in chosen})
-        if control is None and len(controls) > 1:
-            raise InvalidValue(f"{path} item {place + 1} has choices of {shown(controls)}; name one with --label-column")
-        values = [
-            value
-            for item in chosen
-            if control in (None, item.get("from_name"))
-            for value in _listed((item.get("value") or {}).get("choices"))
-        ]
-        if len(values) > 1:
-            raise InvalidValue(f"{path} item {place + 1}: one label per item is needed, got {shown(values)}")
-        if values:
-            row["label"] = values[0]
+        found = sorted({str(item.get("from_name")) for item in chosen})
+        if not controls and len(found) > 1:
+            raise InvalidValue(f"{path} item {place + 1} has choices of {shown(found)}; name one or several with --label-column")
+        for name in names:
+            mine = [item for item in chosen if not controls or item.get("from_name") == name]
+            row[name] = [value for item in mine for value in _listed((item.get("value") or {}).get("choices"))] or None
+        if any(row[name] for name in names):
             break
     return row
 

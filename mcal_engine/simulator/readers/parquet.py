@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mcal_engine.errors import InvalidValue
-from mcal_engine.simulator.readers.labels import classes_of
 from mcal_engine.simulator.readers.listing import Encoded, Listing, listing_of, shown
 from mcal_engine.simulator.readers.names import IMAGE_COLUMNS, TEXT_COLUMNS, is_leaving
 from mcal_engine.simulator.readers.rows import Rows, pick_label, read_rows
+from mcal_engine.simulator.readers.whole import asked, beside, could_be_asked
 from mcal_engine.words import counted
 
 SUFFIXES = (".parquet", ".arrow")
@@ -24,38 +24,53 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(is_leaving(part) for part in path.relative_to(folder).parts))
 
 
-def read_parquet(path: Path, label_column: str | None = None) -> Listing:
-    """A column of images, {bytes, path} or bytes, and one of labels: numbers or words. A folder's files and splits are read as one."""
+def read_parquet(path: Path, label_columns: Sequence[str] = ()) -> Listing:
+    """A column of images, {bytes, path} or bytes, and one or several of labels: numbers, words or lists of them.
+
+    A folder's files and splits are read as one.
+    """
     _need_pyarrow(path)
     files = parquet_files(path) if path.is_dir() else [path]
     tables = [_table(file) for file in files]
     columns = tables[0].schema.names
-    image, label = _columns(tables[0].schema, label_column, files[0])
+    image, labels = _columns(tables[0].schema, label_columns, files[0])
     if image is None:
-        return _of_words(path, files[0], tables, label_column)
+        return _of_words(path, files[0], tables, label_columns)
     encoded: list[Encoded] = []
-    values: list[Any] = []
+    values: dict[str, list[Any]] = {name: [] for name in labels}
     places: list[str] = []
     unused: Counter[str] = Counter()
-    names: list[str] | None = None
+    names: dict[str, list[str] | None] = {}
     for file, table in zip(files, tables, strict=True):
-        if image not in table.schema.names or label not in table.schema.names:
+        if not {image, *labels} <= set(table.schema.names):
             raise InvalidValue(f"{file} has other columns ({shown(table.schema.names)}) than {files[0].name} ({shown(columns)})")
-        names = names or _names_in(table.schema.metadata or {}, label)
-        cells, said = table.column(image).to_pylist(), table.column(label).to_pylist()
-        for row, (cell, value) in enumerate(zip(cells, said, strict=True)):
+        names = {name: names.get(name) or _names_in(table.schema.metadata or {}, name) for name in labels}
+        cells, said = table.column(image).to_pylist(), {name: table.column(name).to_pylist() for name in labels}
+        for row, cell in enumerate(cells):
             content = _content(cell, file.parent)
             if content is None:
                 unused["rows without an image"] += 1
                 continue
             encoded.append(content)
-            values.append(value)
+            for name in labels:
+                values[name].append(said[name][row])
             places.append(f"{file.name} row {row}")
-    if not values:
+    if not encoded:
         raise InvalidValue(f"{path} lists no images")
-    classes = classes_of(values, names, places.__getitem__, str(path))
+    found = asked(values, places.__getitem__, str(path), names)
+    others = {} if label_columns else {name: _short(tables[0], name) for name in columns if name not in {image, *labels}}
     notes = [f"{counted(len(files), 'file', 'were')} put together"] if len(files) > 1 else []
-    return listing_of(path.stem, encoded, classes, unused, notes, source=str(path))
+    notes += [*beside(labels, could_be_asked(others)), *found.notes]
+    return listing_of(path.stem, encoded, found.classes, unused, notes, source=str(path), questions=found.questions)
+
+
+def _short(table: Any, name: str) -> list[Any]:
+    """The values of a column that holds words, whole numbers, or yes and no; nothing of any other."""
+    from pyarrow import types
+
+    kind = table.schema.field(name).type
+    fits = types.is_boolean(kind) or types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
+    return list(table.column(name).to_pylist()) if fits or types.is_dictionary(kind) else []
 
 
 def _need_pyarrow(path: Path) -> None:
@@ -82,7 +97,7 @@ def _table(file: Path) -> Any:
         raise InvalidValue(f"{file} is not a readable {file.suffix} file: {str(error).splitlines()[0]}") from None
 
 
-def _columns(schema: Any, asked: str | None, file: Path) -> tuple[str | None, str]:
+def _columns(schema: Any, named_labels: Sequence[str], file: Path) -> tuple[str | None, list[str]]:
     """The columns of images (``None``: they are only named) and of labels."""
     from pyarrow import types
 
@@ -101,13 +116,14 @@ def _columns(schema: Any, asked: str | None, file: Path) -> tuple[str | None, st
             f"{file}: image must be a column of {{bytes, path}}, of bytes or of paths, or text one of texts; the file holds {what}"[:400]
         )
     others = [name for name in names if name not in inside]
-    label = pick_label(others, asked, str(file))
-    if label is None:
+    picked = [pick_label(others, name, str(file)) for name in (named_labels or (None,))]
+    labels = [name for name in picked if name is not None]
+    if not labels:
         whole = [name for name in others if types.is_integer(schema.field(name).type) or types.is_dictionary(schema.field(name).type)]
         if len(whole) != 1:
             raise InvalidValue(f"{file} has no column named label; it holds {shown(names, 20)}: name one with --label-column")
-        label = whole[0]
-    return (inside[0] if inside else None), label
+        labels = whole
+    return (inside[0] if inside else None), labels
 
 
 def _holds_images(kind: Any) -> bool:
@@ -124,13 +140,13 @@ def _content(cell: Any, folder: Path) -> Encoded | None:
     return cell or None
 
 
-def _of_words(path: Path, first: Path, tables: Sequence[Any], label_column: str | None) -> Listing:
+def _of_words(path: Path, first: Path, tables: Sequence[Any], label_columns: Sequence[str]) -> Listing:
     """Of texts, or of paths of images."""
     rows = [row for table in tables for row in table.to_pylist()]
     notes = [f"{len(tables)} files were put together"] if len(tables) > 1 else []
     columns = tuple(dict.fromkeys(name for table in tables for name in table.schema.names))
     source = first if len(tables) == 1 else path / first.relative_to(path).name
-    return read_rows(Rows(source, columns, rows, range(len(rows)), "row"), label_column, notes)
+    return read_rows(Rows(source, columns, rows, range(len(rows)), "row"), label_columns, notes)
 
 
 def _names_in(metadata: dict[bytes, bytes], label: str) -> list[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 
 from mcal_engine.classifiers.texts.reading import plain
 from mcal_engine.errors import InvalidValue
-from mcal_engine.simulator.readers.labels import Classes, classes_of, from_one_hot
+from mcal_engine.simulator.readers.labels import from_one_hot
 from mcal_engine.simulator.readers.listing import Listing, listing_of, shown
 from mcal_engine.simulator.readers.names import IDENTIFYING_COLUMNS, IMAGE_COLUMNS, IMAGE_SUFFIXES, LABEL_COLUMNS, TEXT_COLUMNS
 from mcal_engine.simulator.readers.references import Finder, is_address
+from mcal_engine.simulator.readers.whole import Asked, asked, beside, could_be_asked
 from mcal_engine.words import counted, counted_of
 
 EXPORTED = frozenset(  # columns that Label Studio's CSV and JSON-MIN exports add
@@ -44,8 +45,10 @@ class Rows:
         return f"{self.source.name} {self.unit} {self.lines[row]}"
 
 
-def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) -> Listing:
+def read_rows(found: Rows, label_columns: Sequence[str] = (), notes: Sequence[str] = ()) -> Listing:
     """A listing of the texts that the rows hold, or of the files that they name.
+
+    ``label_columns``: those that hold the labels; none: the one whose name says so.
 
     Raises:
         InvalidValue: no column names images, or none or several could be the label; an image with two labels; no file is there.
@@ -55,14 +58,15 @@ def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) 
         raise InvalidValue(f"{path} lists no images")
     text_column = _text_column(found)
     if text_column is not None:
-        return _texts(found, text_column, label_column, notes)
+        return _texts(found, text_column, label_columns, notes)
     image_column = _image_column(found)
     values, kept = _references(found, image_column)
     if not kept:
         raise InvalidValue(
             f"{path} {found.unit} {found.lines[0]}: {image_column} is missing, in all of the {counted(len(found.rows), 'row')}"
         )
-    labels, class_names = _labels(found, kept, image_column, label_column)
+    said = _labels(found, kept, image_column, label_columns)
+    labels, class_names = said.classes
     unused: Counter[str] = Counter({"rows without an image": len(found.rows) - len(kept)})
     once = _first_of_each(found, kept, values, labels, class_names)
     unused["rows that name an image again"] += len(kept) - len(once)
@@ -71,7 +75,7 @@ def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) 
     lost = [row for row in once if files[row] is None]
     if len(lost) == len(once):
         raise InvalidValue(_none_there(found, values, lost[0], len(lost)))
-    notes = [*notes]
+    notes = [*notes, *said.notes]
     if lost:
         unused["images that are not there"] += len(lost)
         notes.append(
@@ -81,7 +85,7 @@ def read_rows(found: Rows, label_column: str | None, notes: Sequence[str] = ()) 
     there = [row for row in once if files[row] is not None]
     images = [file for row in there if (file := files[row]) is not None]
     classes = labels[[at[row] for row in there]], class_names
-    return listing_of(path.stem, images, classes, unused, notes, source=str(path))
+    return listing_of(path.stem, images, classes, unused, notes, source=str(path), questions=said.questions)
 
 
 def pick_label(columns: Sequence[str], asked: str | None, source: str) -> str | None:
@@ -115,7 +119,7 @@ def _text_column(found: Rows) -> str | None:
     return named[0]
 
 
-def _texts(found: Rows, column: str, label_column: str | None, notes: Sequence[str]) -> Listing:
+def _texts(found: Rows, column: str, label_columns: Sequence[str], notes: Sequence[str]) -> Listing:
     """Every row with a text is an item of its own, also where another one has the same text."""
     markup = column.strip().lower() == "html"
     texts: dict[int, str] = {}
@@ -129,9 +133,11 @@ def _texts(found: Rows, column: str, label_column: str | None, notes: Sequence[s
     if not texts:
         raise InvalidValue(f"{found.source} {found.unit} {found.lines[0]}: {column} is empty, in all of the {len(found.rows):,} rows")
     kept = list(texts)
-    classes = _labels(found, kept, column, label_column)
+    said = _labels(found, kept, column, label_columns)
     unused: Counter[str] = Counter({"rows without a text": len(found.rows) - len(kept)})
-    return listing_of(found.source.stem, list(texts.values()), classes, unused, notes, source=str(found.source), reads="text")
+    notes = [*notes, *said.notes]
+    name, source, items = found.source.stem, str(found.source), list(texts.values())
+    return listing_of(name, items, said.classes, unused, notes, source=source, reads="text", questions=said.questions)
 
 
 def _image_column(found: Rows) -> str:
@@ -168,27 +174,35 @@ def _references(found: Rows, column: str) -> tuple[dict[int, str], list[int]]:
     return values, list(values)
 
 
-def _labels(found: Rows, kept: Sequence[int], image_column: str, asked: str | None) -> Classes:
-    """The class of each row of ``kept``."""
+def _labels(found: Rows, kept: Sequence[int], image_column: str, named: Sequence[str]) -> Asked:
+    """The answers of each row of ``kept``."""
     source = found.source
     others = [column for column in found.columns if column != image_column]
     exported = {"annotation_id", "lead_time"} <= {column.strip().lower() for column in found.columns}
     if exported:
         others = [column for column in others if column.strip().lower() not in EXPORTED | {"id"}]
-    column = pick_label(others, asked, str(source))
+    column = pick_label(others, named[0] if named else None, str(source))
     if column is None and len(others) == 1:
         column = others[0]
+
+    def where(place: int) -> str:
+        return found.where(kept[place])
+
+    def values(name: str) -> list[Any]:
+        return [found.rows[row].get(name) for row in kept]
+
     if column is not None:
-        values = [found.rows[row].get(column) for row in kept]
-        if (
-            column.strip().lower() == "labels"
-            and (several := next((at for at, value in enumerate(values) if "|" in str(value)), None)) is not None
-        ):
-            raise InvalidValue(f"{found.where(kept[several])}: one label per item is needed, got {str(values[several])[:80]}")
-        return classes_of(values, None, lambda place: found.where(kept[place]), str(source))
+        columns = [column, *(pick for name in named[1:] if (pick := pick_label(others, name, str(source))) is not None)]
+        said = asked({name: values(name) for name in columns}, where, str(source))
+        known = {*columns, *(name for name in others if name.strip().lower() in {*IMAGE_COLUMNS, *TEXT_COLUMNS})}
+        left = [] if named else could_be_asked({name: values(name) for name in others if name not in known})
+        return replace(said, notes=(*beside(columns, left), *said.notes))
     table = _one_hot(found, kept, others)
     if table is not None:
-        return from_one_hot(table, [name.strip() for name in others], lambda place: found.where(kept[place]), str(source))
+        names = [name.strip() for name in others]
+        if (table.sum(axis=1) > 1).any():
+            return asked({"labels": [[names[place] for place in np.flatnonzero(row)] for row in table]}, where, str(source))
+        return Asked(from_one_hot(table, names, where, str(source)))
     if not others:
         raise InvalidValue(f"{source} has no column named label; it has {shown(found.columns, 20)}")
     raise InvalidValue(f"{source} has no column named label; {shown(others, 20)} could be it: name one with {LABEL_COLUMN}")

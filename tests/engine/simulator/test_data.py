@@ -186,7 +186,11 @@ def test_a_bad_npz_file_gets_one_sentence_that_names_it(tmp_path: Path, case: st
         ("none.csv", b"path,label\n", "lists no images"),
         ("part.csv", b"path,label\nx.png,1.5\n", "line 2: label must be a whole number or a word, got 1.5"),
         ("none.csv", b"path,label\n,1\n,2\n", "line 2: path is missing, in all of the 2 rows"),
-        ("list.csv", b'path,label\nx.png,"{""choices"": [""a"", ""b""]}"\n', "line 2: one label per item is needed"),
+        (
+            "list.csv",
+            b'path,label\nx.png,"{""choices"": [[""a""]]}"\n',
+            "line 2: label must hold a label or a list of labels, got ['a'] in",
+        ),
         ("lost.csv", b"path,label\nx.png,1\ny.png,0\n", "names 2 images, of which none is there: the first, x.png (lost.csv line 2)"),
         ("web.csv", b"path,label\nhttp://x.test/a.png,1\n", "they are addresses (http://x.test/a.png, web.csv line 2); fetch them into"),
         ("coco.json", b'{"images": [], "annotations": [], "categories": []}', "it is a COCO file of boxes or masks"),
@@ -220,8 +224,8 @@ def test_bad_parquet_columns_are_named(tmp_path: Path) -> None:
     images = [{"bytes": png(pixels), "path": None} for pixels in pictures(3)]
     with pytest.raises(InvalidValue, match=r"a.parquet row 0: label must be a whole number or a word, got 0.5"):
         read(table(tmp_path / "a.parquet", images, [0.5, 1.0, 2.0]))
-    with pytest.raises(InvalidValue, match="one label per item is needed"):
-        read(table(tmp_path / "b.parquet", images, [[1], [2], [0, 1]]))
+    with pytest.raises(InvalidValue, match=r"b.parquet row 2: label must hold a label or a list of labels, got \[0, 1\] in the list"):
+        read(table(tmp_path / "b.parquet", images, [[], [], [[0, 1]]]))
     with pytest.raises(InvalidValue, match=r"image must be a column of \{bytes, path\}.*or text .*; the file holds image: int64"):
         read(table(tmp_path / "c.parquet", [1, 2, 3], [1, 1, 0]))
     with pytest.raises(InvalidValue, match=r"label_column: .* has no column named 'kind'; it has label"):

@@ -292,12 +292,12 @@ def test_a_json_list_is_read_the_same_by_simulate_and_demo(layout: str, tmp_path
     assert counts_in_both(listed(tmp_path, text, name), control) == ALL
 
 
-def test_an_export_with_two_controls_asks_which_and_one_with_two_choices_is_refused(tmp_path: Path) -> None:
+def test_an_export_with_two_controls_asks_which(tmp_path: Path) -> None:
     tasks = [exported(i) for i in range(N)]
-    with pytest.raises(InvalidValue, match="has choices of kind, quality; name one with --label-column"):
+    with pytest.raises(InvalidValue, match="has choices of kind, quality; name one or several with --label-column"):
         read(listed(tmp_path, json.dumps(tasks), "export.json"))
-    tasks[4]["annotations"][1]["result"][1]["value"]["choices"] = ["disc", "square"]
-    with pytest.raises(InvalidValue, match=r"export\.json item 5: one label per item is needed, got disc, square"):
+    tasks[4]["annotations"][1]["result"][1]["value"]["choices"] = [["disc"], ["square"]]
+    with pytest.raises(InvalidValue, match=r"export\.json item 5: kind must hold a label or a list of labels, got \['disc'\] in the list"):
         read(listed(tmp_path, json.dumps(tasks), "export.json"), "kind")
 
 

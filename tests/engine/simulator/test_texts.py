@@ -55,16 +55,13 @@ def test_the_same_texts_come_from_csv_json_lines_an_export_and_parquet(tmp_path:
         assert [data.class_names[label] for label in data.labels] == [row["label"] for row in found]
 
 
-def test_empty_texts_are_counted_and_several_labels_are_refused(tmp_path: Path) -> None:
+def test_empty_texts_are_counted(tmp_path: Path) -> None:
     found = rows(220)
     for row in found[:7]:
         row["text"] = " "
     data = read(written(tmp_path / "list.csv", found))
     assert len(data) == 213
     assert data.unused == {"rows without a text": 7}
-    several = [{"text": row["text"], "labels": "joy|anger" if place == 9 else "joy"} for place, row in enumerate(rows(220))]
-    with pytest.raises(InvalidValue, match=r"several\.csv line 11: one label per item is needed, got joy\|anger"):
-        read(written(tmp_path / "several.csv", several))
 
 
 def test_a_column_that_names_images_still_makes_a_list_of_images(tmp_path: Path) -> None:
