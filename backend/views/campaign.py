@@ -12,6 +12,7 @@ from backend.campaign.state import Phase, State
 from backend.store import Campaign, Item
 from backend.views import journey, people
 from backend.views.aside import why
+from backend.views.bands import Band, drawn_in
 from backend.views.classes import ClassRow, absent_from_test, absent_from_training, classes
 from backend.views.decisions import Decided, decided, plan_values
 from backend.views.labour import Labour, labour
@@ -70,6 +71,7 @@ class View(TypedDict):
     trained_on: list[str]
     money: Money
     bar: list[Part]
+    bands: list[Band]
     plan: dict[str, Any] | None
     decisions: list[Decided]
     classes: list[ClassRow]
@@ -114,6 +116,7 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
         trained_on=sorted({device for device in state.devices.values() if device}),
         money=paid,
         bar=bar(report, paid),
+        bands=drawn_in(state),
         plan=plan_values(plan_in_force(state)),
         decisions=decided(history),
         classes=rows,

@@ -1,0 +1,50 @@
+"""The bands of a certificate sample as a drawing shows them: who labels how many items of each. Pure."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from backend.campaign.state import State
+from mcal_engine.types import Certify, LabelByMachine, PeelBatch
+
+
+class Band(TypedDict):
+    """``n`` items are ``certificate`` items, ``machine`` items (or planned to be) and items that ``people`` label."""
+
+    name: str
+    n: int
+    certificate: int
+    machine: int
+    people: int
+
+
+def drawn_in(state: State) -> list[Band]:
+    """The surest items of the frozen order and the others, or all as one; empty where no such sample was drawn, or nothing came of it.
+
+    What leaves the machine's items is counted from the less sure end, as the peel takes it. Before the sample is answered all of them are
+    planned for the machine: nobody may know yet which predictions are wrong.
+    """
+    bands, decision = state.bands, state.decision
+    if bands is None:
+        return []
+    rest = bands.n_pool - bands.n_sample
+    match decision:
+        case Certify():
+            machine = rest
+        case PeelBatch(look=look):
+            machine = rest - sum(row.n_asked for row in state.history if isinstance(row, PeelBatch) and row.look == look)
+        case LabelByMachine(certified=True, n_machine=machine):
+            pass
+        case _:
+            return []
+    if not bands.n_sure:
+        return [_band("all that the machine might label", bands.n_pool, bands.n_sample, machine)]
+    surest = min(machine, bands.n_sure - bands.sample_sure)
+    return [
+        _band("the surest", bands.n_sure, bands.sample_sure, surest),
+        _band("the less sure", bands.n_pool - bands.n_sure, bands.sample_unsure, machine - surest),
+    ]
+
+
+def _band(name: str, n: int, certificate: int, machine: int) -> Band:
+    return Band(name=name, n=n, certificate=certificate, machine=machine, people=n - certificate - machine)
