@@ -17,11 +17,15 @@ from backend.store import Duplicate, Item
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one task says: its ledger row, its repeated labels, and choices that the control does not have."""
+    """What one task says: its ledger row, its repeated labels, and choices that the control does not have.
+
+    ``left_over``: ids of the service user's own skips, which giving a lock back leaves behind where it is broken off.
+    """
 
     item: Item
     duplicates: tuple[Duplicate, ...]
     unknown_choices: frozenset[str]
+    left_over: tuple[int, ...] = ()
 
 
 def read_task(task: Task, choices: Sequence[str], service_user: int, previous: Item | None, *, baseline: bool) -> Reading:
@@ -65,7 +69,8 @@ def read_task(task: Task, choices: Sequence[str], service_user: int, previous: I
     )
     duplicates = tuple(Duplicate(task.id, a.id, _author(a, service_user), index[str(a.choice)], a.created_at) for a in usable[1:])
     unknown = frozenset(a.choice for a in people if not a.was_cancelled and a.choice is not None and a.choice not in index)
-    return Reading(item, duplicates, unknown)
+    left_over = tuple(a.id for a in task.annotations if is_machine(a, service_user) and a.was_cancelled)
+    return Reading(item, duplicates, unknown, left_over)
 
 
 def _no_label(answer: Annotation) -> str:

@@ -123,14 +123,18 @@ def keep_sentinel(
     return fresh
 
 
-def give_back(port: LabelStudioPort, project_id: int, task_id: int, control: LabelControl) -> None:
+def give_back(port: LabelStudioPort, project_id: int, task_id: int, control: LabelControl, *, perhaps: bool = False) -> None:
     """Let people have a task that was locked for the service user, and remove what an interrupted attempt left on it. Safe to repeat.
 
     One that is labelled meanwhile is given back too: if its label is taken away again, nobody would be served it for a day.
+
+    Args:
+        perhaps: nobody knows whether it was locked; one that is labelled is left alone.
     """
     for task in port.tasks_by_id(project_id, control, [task_id]):
         _remove_skips(port, task)
-        port.release_task(project_id, task_id)
+        if not (perhaps and task.is_labeled):
+            port.release_task(project_id, task_id)
 
 
 def close(port: LabelStudioPort, project_id: int, model_version: str) -> None:

@@ -241,6 +241,8 @@ def _store(services: Services, campaign_id: int, known: dict[int, Item], reading
                 reading.item.task_id,
                 _list(sorted(reading.unknown_choices)),
             )
+        for annotation in reading.left_over:
+            services.label_studio.delete_annotation(annotation)
     if not news:
         return False
     changed = sorted(item.task_id for item in (reading.item for reading in news) if _other_image(known.get(item.task_id), item))

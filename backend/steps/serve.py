@@ -87,7 +87,7 @@ def give_back_unrecorded(services: Services, state: State) -> None:
     candidates = [task for task in _candidates(state, queue) if task != state.sentinel_id][:LOOKED_AT]
     held = services.label_studio.predicted_task_ids(state.project_id, queue.model_version, among=candidates)
     for task in dict.fromkeys([*candidates[:1], *held]):
-        label_queue.give_back(services.label_studio, state.project_id, task, state.control)
+        label_queue.give_back(services.label_studio, state.project_id, task, state.control, perhaps=True)
 
 
 def _guard(services: Services, state: State, queue: Queue) -> bool:

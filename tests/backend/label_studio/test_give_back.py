@@ -41,3 +41,15 @@ def test_a_sentinel_that_is_replaced_is_given_back_to_people(accident: str) -> N
     assert fresh is not None and fresh.task_id == tasks[2]
     assert label_studio.locked_for_us() == [tasks[2]]
     assert [each.completed_by for each in label_studio.content()[tasks[3]].annotations] == [ann.id]
+
+
+def test_a_labelled_task_that_was_perhaps_locked_is_left_alone() -> None:
+    label_studio = LifeLabelStudio()
+    ann = label_studio.add_user("ann@example.com")
+    project = label_studio.add_project(CONFIG, ["/data/a.png"])
+    (task,) = label_studio.task_ids(project)
+    label_studio.lock_task(project, task)
+    label_studio.annotate(task, ann, CHOICES[0])
+    before = label_studio.content()[task].updated_at
+    give_back(label_studio, project, task, CONTROL, perhaps=True)
+    assert label_studio.content()[task].updated_at == before

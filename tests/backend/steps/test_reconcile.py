@@ -166,3 +166,17 @@ def test_the_state_depends_on_the_facts_and_not_on_their_order(opened: tuple[Wor
     now = world.now()
     first, second = derive(found, now), derive(shuffled, now)
     assert (first.pool, first.train, first.test, first.progress) == (second.pool, second.train, second.test, second.progress)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labelled", [False, True])
+def test_what_a_broken_release_has_left_is_taken_away_when_it_is_seen(tmp_path: Path, labelled: bool) -> None:
+    world = World(tmp_path)
+    world.advance()
+    label_studio, task = world.label_studio, world.tasks[0]
+    if labelled:
+        label_studio.annotate(task, world.people[0], CHOICES[0])
+    label_studio.skip(task, label_studio.service_user)
+    item = world.advance().items[task]
+    assert [each.completed_by for each in label_studio._tasks[task].annotations] == [world.people[0].id] * labelled
+    assert (item.label, item.skipped) == (0 if labelled else None, False)
