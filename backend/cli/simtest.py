@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from backend.simtest.life import Place
     from backend.simtest.lives import Found, Violation
+    from backend.simtest.runs import Run
 
 RED = 1  # exit code where an invariant was broken, or a mutation was not found
 ALL = "all"
@@ -28,13 +28,14 @@ AROUND = 3  # lines of a trace around what happened
 
 @click.command()
 @click.option("--seed", type=Whole(min=0), default=0, show_default=True, help="Of the first life; the others follow.")
-@click.option("--runs", type=Whole(min=1), default=200, show_default=True, help="Lives.")
+@click.option("--runs", type=Whole(min=0), default=200, show_default=True, help="Lives; 0: only count what --add names.")
 @click.option("--phase", help="Let things happen in this phase only, such as writing_back.")
 @click.option("--jobs", type=Whole(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--mutate", help="Build this mistake into the product, or all in turn, until a life finds it; see the page Simulated lives.")
 @click.option("--trace", is_flag=True, help="Print every call of the first life, and stop.")
 @click.option("--matrix", "matrix_file", type=FILE, help="Write how often what happened where there, in Markdown.")
 @click.option("--json", "json_file", type=FILE, help="Write what came out there.")
+@click.option("--add", "earlier", type=FILE, multiple=True, help="Count in what another run has written by --json.")
 def simtest(
     seed: int,
     runs: int,
@@ -44,6 +45,7 @@ def simtest(
     trace: bool,
     matrix_file: Path | None,
     json_file: Path | None,
+    earlier: tuple[Path, ...],
 ) -> None:
     """Live whole campaigns in this process, on a clock of their own, with a fake Label Studio and people in it.
 
@@ -54,6 +56,7 @@ def simtest(
     from backend.campaign.state import Phase
     from backend.simtest import lives
     from backend.simtest.mutations import MUTATIONS
+    from backend.simtest.runs import Run
 
     if phase is not None and phase not in list(Phase):
         raise InvalidValue(f"phase must be one of {', '.join(Phase)}, got {phase!r}")
@@ -62,31 +65,34 @@ def simtest(
     if trace:
         _trace(seed, phase)
         return
+    run = Run.of_seeds(seed, runs)
+    for file in earlier:
+        run.add(Run.read(file))
     began = time.monotonic()
     if mutate is not None:
         missed = [name for name in (MUTATIONS if mutate == ALL else [mutate]) if not _is_found(name, seed, runs, phase)]
         raise click.exceptions.Exit(RED if missed else 0)
-    found = lives.Found()
+    found = run.found
     for part in lives.many(seed, runs, jobs, phase):
         found.add(part)
         _show(part.violations[: max(SHOWN - len(found.violations) + len(part.violations), 0)])
-    minutes = (time.monotonic() - began) / 60
-    _sum_up(found, minutes)
+    run.minutes += (time.monotonic() - began) / 60
+    _sum_up(found, run.minutes)
     if matrix_file is not None:
-        matrix_file.write_text(matrix_page(found, seed, minutes), encoding="utf-8")
+        matrix_file.write_text(matrix_page(run), encoding="utf-8")
     if json_file is not None:
-        json_file.write_text(json.dumps(_as_json(found, seed, minutes), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        run.write(json_file)
     raise click.exceptions.Exit(RED if found.violations else 0)
 
 
-def matrix_page(found: Found, seed: int, minutes: float) -> str:
+def matrix_page(run: Run) -> str:
     """The fault matrix: how often each incident happened in each phase, and at each call."""
-    command = f"mcal simtest --seed {seed} --runs {found.lives} --matrix FILE"
+    found = run.found
+    lived = f"{found.lives:,} lives (seeds {run.seeds}) with {found.calls:,} calls and {sum(found.struck.values()):,} incidents"
     return f"""# Fault matrix
 
-How often each incident happened in [simulated lives](simulated-lives.md): {found.lives:,} lives with {found.calls:,} calls and
-{sum(found.struck.values()):,} incidents, in {minutes:.0f} minutes. {len(found.violations):,} of these lives broke an invariant.
-Written by `{command}`.
+How often each incident happened in [simulated lives](simulated-lives.md) of version {run.version}: {lived},
+in {run.minutes:.0f} minutes. {len(found.violations):,} of these lives broke an invariant. Written by `mcal simtest --matrix FILE`.
 
 ## By phase of the campaign
 
@@ -175,22 +181,3 @@ def _sum_up(found: Found, minutes: float) -> None:
         f"{found.lives:,} lives, {found.calls:,} calls, {sum(kinds.values()):,} incidents, {minutes:.1f} min: "
         f"{len(found.violations):,} lives broke an invariant"
     )
-
-
-def _as_json(found: Found, seed: int, minutes: float) -> dict[str, object]:
-    return {
-        "seed": seed,
-        "lives": found.lives,
-        "calls": found.calls,
-        "minutes": round(minutes, 2),
-        "struck": [place._asdict() | {"n": n} for place, n in sorted(found.struck.items())],
-        "violations": [
-            {
-                "seed": broken.plan.seed,
-                "scene": broken.plan.scene,
-                "problems": broken.problems,
-                "shortest": [{"at": incident.at, "kind": incident.kind, "seed": incident.seed} for incident in broken.shortest.incidents],
-            }
-            for broken in found.violations
-        ],
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from backend.cli import simtest as command
 from backend.simtest import invariants
 from backend.simtest.acts import ACTS
 from backend.simtest.faults import FAULTS
-from backend.simtest.lives import lives, some
+from backend.simtest.life import Place
+from backend.simtest.lives import Found, Violation, lives, some
 from backend.simtest.mutations import MUTATIONS
 from backend.simtest.plan import Incident, draw, undisturbed
+from backend.simtest.runs import Run
 from backend.simtest.scenes import SCENES
+from mcal_engine.errors import InvalidValue
 
 PAGE = Path(command.__file__).parent.parent / "docs" / "simulated-lives.md"
 
@@ -34,6 +38,26 @@ def test_the_documents_say_each_invariant_each_incident_and_each_mutation() -> N
         assert f"| {name} |" in text, name
     for name, mutation in MUTATIONS.items():
         assert f"`{name}`" in text and mutation.words in text, name
+
+
+def test_runs_that_were_kept_are_counted_together_and_no_seed_twice(tmp_path: Path) -> None:
+    place, broken = Place("collecting", "store.append", "death after"), Violation(draw(1001), ["9: a bill"], draw(1001), [])
+    for name, first, struck, violations in (("a", 0, 2, []), ("b", 1000, 3, [broken])):
+        run = Run([range(first, first + 1000)], "0.2.0", 1.5, Found(1000, 10, Counter({place: struck}), violations))
+        run.write(tmp_path / name)
+    run = Run.read(tmp_path / "a")
+    run.add(Run.read(tmp_path / "b"))
+    assert (run.seeds, run.minutes, run.found.lives, run.found.calls) == ("0 to 1,999", 3.0, 2000, 20)
+    assert (run.found.struck, run.found.violations) == (Counter({place: 5}), [broken])
+    page = command.matrix_page(run)
+    assert "2,000 lives (seeds 0 to 1,999) with 20 calls and 5 incidents" in page and "1 of these lives broke an invariant" in page
+    with pytest.raises(InvalidValue, match="each seed counts once, got 1000 twice"):
+        run.add(Run.read(tmp_path / "b"))
+    with pytest.raises(InvalidValue, match=r"add must name lives of version 0\.2\.0, got some of 0\.3\.0"):
+        run.add(Run([range(5000, 5001)], "0.3.0"))
+    (tmp_path / "c").write_text("{}")
+    with pytest.raises(InvalidValue, match="add must name a file that mcal simtest --json has written"):
+        Run.read(tmp_path / "c")
 
 
 @pytest.mark.slow
