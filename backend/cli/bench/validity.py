@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import click
 
 from backend.cli.numbers import Number, Whole
 from backend.cli.setting_options import setting_option
-from backend.cli.simulate.options import FILE, cache_folder
+from backend.cli.simulate.options import FILE, LABEL_COLUMN, cache_folder
 from mcal_engine.errors import InvalidValue
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ RED = 1  # exit code of a benchmark that found a broken promise
 
 @click.command()
 @click.option("--data", "data_path", type=click.Path(path_type=Path), help="As for `mcal simulate` [default: 5,000 digits].")
+@click.option("--label-column", "label_columns", multiple=True, help=LABEL_COLUMN)
 @click.option("--campaigns", type=Whole(min=2), default=300, show_default=True, help="Campaigns of each size.")
 @click.option(
     "--price-campaigns",
@@ -49,6 +52,7 @@ RED = 1  # exit code of a benchmark that found a broken promise
 @click.option("--workers", type=Whole(min=1), help="Processes [default: one per core].")
 def validity(
     data_path: Path | None,
+    label_columns: tuple[str, ...],
     campaigns: int,
     price_campaigns: int,
     items: int | None,
@@ -74,10 +78,12 @@ def validity(
     check(mutation)
     if json_file is not None and not json_file.absolute().parent.is_dir():
         raise InvalidValue(f"the folder {json_file.parent} of {json_file.name} does not exist")
-    data = labelled(data_path)
+    data = labelled(data_path, label_columns=label_columns)
     if items is not None and items > len(data):
         raise InvalidValue(f"items must be at most the {len(data):,} of the data set, got {items:,}")
     world = validity_bench.open_world(data, cache_folder(cache_dir), device)
+    if label_columns:  # other labels of the same items are another world
+        world = replace(world, name=f"{world.name}: {' and '.join(label_columns)}")
     tasks = validity_bench.plan(
         len(data),
         campaigns=campaigns,
@@ -101,15 +107,15 @@ def validity(
         raise click.exceptions.Exit(RED)
 
 
-def labelled(path: Path | None, of: int | None = None) -> LabelledData:
-    """The data set, or ``of`` random items of it; without a path, 5,000 digits."""
+def labelled(path: Path | None, of: int | None = None, label_columns: Sequence[str] = ()) -> LabelledData:
+    """The data set with the labels of some columns, or ``of`` random items of it; without a path, 5,000 digits."""
     import numpy as np
 
     from mcal_engine.simulator import data as datasets
     from mcal_engine.simulator.labelled_images import LabelledImages
 
     if path is not None:
-        data: LabelledData = datasets.read(path)
+        data: LabelledData = datasets.read(path, label_columns)
     else:
         from backend.demo.data import load
 

@@ -218,3 +218,25 @@ def test_the_command_says_red_or_green_and_keeps_the_rows(world: World, tmp_path
         CliRunner().invoke(bench, [*command, "--mutation", "?"], catch_exceptions=False)
     with pytest.raises(InvalidValue, match="items must be at most the 1,000"):
         CliRunner().invoke(bench, [*command, "--items", "2000"], catch_exceptions=False)
+
+
+def test_other_labels_of_the_same_items_are_another_world(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("text,kind,size\n" + "".join(f"item {place},{'ab'[place % 2]},{'xyz'[place % 3]}\n" for place in range(1000)))
+    opened: list[Any] = []
+    played: list[World] = []
+
+    def go(world: World, *_: object) -> list[Any]:
+        played.append(world)
+        raise InvalidValue("enough")
+
+    monkeypatch.setattr(validity_bench, "open_world", lambda data, *_: (opened.append(data), world)[1])
+    monkeypatch.setattr(validity_bench, "go", go)
+    command = ["validity", "--data", str(table), "--items", "400", "--out", str(tmp_path / "out")]
+    for columns in (["kind"], ["kind", "size"]):
+        options = [part for name in columns for part in ("--label-column", name)]
+        with pytest.raises(InvalidValue, match="enough"):
+            CliRunner().invoke(bench, [*command, *options], catch_exceptions=False)
+    assert [data.n_classes for data in opened] == [2, 6]
+    assert [one.name for one in played] == ["toy: kind", "toy: kind and size"]
+    assert len({key(one, validity_bench.plan(1000, campaigns=2, price_campaigns=0, items=400)[0]) for one in played}) == 2
