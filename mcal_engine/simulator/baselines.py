@@ -37,7 +37,7 @@ def compare(
     for name, changes in (("MCAL, the paper's preset", kept), ("MCAL, random draws (no active learning)", {"acquisition": "random"})):
         say(f"Baseline: {name}")
         other = CampaignSpec.parse(spec.model_dump() | changes)
-        rows.append(row_of(name, simulate(ids, data.n_classes, Annotators(data.labels), other, machines), data.labels))
+        rows.append(row_of(name, simulate(ids, data.n_classes, Annotators(data.labels), other, machines, parts=data.parts), data.labels))
     leader = next((machine for machine in machines if machine.name == getattr(campaign.decision, "classifier", None)), machines[0])
     plain = []
     for delta in deltas:

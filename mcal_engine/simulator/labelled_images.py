@@ -14,6 +14,7 @@ import numpy.typing as npt
 from mcal_engine.answers import Questions
 from mcal_engine.classifiers.base import ImageSource, TextSource
 from mcal_engine.classifiers.candidates import Reads
+from mcal_engine.parts import Parts
 from mcal_engine.types import IntArray
 
 
@@ -40,6 +41,9 @@ class LabelledData(Protocol):
 
     @property
     def questions(self) -> Questions | None: ...
+
+    @property
+    def parts(self) -> Parts | None: ...
 
     @property
     def n_classes(self) -> int: ...
@@ -93,6 +97,11 @@ class LabelledImages:
     @property
     def n_classes(self) -> int:
         return len(self.class_names)
+
+    @cached_property
+    def parts(self) -> Parts | None:
+        """What the classes are made of, where they are whole answers."""
+        return None if self.questions is None else Parts.of(self.questions, self.class_names)
 
     @cached_property
     def digest(self) -> str:

@@ -13,6 +13,7 @@ from mcal_engine.answers import Questions
 from mcal_engine.classifiers.base import TextSource
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.classifiers.texts.text_cache import ListTexts
+from mcal_engine.parts import Parts
 from mcal_engine.types import IntArray
 
 
@@ -39,6 +40,11 @@ class LabelledTexts:
     @property
     def reads(self) -> Reads:
         return "text"
+
+    @cached_property
+    def parts(self) -> Parts | None:
+        """What the classes are made of, where they are whole answers."""
+        return None if self.questions is None else Parts.of(self.questions, self.class_names)
 
     @cached_property
     def digest(self) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from mcal_engine.certificates.uniform import allowance
-from mcal_engine.parts import Parts
 from mcal_engine.round import freeze
 from mcal_engine.simulator.campaign import Observer, RoundView, SimulatedCampaign, simulate
 from mcal_engine.simulator.labelled_images import LabelledData
@@ -59,11 +58,9 @@ def play(data: LabelledData, ids: IntArray, spec: CampaignSpec, machines: Sequen
     def keep(view: RoundView) -> None:
         last[:] = [view]
 
-    parts = None
     if data.questions is not None:
         check_whole_answers(spec)
-        parts = Parts.of(data.questions, data.class_names)
-    campaign = simulate(ids, data.n_classes, Annotators(data.labels), spec, machines, [trajectory, keep, *observers], parts=parts)
+    campaign = simulate(ids, data.n_classes, Annotators(data.labels), spec, machines, [trajectory, keep, *observers], parts=data.parts)
     found = report(campaign, data.labels)
     if data.questions is not None:
         found["true_question_errors"] = true_question_errors(data.questions, data.class_names, data.labels, campaign)

@@ -54,9 +54,10 @@ def true_steps(
             pool,
             seed_of(spec.seed, len(steps)),
             with_features=spec.acquisition in NEEDS_FEATURES,
+            parts=data.parts,
         )
         scored = machine.fit_and_score(request, once=machine.prepare(ids) if not steps else 0.0)
-        wrong = true_wrong(data.labels, pool, scored.pool_logits)
+        wrong = true_wrong(data.labels, pool, scored.pool_logits, spec.surety)
         steps.append(
             {
                 "n_train": len(train),

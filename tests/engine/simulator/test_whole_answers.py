@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,19 @@ import pytest
 from click.testing import CliRunner
 
 from backend.cli.simulate import simulate
+from mcal_engine.answers import Question, Questions
+from mcal_engine.classifiers.base import FitReport
 from mcal_engine.classifiers.candidates import race_of
 from mcal_engine.errors import InvalidValue
-from mcal_engine.parts import Parts
+from mcal_engine.parts import Parts, every_answer
+from mcal_engine.simulator.baselines import compare
 from mcal_engine.simulator.data import read, shuffled
+from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.session import open_machines, play
 from mcal_engine.spec import WHOLE_ANSWERS, CampaignSpec
+from mcal_engine.types import PeelOrder
 from tests.engine.classifiers.texts.sentences import NAMES, sentences
+from tests.engine.simulator.toy import FixedTimes, RidgeClassifier, toy_data
 
 N = 210
 
@@ -161,6 +168,29 @@ def test_a_bound_per_class_is_refused_by_name(tmp_path: Path) -> None:
     spec = CampaignSpec(target_error=0.1, price_per_label=0.04, classifiers=race, min_class_precision=0.9)
     with pytest.raises(InvalidValue, match="min_class_precision bounds the labels of each class, and here a class is a whole answer"):
         play(data, np.arange(len(data)), spec, open_machines(data, race, tmp_path / "cache", "cpu"))
+
+
+class Told(RidgeClassifier):
+    """Notes what it is told of the classes."""
+
+    takes_parts = True
+
+    def fit(self, *args: Any, parts: Parts | None = None, **options: Any) -> FitReport:
+        self.told = [*getattr(self, "told", []), parts]
+        return super().fit(*args, **options)
+
+
+@pytest.mark.slow
+def test_a_classifier_that_takes_parts_is_told_them_at_every_fit_also_while_peeling_and_by_the_baselines() -> None:
+    questions = Questions((Question("kind", ("cat", "dog")), Question("size", ("large", "small"))))
+    data = replace(toy_data(1500, noise=150), class_names=tuple(every_answer(questions)), questions=questions)
+    told = Told(data.source())
+    spec = CampaignSpec(target_error=0.1, price_per_label=0.04, classifiers=("ridge",), **WHOLE_ANSWERS)
+    played = play(data, np.arange(len(data)), spec, [Machine("ridge", told, FixedTimes(0.01))])
+    assert any(isinstance(row, PeelOrder) for row in played.campaign.history)
+    compare(data, np.arange(len(data)), spec, [Machine("ridge", told, FixedTimes(0.01))], played.campaign, deltas=(0.2,))
+    assert len(told.told) > len(played.report["rounds"])
+    assert all(parts is not None and np.array_equal(parts.members, data.parts.members) for parts in told.told)
 
 
 @pytest.mark.slow
