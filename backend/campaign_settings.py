@@ -20,7 +20,7 @@ from mcal_engine.spec import AUTO, LARGEST_PRICE, MONEY, SEARCH, CampaignSpec, F
 
 ENV_PREFIX = "MCAL_"
 ENV_FILE = ".env"
-ALIASES = {"price": "price_per_label", "classifier": "classifiers"}
+ALIASES = {"price": "price_per_label", "classifier": "classifiers", "label_control": "label_controls"}
 """Short names, good wherever the long ones are."""
 NOTHING = "none"  # how an empty list is written
 PEOPLE = "People and their queue"
@@ -95,11 +95,11 @@ class CampaignSettings(CampaignSpec):
         description="What a language model is told instead of the labelling interface's own words; {choices} in it becomes the choices.",
         json_schema_extra=about(PEOPLE),
     )
-    label_control: str | None = Field(
+    label_controls: str | None = Field(
         None,
         min_length=1,
-        max_length=200,
-        description="Name of the Choices tag to label with; needed where the labelling interface has several.",
+        max_length=2_000,
+        description="Names of the controls to label with, comma separated; by default all that ask about the item as a whole.",
         json_schema_extra=about(PEOPLE),
     )
     notify_about: tuple[NoticeKind, ...] = Field(
@@ -119,18 +119,19 @@ class CampaignSettings(CampaignSpec):
 
 
 OPERATIONAL = tuple(
-    name for name, field in CampaignSettings.model_fields.items() if told(field, "group") == PEOPLE and name != "label_control"
+    name for name, field in CampaignSettings.model_fields.items() if told(field, "group") == PEOPLE and name != "label_controls"
 )
 """Settings that no decision rests on: they may change while a certificate sample is being labelled."""
 
 
+FORMER_NAMES = {"label_control": "label_controls"}
 FORMER_DEFAULTS = {"certificate_rule": "uniform", "max_looks": 3}
 """What a campaign was decided by, where its settings were recorded before these could be set."""
 
 
 def as_recorded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Recorded settings, by name: a default that has changed since is not theirs."""
-    return {**FORMER_DEFAULTS, **settings}
+    """Recorded settings, by the names of today: a default that has changed since is not theirs."""
+    return {**FORMER_DEFAULTS, **{FORMER_NAMES.get(name, name): value for name, value in settings.items()}}
 
 
 def campaign_defaults(environment: Mapping[str, str] | None = None) -> dict[str, str]:

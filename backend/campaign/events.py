@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, SerializerFunctionWrapHandler, WrapSerializer
 
 from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import ProjectBefore, Sentinel
@@ -43,6 +43,12 @@ NOTICES = {  # by the first part of a notice's key
 }
 _as_json = PlainSerializer(codec.to_json)
 _from_json = PlainValidator(codec.from_json)
+
+
+def _control_as_json(control: LabelControl, write: SerializerFunctionWrapHandler) -> JSON:
+    """Without the controls where they say nothing: as it was written before there were several."""
+    written: JSON = write(control)
+    return written if control.controls else {name: part for name, part in written.items() if name != "controls"}
 
 
 class Happening:
@@ -104,7 +110,7 @@ class Created(Happening, kind="created"):
 
     settings: JSON
     title: str = ""
-    control: LabelControl
+    control: Annotated[LabelControl, WrapSerializer(_control_as_json)]
     config_fingerprint: str
     service_user: ServiceUser
     project_before: ProjectBefore
@@ -116,6 +122,16 @@ class Created(Happening, kind="created"):
 
     def sentence(self) -> str:
         return f"Project read: {counted(self.n_items, 'item')}, {self.n_preexisting:,} labelled before"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersSeen(Happening, kind="answers_seen"):
+    """Answers that nobody gave before, in the order in which they became classes. Where one control takes one choice: never."""
+
+    answers: tuple[str, ...]
+
+    def sentence(self) -> str:
+        return f"{counted(len(self.answers), 'new answer')} found"
 
 
 @dataclass(frozen=True, kw_only=True)

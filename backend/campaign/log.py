@@ -40,6 +40,7 @@ class Log:
         self.certificate_settings: CampaignSettings | None = None
         self.follows: events.Follows | None = None
         self.created: events.Created | None = None
+        self.answers: list[str] = []  # that became classes, of controls whose answers are not known beforehand
         self.image_form: ImageForm | None = None  # in which all images of the campaign are kept
         self.changed_images: set[int] = set()  # tasks that got another image in Label Studio
         self.history: list[Row] = []
@@ -77,6 +78,8 @@ class Log:
             case events.Created():
                 self._given = _known(event.settings)
                 self.created, self.title = event, event.title
+            case events.AnswersSeen(answers=answers):
+                self.answers += answers
             case events.ImageFormChosen(form=form):
                 self.image_form = form
             case events.ImagesChanged(ids=ids):

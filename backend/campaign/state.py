@@ -110,6 +110,7 @@ class State:
         devices: by classifier, what the last round was trained on.
         title: the project's, as last seen; ``names`` are the annotators' by id, as far as Label Studio tells them.
         last_task: highest id of X, once the campaign has finished; tasks added later are not its own, also when it is taken up again.
+        answers: see :class:`backend.campaign.events.AnswersSeen`.
         asked_again: task → the answer without a label that it had when the admin had people asked for it again. ``asking``: Label Studio
             has not been told yet.
         audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not visited since.
@@ -130,6 +131,7 @@ class State:
     follows: Follows | None
     beside: int | None
     created: Created | None
+    answers: tuple[str, ...]
     image_form: ImageForm | None
     changed_images: frozenset[int]
     history: tuple[Row, ...]
@@ -171,6 +173,15 @@ class State:
     def control(self) -> LabelControl:
         assert self.created is not None  # nothing asks before the project was visited
         return self.created.control
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The classes, by number: all choices of one control with one choice, else the answers that were given so far."""
+        return () if self.created is None else self.created.control.choices or self.answers
+
+    def said(self, label: int) -> str:
+        """A class as people read it."""
+        return self.control.questions.said(self.choices[label])
 
     @property
     def ended(self) -> bool:
@@ -403,6 +414,7 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
         follows=log.follows,
         beside=facts.beside,
         created=log.created,
+        answers=tuple(log.answers),
         image_form=log.image_form,
         changed_images=frozenset(log.changed_images),
         history=tuple(log.history),

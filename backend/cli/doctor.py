@@ -19,10 +19,10 @@ STYLES = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command()
 @click.option("--project", "project_ids", type=Whole(min=1), multiple=True, help="A project to look at; else all that have a campaign.")
-@click.option("--label-control", help="Name of the Choices tag, where the labelling interface has several.")
+@click.option("--label-controls", "--label-control", help="Names of the controls to label with, comma separated, where not all are.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @server_options("label_studio_url", "public_url", "data_dir", "device")
-def doctor(project_ids: tuple[int, ...], label_control: str | None, as_json: bool, **options: Any) -> int:
+def doctor(project_ids: tuple[int, ...], label_controls: str | None, as_json: bool, **options: Any) -> int:
     """Check Label Studio, token, webhook, images and machine; print the fix for everything that is wrong.
 
     Changes nothing. Exit code 1 if something fails.
@@ -33,7 +33,7 @@ def doctor(project_ids: tuple[int, ...], label_control: str | None, as_json: boo
 
         ids = project_ids or tuple(dict.fromkeys(campaign.project_id for campaign in house.store.live_campaigns()))
         found = []
-        for finding in examine(_patient(house, stack), ids, label_control, campaigns=_campaigns(house)):
+        for finding in examine(_patient(house, stack), ids, label_controls, campaigns=_campaigns(house)):
             found.append(finding)
             if not as_json:
                 click.echo(f"{click.style(finding.status.ljust(4), fg=STYLES[finding.status])}  {finding.name}: {finding.detail}")

@@ -104,7 +104,7 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     for parameter in command.params:
         if not isinstance(parameter, click.Option) or parameter.hidden:
             continue
-        if parameter.name in CampaignSettings.model_fields and parameter.name != "label_control":
+        if parameter.name in CampaignSettings.model_fields and parameter.name != "label_controls":
             campaign = True
         elif parameter.name in ServerSettings.model_fields:
             server = True

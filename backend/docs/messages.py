@@ -40,7 +40,7 @@ MESSAGES: tuple[Message, ...] = (
     Message(
         "halt",
         "the choices of … were … and are now …",
-        r"the choices of .* were .* and are now",
+        r"the choices of .* were .* and are now|is asked in another way now",
         "Somebody has changed the labelling interface. Labels that were given mean something else now.",
         "Put the choices back as they were: the campaign goes on by itself. Or roll it back and start a new one.",
     ),
@@ -181,13 +181,15 @@ MESSAGES: tuple[Message, ...] = (
     ),
     Message(
         "halt",
-        "label config must have a single-choice Choices on an Image",
-        r"label config must|label config is not valid|label config has \d+ Choices|label_control must name|Choices '.*' (must|has|asks)"
-        r"|Choices must have a name|must have value=.\$field|and a campaign labels|no campaign can promise|interface of its own code",
-        "The labelling interface has no control that a campaign can label with, or several. The message names the rule that is broken.",
-        "Change the labelling interface: one `Choices` with `choice=\"single\"`, two or more different choices written in it, on an "
+        "label config must have Choices, a Taxonomy or a Rating on an Image",
+        r"label config must|label config is not valid|label_controls must name|the controls ask about several|which has no such choice"
+        r"|[A-Z0-9]\w* '.*' (must|has|asks|reads|marks|is shown)|[A-Z0-9]\w* must have a name|must have value=.\$field"
+        r"|and a campaign labels|and a campaign needs|no campaign can promise|interface of its own code",
+        "The labelling interface has no control that a campaign can label with, or one that it cannot. The message names the rule that is "
+        "broken.",
+        "Change the labelling interface: `Choices`, a `Taxonomy` or a `Rating`, two or more different choices written in each, on an "
         "`Image`, `Text` or `HyperText` that shows one field of the task's data. "
-        "With several such controls, name one by the setting `label_control`.",
+        "The setting `label_controls` names some of several controls.",
     ),
     Message(
         "halt",

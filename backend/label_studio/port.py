@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
+from mcal_engine.answers import Question, Questions
 from mcal_engine.errors import MCALError
+
+CHOICES = "choices"
 
 
 class LabelStudioError(MCALError):
@@ -57,7 +61,8 @@ class Project:
 class Annotation:
     """One annotation as Label Studio has it.
 
-    ``choice`` is the single chosen value. ``None`` where there is not exactly one: then ``no_choice`` says what there is instead.
+    ``choice`` is the text of the answer, see :class:`mcal_engine.answers.Questions`: of one control with one choice, that choice. ``None``
+    where there is no whole answer: then ``no_choice`` says what there is instead.
     ``empty``: it holds no answer at all, under no control.
     """
 
@@ -89,7 +94,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A prediction to import. ``choice`` None makes an empty result, which shows annotators nothing."""
+    """A prediction to import. ``choice``: the text of an answer; None makes an empty result, which shows annotators nothing."""
 
     task_id: int
     score: float  # in [0, 1]
@@ -98,11 +103,26 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelControl:
-    """The single-choice control a campaign labels with: ``<Choices name=from_name toName=to_name>`` on ``<Image value="$data_key">``.
+class Control:
+    """One control of a labelling interface. ``kind``: which one, see :mod:`backend.label_studio.kinds`; its question has its name."""
 
-    A ``data_key`` with a ``$`` in it is a text with references; see :mod:`backend.label_studio.references`.
-    ``shows``: the tag that is labelled: an image, a text, or a text that is written as HTML.
+    kind: str
+    question: Question
+
+
+@dataclass(frozen=True)
+class LabelControl:
+    """What a campaign labels with: the controls that ask about one ``Image``, ``Text`` or ``HyperText`` of each task.
+
+    Attributes:
+        from_name: the control's name, or all names, comma separated.
+        to_name: the tag that is labelled.
+        data_key: of its text or image in a task's data; one with a ``$`` in it is a text with references, see
+            :mod:`backend.label_studio.references`.
+        choices: all answers there can be, where the controls are one that takes one choice; else empty: a campaign's classes are then the
+            answers that people have given.
+        shows: the tag that is labelled: an image, a text, or a text that is written as HTML.
+        controls: empty for one ``Choices`` that takes one choice, as in every campaign before there were others.
     """
 
     from_name: str
@@ -110,11 +130,32 @@ class LabelControl:
     data_key: str
     choices: tuple[str, ...]
     shows: Literal["image", "text", "hypertext"] = "image"
+    controls: tuple[Control, ...] = ()
 
     @property
     def reads(self) -> Literal["image", "text"]:
         """What classifiers are given."""
         return "image" if self.shows == "image" else "text"
+
+    @property
+    def asks(self) -> tuple[Control, ...]:
+        """The controls, in the order of the labelling interface."""
+        return self.controls or (Control(CHOICES, Question(self.from_name, self.choices)),)
+
+    @cached_property
+    def questions(self) -> Questions:
+        """What people are asked about each item."""
+        return Questions(tuple(control.question for control in self.asks))
+
+    @property
+    def plain(self) -> bool:
+        """Whether all answers are known beforehand: there is one control, and it takes one choice."""
+        return self.questions.plain
+
+    @property
+    def n_choices(self) -> int:
+        """Choices of all controls together."""
+        return sum(len(question.choices) for question in self.questions)
 
 
 class LabelStudioPort(Protocol):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
+from backend.label_studio.kinds import KINDS
+
 _WAY = 'add <Choices name="label" toName="{to}" choice="single"> with one <Choice value="…"/> for each class'
 _EXAMPLE = (
     '<Image name="image" value="$image"/> or <Text name="text" value="$text"/>, and <Choices name="label" toName="…"> with one '
@@ -25,8 +27,6 @@ _CONTROLS: Mapping[str, str] = {  # what each control asks for, in lower case as
     "timelinelabels": "marks parts of a video, and a campaign labels whole items",
     "relations": "joins regions, and a campaign labels whole items",
     "relation": "joins regions, and a campaign labels whole items",
-    "taxonomy": "asks for paths of a tree, and a campaign labels one of a list of classes",
-    "rating": "asks for a number of stars, and a campaign labels one of a list of classes",
     "number": "asks for a number, and a campaign labels one of a list of classes",
     "datetime": "asks for a date, and a campaign labels one of a list of classes",
     "textarea": "asks for free text, which no campaign can promise",
@@ -51,22 +51,22 @@ _OBJECTS: Mapping[str, str] = {
 
 
 def nothing_to_label(root: Element) -> str:
-    """Why a labelling interface without a ``Choices`` on an image or text cannot be labelled, and what to do."""
+    """Why a labelling interface without a control of ours on an image or text cannot be labelled, and what to do."""
     named = {tag.get("name", ""): tag for tag in root.iter() if tag.get("name") and tag.get("toName") is None}
     known = next((name for name, tag in named.items() if tag.tag.lower() in ("image", "text", "hypertext")), None)
     for control in (tag for tag in root.iter() if tag.get("toName") is not None):
         what, name = control.tag, control.get("name", "")
         on = named.get(control.get("toName", "").split(",")[0])
-        if what.lower() == "choices" and "," in control.get("toName", ""):
-            return f"Choices {name!r} asks about several tags at once (toName={control.get('toName')!r}); name one of them"
-        if what.lower() == "choices" and on is not None and on.tag.lower() in _OBJECTS:
+        if what.lower() in KINDS and "," in control.get("toName", ""):
+            return f"{what} {name!r} asks about several tags at once (toName={control.get('toName')!r}); name one of them"
+        if what.lower() in KINDS and on is not None and on.tag.lower() in _OBJECTS:
             return (
-                f"Choices {name!r} asks about {_OBJECTS[on.tag.lower()]} ({on.tag} {on.get('name')!r}), and a campaign classifies images "
-                f"and texts. Show what tells the classes as an Image or a Text, and let Choices ask about that"
+                f"{what} {name!r} asks about {_OBJECTS[on.tag.lower()]} ({on.tag} {on.get('name')!r}), and a campaign classifies images "
+                f"and texts. Show what tells the classes as an Image or a Text, and let {what} ask about that"
             )
-        if what.lower() == "choices":
-            return f"Choices {name!r} asks about {control.get('toName')!r}, which is no Image, Text or HyperText here: {_EXAMPLE}"
+        if what.lower() in KINDS:
+            return f"{what} {name!r} asks about {control.get('toName')!r}, which is no Image, Text or HyperText here: {_EXAMPLE}"
         if what.lower() in _CONTROLS:
             way = _WAY.format(to=known) if known else f"the form is {_EXAMPLE}"
             return f"{what} {name!r} {_CONTROLS[what.lower()]}; {way}"
-    return f"label config must have a single-choice Choices on an Image, Text or HyperText: {_EXAMPLE}"
+    return f"label config must have Choices, a Taxonomy or a Rating on an Image, Text or HyperText: {_EXAMPLE}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from backend.label_studio.kinds import KINDS, Kind
 from backend.label_studio.port import Annotation, LabelControl, LabelStudioError, Prediction, Project, Task, User
 from backend.label_studio.references import images_in, text_in
 from mcal_engine.classifiers.texts.reading import plain
@@ -118,11 +119,11 @@ def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
 
 def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> Annotation:
     result = data.get("result") or []
-    chosen = choices_of(result, control)
+    text, why = answer_in(result, control)
     return Annotation(
         id=_field(data, "id", "annotation"),
         task_id=task_id,
-        choice=chosen[0] if len(chosen) == 1 else None,
+        choice=text,
         completed_by=_user_id(_field(data, "completed_by", "annotation")) or 0,
         updated_by=_user_id(_field(data, "updated_by", "annotation")),
         created_at=moment(_field(data, "created_at", "annotation")),
@@ -130,7 +131,7 @@ def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> 
         lead_time=data.get("lead_time"),
         was_cancelled=bool(data.get("was_cancelled")),
         provenance=provenance_of(result),
-        no_choice="" if len(chosen) == 1 else _no_choice(result, chosen, control),
+        no_choice=why,
         empty=not result,
     )
 
@@ -140,36 +141,59 @@ def changed_at(data: Any) -> datetime:
     return moment(_field(data, "updated_at", "annotation"))
 
 
-def choices_of(result: list[dict[str, Any]], control: LabelControl) -> list[str]:
-    """What was chosen by this control. Label Studio also takes one text where its own editor sends a list."""
-    found: list[str] = []
+def chosen_in(result: list[dict[str, Any]], control: LabelControl) -> dict[str, list[str]]:
+    """What was chosen at each question of a campaign; questions without an answer are left out."""
+    kinds = {each.question.name: KINDS[each.kind] for each in control.asks}
+    found: dict[str, list[str]] = {}
     for item in result:
-        if item.get("type") == "choices" and item.get("from_name") == control.from_name:
-            values = (item.get("value") or {}).get("choices") or []
-            found += [values] if isinstance(values, str) else map(str, values)
+        name = str(item.get("from_name"))
+        kind = kinds.get(name)
+        if kind is not None and item.get("type") == kind.tag and (chosen := kind.read((item.get("value") or {}).get(kind.tag))):
+            found.setdefault(name, []).extend(chosen)
     return found
 
 
-def _no_choice(result: list[dict[str, Any]], chosen: list[str], control: LabelControl) -> str:
-    """Why there is not one choice to be read."""
+def answer_in(result: list[dict[str, Any]], control: LabelControl) -> tuple[str | None, str]:
+    """The text of the answer in a result, and where there is none, why."""
+    chosen = chosen_in(result, control)
+    if not chosen:
+        return None, _no_answer(result, control)
+    if control.plain:  # a choice that the control does not have is the ledger's to tell
+        (some,) = chosen.values()
+        return (some[0], "") if len(some) == 1 else (None, f"{len(some)} choices at once: {', '.join(map(repr, some))}")
+    try:
+        return control.questions.text_of({name: tuple(some) for name, some in chosen.items()}), ""
+    except InvalidValue as error:
+        return None, str(error)
+
+
+def _no_answer(result: list[dict[str, Any]], control: LabelControl) -> str:
+    """Why there is nothing to be read."""
     if not result:
         return "submitted without an answer"
-    if len(chosen) > 1:
-        return f"{len(chosen)} choices at once: {', '.join(map(repr, chosen))}"
-    others = sorted({str(item.get("from_name")) for item in result} - {control.from_name})
+    ours = [question.name for question in control.questions]
+    named = ", ".join(map(repr, ours))
+    others = sorted({str(item.get("from_name")) for item in result} - set(ours))
     if others:
-        return f"answered under {', '.join(map(repr, others))} only, not under {control.from_name!r}"
-    return f"submitted without a choice under {control.from_name!r}"
+        return f"answered under {', '.join(map(repr, others))} only, not under {named}"
+    return f"submitted without a choice under {named}"
 
 
-def result_of(choice: str | None, control: LabelControl, provenance: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """What a person's or a machine's choice looks like; empty for no choice."""
-    if choice is None:
+def result_of(text: str | None, control: LabelControl, provenance: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """What a person's or a machine's answer looks like; empty for no answer."""
+    if text is None:
         return []
-    item: dict[str, Any] = {"from_name": control.from_name, "to_name": control.to_name, "type": "choices", "value": {"choices": [choice]}}
+    kinds = {each.question.name: KINDS[each.kind] for each in control.asks}
+    answer = {control.from_name: (text,)} if control.plain else control.questions.answer_of(text)
+    return [_region(name, kinds[name], chosen, control, provenance) for name, chosen in answer.items()]
+
+
+def _region(name: str, kind: Kind, chosen: tuple[str, ...], control: LabelControl, provenance: Mapping[str, Any] | None) -> dict[str, Any]:
+    item: dict[str, Any] = {"from_name": name, "to_name": control.to_name, "type": kind.tag, "value": {kind.tag: kind.write(chosen)}}
     if provenance is not None:
-        item |= {"id": "mcal", "origin": "prediction", "meta": {"text": [_PROVENANCE_MARK + json.dumps(dict(provenance), sort_keys=True)]}}
-    return [item]
+        made = "mcal" if control.plain else f"mcal-{name}"
+        item |= {"id": made, "origin": "prediction", "meta": {"text": [_PROVENANCE_MARK + json.dumps(dict(provenance), sort_keys=True)]}}
+    return item
 
 
 def provenance_of(result: list[dict[str, Any]]) -> dict[str, Any] | None:

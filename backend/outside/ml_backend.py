@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from backend.label_studio.port import LabelControl
-from backend.label_studio.wire import choices_of
+from backend.label_studio.wire import chosen_in
 from backend.outside.answers import ModelError, Question, Reply, Subject
 from mcal_engine.words import counted
 
@@ -126,12 +126,12 @@ class MLBackend:
 
 
 def reply_of(result: Any, control: LabelControl) -> Reply:
-    """One row of ``results``; no answer where it has not exactly one choice of this control, or one that the control does not have."""
+    """One row of ``results``, for a control that takes one choice; no answer where it has another number, or none of the control's."""
     regions = result.get("result") if isinstance(result, Mapping) else None
     if not isinstance(regions, list) or not all(isinstance(region, Mapping) for region in regions):
         return Reply(None)
     try:
-        chosen = choices_of([dict(region) for region in regions], control)
+        chosen = chosen_in([dict(region) for region in regions], control).get(control.from_name, [])
     except (AttributeError, TypeError):  # what should be an object or a list is something else
         return Reply(None)
     if len(chosen) != 1 or chosen[0] not in control.choices:

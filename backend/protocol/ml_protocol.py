@@ -118,12 +118,12 @@ class MLProtocol:
         results = []
         for task_id in task_ids:
             found = None if control is None or task_id is None else decided.get(task_id)
-            # A choice that the config no longer has would break the annotator's page.
-            if control is None or found is None or found[0] not in control.choices:
+            # An answer that the config no longer has would break the annotator's page.
+            if control is None or found is None or not _has(control, found[0]):
                 results.append({"result": [], "score": 0.0, "model_version": BLIND_VERSION})
             else:
-                choice, score, model_version = found
-                results.append({"result": result_of(choice, control), "score": score, "model_version": model_version})
+                text, score, model_version = found
+                results.append({"result": result_of(text, control), "score": score, "model_version": model_version})
         return {"results": results}
 
     def webhook(self, body: dict[str, Any], *, trusted: bool) -> dict[str, Any]:
@@ -189,10 +189,19 @@ class MLProtocol:
         campaign = self._setup.latest(project_id)
         settings = {} if campaign is None else self._setup.settings(campaign)
         try:
-            return self._parse_label_config(label_config, settings.get("label_control"))
+            return self._parse_label_config(label_config, settings.get("label_controls"))
         except InvalidValue as error:
             logger.warning("project %d: no predictions: %s", project_id, error)
             return None
+
+
+def _has(control: LabelControl, text: str) -> bool:
+    """Whether there can be such an answer."""
+    try:
+        control.questions.answer_of(text)
+    except InvalidValue:
+        return False
+    return True
 
 
 def shorten(line: str) -> str:

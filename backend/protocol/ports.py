@@ -38,7 +38,13 @@ class ParsedSettings(Protocol):
     """A campaign's settings, validated; ``backend.campaign_settings.CampaignSettings``."""
 
     @property
-    def label_control(self) -> str | None: ...
+    def label_controls(self) -> str | None: ...
+
+    @property
+    def classifiers(self) -> tuple[str, ...]: ...
+
+    @property
+    def min_class_precision(self) -> float | None: ...
 
     def model_dump(self, *, mode: str = "python") -> dict[str, Any]: ...
 
@@ -51,7 +57,7 @@ class SettingsParser(Protocol):
 
 
 LabelConfigParser = Callable[[str, str | None], LabelControl]
-"""Label config XML and the name of the Choices to use; raises InvalidValue."""
+"""Label config XML and the names of the controls to use; raises InvalidValue."""
 
 StatusLine = Callable[[int], str]
 """One short sentence on a campaign, from the database alone."""

@@ -13,10 +13,11 @@ from typing import Any
 
 from backend.campaign import events, history
 from backend.campaign.earlier import refuse_beside_an_earlier_one
+from backend.campaign.fitting import refuse_what_needs_classes
 from backend.campaign.history import Entry
 from backend.campaign_settings import as_recorded, campaign_defaults, parse_setting, refuse_to_loosen
 from backend.label_studio.config import campaign_control
-from backend.protocol.ports import CampaignStore, JobQueue, SettingsParser
+from backend.protocol.ports import CampaignStore, JobQueue, ParsedSettings, SettingsParser
 from backend.store import Campaign, Conflict, retried, same_address
 from mcal_engine.errors import HistoryError, InvalidValue
 
@@ -69,7 +70,7 @@ class CampaignSetup:
     def _start(self, project_id: int, given: dict[str, Any], label_config: str) -> Campaign:
         settings = self._parse_settings(given)
         refuse_to_loosen({name: parse_setting(name, value) for name, value in campaign_defaults().items()}, settings.model_dump())
-        self._check_label_config(label_config, settings.label_control)
+        self._check_label_config(label_config, settings)
         refuse_beside_an_earlier_one(self._store, self._url, project_id)
         request = events.Requested(settings=settings.model_dump(mode="json"), source="setup", extra_params=given)
         try:
@@ -91,8 +92,8 @@ class CampaignSetup:
         after = merged.model_dump(mode="json")
         refuse_to_loosen(current, after)
         changed = sorted(name for name in after if after[name] != current.get(name))
-        if "label_control" in changed:
-            self._check_label_config(label_config, merged.label_control)
+        if "label_controls" in changed:
+            self._check_label_config(label_config, merged)
         # Appended even where nothing changes (the CLI was there first), so that the next setup is compared with this one.
         event = events.SettingsChanged(settings=after, changed=tuple(changed), by="setup", extra_params=given)
         self._store.append(live.id, [history.new(event)], expected_seq=seen)
@@ -100,10 +101,10 @@ class CampaignSetup:
             self._queue.enqueue(live.id, "setup")
         return live
 
-    def _check_label_config(self, label_config: str, label_control: str | None) -> None:
+    def _check_label_config(self, label_config: str, settings: ParsedSettings) -> None:
         if not label_config.strip():
             raise InvalidValue("schema must hold the project's label config")
-        campaign_control(label_config, label_control)
+        refuse_what_needs_classes(settings, campaign_control(label_config, settings.label_controls))
 
     def _campaigns(self, project_id: int) -> list[Campaign]:
         """This project's campaigns, newest first."""

@@ -81,14 +81,14 @@ class Patient:
 def examine(
     patient: Patient,
     project_ids: Sequence[int],
-    label_control_name: str | None = None,
+    label_controls: str | None = None,
     *,
     campaigns: Mapping[int, State] = MappingProxyType({}),
 ) -> Iterator[Finding]:
     """Look at the machine, then at Label Studio, then at each project; findings come as they are made.
 
     Args:
-        label_control_name: of the Choices that a campaign which has not begun would label with.
+        label_controls: names of the controls that a campaign which has not begun would label with, comma separated.
         campaigns: project → its live campaign, which is examined with its own settings, as the worker does.
     """
     yield from _machine(patient)
@@ -103,7 +103,7 @@ def examine(
         yield Finding("project", "warn", "no project was looked at: none has a campaign here", fix)
     for project_id in project_ids:
         campaign = campaigns.get(project_id)
-        for finding in _project(patient, patient.label_studio, patient.inspection, user, project_id, label_control_name, campaign):
+        for finding in _project(patient, patient.label_studio, patient.inspection, user, project_id, label_controls, campaign):
             yield Finding(f"project {project_id}: {finding.name}", finding.status, finding.detail, finding.fix)
         if campaign is not None and campaign.wanted.overlap_share > 0:
             found = _people(patient.label_studio, user)
@@ -176,7 +176,7 @@ def _project(
     inspection: Inspection,
     user: User,
     project_id: int,
-    control_name: str | None,
+    control_names: str | None,
     campaign: State | None,
 ) -> Iterator[Finding]:
     try:
@@ -186,7 +186,7 @@ def _project(
         yield Finding("access", "fail", str(error), fix)
         return
     yield Finding("access", "ok", f"{user.email} sees {project.title!r}")
-    control = yield from _labelling(project, control_name, campaign)
+    control = yield from _labelling(project, control_names, campaign)
     try:
         yield _rights(inspection, project)
         yield _by_hand(inspection, user, project_id)
@@ -198,7 +198,7 @@ def _project(
         yield from ask_models(patient.models, label_studio, project, control, patient.label_studio_url)
 
 
-def _labelling(project: Project, control_name: str | None, campaign: State | None) -> Generator[Finding, None, LabelControl | None]:
+def _labelling(project: Project, control_names: str | None, campaign: State | None) -> Generator[Finding, None, LabelControl | None]:
     once = project.maximum_annotations == 1
     fix = (
         ""
@@ -213,21 +213,21 @@ def _labelling(project: Project, control_name: str | None, campaign: State | Non
         if trouble is not None:
             yield Finding("labelling interface", "fail", trouble.reason, trouble.fix)
             return None
-        control_name = campaign.control.from_name
+        control_names = campaign.control.from_name
     elif campaign is not None:
-        control_name = control_name or campaign.wanted.label_control
+        control_names = control_names or campaign.wanted.label_controls
     try:
-        control = (campaign_control if campaign is None else parse_label_config)(project.label_config, control_name)
+        control = (campaign_control if campaign is None else parse_label_config)(project.label_config, control_names)
     except InvalidValue as error:
         yield Finding(
             "labelling interface",
             "fail",
             str(error),
-            'It needs one <Choices choice="single"> on an <Image> or <Text> (--label-control).',
+            "It needs Choices, a Taxonomy or a Rating on an <Image> or <Text> (--label-controls).",
         )
         return None
     yield Finding(
-        "labelling interface", "ok", f"{len(control.choices)} choices under {control.from_name!r} on {control.reads} ${control.data_key}"
+        "labelling interface", "ok", f"{control.n_choices} choices under {control.from_name!r} on {control.reads} ${control.data_key}"
     )
     beside = warn_of(controls_beside(project.label_config, control))
     if beside:

@@ -24,6 +24,7 @@ from backend.label_studio.port import (
     Task,
     User,
 )
+from mcal_engine.errors import InvalidValue
 from mcal_engine.words import counted
 
 T = TypeVar("T")
@@ -293,7 +294,7 @@ class FakeLabelStudio:
             if any(row.task_id not in here for row in predictions):
                 raise LabelStudioError(f"a task was deleted while predictions of {model_version} were imported", retryable=True, status=400)
             for row in predictions:
-                if row.choice is not None and row.choice not in control.choices:
+                if row.choice is not None and not _may_be(row.choice, control):
                     continue  # dropped without a word
                 task = self._tasks[row.task_id]
                 provenance = None if row.provenance is None else dict(row.provenance)
@@ -503,3 +504,12 @@ class FakeLabelStudio:
         """A time stamp later than every one before."""
         self._last = max(self.now(), self._last + timedelta(microseconds=1))
         return self._last
+
+
+def _may_be(text: str, control: LabelControl) -> bool:
+    """Whether the label config has all that an answer says."""
+    try:
+        control.questions.answer_of(text)
+    except InvalidValue:
+        return False
+    return True

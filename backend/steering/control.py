@@ -11,6 +11,7 @@ from backend.campaign import events, history
 from backend.campaign.commit import Commit
 from backend.campaign.events import Happening
 from backend.campaign.facts import load
+from backend.campaign.fitting import refuse_what_needs_classes
 from backend.campaign.history import Entry
 from backend.campaign.state import Phase, State, derive, state_of
 from backend.campaign_settings import OPERATIONAL, CampaignSettings, as_recorded, parse_campaign_settings, parse_setting
@@ -23,7 +24,7 @@ from mcal_engine.spec import AUTO
 from mcal_engine.types import LabelByMachine
 from mcal_engine.words import counted
 
-FIXED = ("seed", "label_control")  # every draw and every class rests on them
+FIXED = ("seed", "label_controls")  # every draw and every class rests on them
 SEARCHING = (Phase.REQUESTED, Phase.PREPARING, Phase.COLLECTING, Phase.TRAINING_DUE)
 JUDGING = (Phase.CERTIFYING, Phase.CERTIFICATE_DUE, Phase.PEELING, Phase.PEEL_DUE)
 
@@ -194,6 +195,8 @@ def _mend(store: Store, campaign_id: int, changes: Mapping[str, Any], now: datet
 
 def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
     classifiers.check_race(after.classifiers, None if state.created is None else state.control.reads)
+    if state.created is not None:
+        refuse_what_needs_classes(after, state.control)
     if AUTO in after.classifiers and state.created is not None:
         raise InvalidValue(f"classifiers must be named once a campaign has begun; known: {', '.join(classifiers.names())}")
     fixed = [name for name in changed if name in FIXED]

@@ -7,12 +7,14 @@ from typing import Any
 
 from backend.campaign import events, history
 from backend.campaign.earlier import refuse_beside_an_earlier_one
+from backend.campaign.fitting import refuse_what_needs_classes
 from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings
 from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, warn_of
 from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
 from backend.label_studio.queue import ProjectBefore
 from backend.label_studio.write_back import is_machine
+from backend.steps.classes import Classes
 from backend.steps.ports import Services
 from backend.steps.reconcile import read_into_ledger, too_many_annotators
 from backend.store import Campaign, Item
@@ -99,9 +101,13 @@ def check(
         text = f"a campaign needs at least {services.smallest} tasks, project {project_id} has {project.n_tasks}"
         raise Unfit(text, "Import the rest first.")
     try:
-        control = campaign_control(project.label_config, settings.label_control)
+        control = campaign_control(project.label_config, settings.label_controls)
     except InvalidValue as error:
-        raise Unfit(str(error).rstrip("."), "Change the labelling interface, or name the control with label_control.") from None
+        raise Unfit(str(error).rstrip("."), "Change the labelling interface, or name the controls with label_controls.") from None
+    try:
+        refuse_what_needs_classes(settings, control)
+    except InvalidValue as error:
+        raise Unfit(str(error), "Change that, or name one control that takes one choice with label_controls.") from None
     try:
         classifiers.check_race(settings.classifiers, control.reads)
     except InvalidValue as error:
@@ -129,7 +135,9 @@ def open_campaign(
     first = 0 if follows is None else follows.last_task + 1
     known = {item.task_id: item for item in services.store.items(campaign.id)}
     tasks = _Checked(services, campaign.project_id, control, user, first)
-    read_into_ledger(services, campaign.id, control, user.id, known, tasks, baseline=True, since=None)
+    seen = history.read(services.store, campaign.id, events.AnswersSeen)  # where an earlier attempt was killed
+    classes = Classes(services, campaign.id, control, user.id, control.choices or [text for each in seen for text in each.event.answers])
+    read_into_ledger(services, campaign.id, classes, user.id, known, tasks, baseline=True, since=None)
     gone = [task for task in known if task not in tasks.ids]
     services.store.mark_deleted(campaign.id, gone)
     live = [item for task, item in known.items() if task in tasks.ids and task >= first]
@@ -138,7 +146,7 @@ def open_campaign(
     _check_items(live, control)
     _register_webhook(services, campaign)
     created = _created(services, project, control, user, settings, live, tasks.last_annotation)
-    services.store.append(campaign.id, [history.new(created)], expected_seq=last_seq)
+    services.store.append(campaign.id, [history.new(created)], expected_seq=last_seq + classes.n_events)
     logger.info("campaign %d: project %d with %d tasks", campaign.id, project.id, len(live))
 
 

@@ -63,7 +63,7 @@ def _rank(
     request = TrainingRequest(
         round=len(state.history),
         classifier=asked.classifier,
-        n_classes=len(state.control.choices),
+        n_classes=len(state.choices),
         train_ids=ids_of(train),
         train_labels=np.array([item.label for item in train], dtype=np.int64),
         test_ids=np.zeros(0, dtype=np.int64),

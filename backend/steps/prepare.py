@@ -62,7 +62,7 @@ def commit_start(state: State) -> Commit:
     """The first decision: T and B0, drawn and opened as one queue."""
     unlabelled = sum(item.label is None and not item.skipped and item.unreadable is None for item in state.live)
     untrained = any(parse(name).asked for name in state.settings.classifiers)
-    decision = engine.start(state.settings, len(state.live), len(state.control.choices), unlabelled, untrained=untrained)
+    decision = engine.start(state.settings, len(state.live), state.control.n_choices, unlabelled, untrained=untrained)
     queue, assignments = draws.start_queue(state, decision)
     commit = Commit(state)
     commit.decision(decision, "start")

@@ -13,7 +13,8 @@ from backend.campaign.labels import Reading, read_task
 from backend.campaign.state import State
 from backend.label_studio import write_back
 from backend.label_studio.config import parse_label_config
-from backend.label_studio.port import LabelControl, Project, Task
+from backend.label_studio.port import Project, Task
+from backend.steps.classes import Classes
 from backend.steps.ports import Services
 from backend.store import Campaign, Item, MachineLabel, same_address
 from mcal_engine.errors import InvalidValue
@@ -49,14 +50,20 @@ def check_project(project: Project, state: State) -> Trouble | None:
     try:
         now = parse_label_config(project.label_config, control.from_name)
     except InvalidValue as error:
-        return Trouble(
-            f"the label config has changed: {error}", f"Bring back the choices {_list(control.choices)} under {control.from_name!r}."
-        )
-    if set(now.choices) != set(control.choices):  # their order is only how they are shown
-        return Trouble(
-            f"the choices of {control.from_name!r} were {_list(control.choices)} and are now {_list(now.choices)}",
-            "Put the choices back as they were, or roll this campaign back and start a new one.",
-        )
+        what = "; ".join(f"{_list(question.choices)} under {question.name!r}" for question in control.questions)
+        return Trouble(f"the label config has changed: {error}", f"Bring back the choices {what}.")
+    for kept, found in zip(control.asks, now.asks, strict=True):  # the same names: they were asked for by name
+        before, after = kept.question, found.question
+        if set(after.choices) != set(before.choices):  # their order is only how they are shown
+            return Trouble(
+                f"the choices of {before.name!r} were {_list(before.choices)} and are now {_list(after.choices)}",
+                "Put the choices back as they were, or roll this campaign back and start a new one.",
+            )
+        if control.controls and (kept.kind, before.several, before.shown_if) != (found.kind, after.several, after.shown_if):
+            return Trouble(
+                f"{before.name!r} is asked in another way now: as another tag, for another number of choices, or under another condition",
+                "Put the label config back as it was, or roll this campaign back and start a new one.",
+            )
     if (now.to_name, now.data_key) != (control.to_name, control.data_key):
         return Trouble(
             f"{control.from_name!r} labels {now.to_name!r} from ${now.data_key} now; it was {control.to_name!r} from ${control.data_key}",
@@ -129,10 +136,11 @@ def reconcile(services: Services, state: State, project: Project, *, full: bool 
     started = services.now()
     start = _start(services, state.campaign_id, since, full=full)
     tasks = services.label_studio.tasks(state.project_id, state.control, updated_since=start)
-    changed = read_into_ledger(services, state.campaign_id, state.control, _service_user(state), known, tasks, baseline=False, since=since)
+    classes = Classes(services, state.campaign_id, state.control, _service_user(state), state.choices)
+    changed = read_into_ledger(services, state.campaign_id, classes, _service_user(state), known, tasks, baseline=False, since=since)
     if full or project.n_tasks != sum(not item.deleted for item in known.values()):
-        changed |= _check_all(services, state, known, start)
-    changed |= humans_win(services, state, known)
+        changed |= _check_all(services, state, classes, known, start)
+    changed |= humans_win(services, state, classes, known)
     services.memory.visited_at[state.campaign_id] = started
     return changed
 
@@ -153,7 +161,7 @@ def _start(services: Services, campaign_id: int, watermark: datetime | None, *, 
 def read_into_ledger(
     services: Services,
     campaign_id: int,
-    control: LabelControl,
+    classes: Classes,
     service_user: int,
     known: dict[int, Item],
     tasks: Iterable[Task],
@@ -167,7 +175,8 @@ def read_into_ledger(
     """
     latest, changed, started = since, False, services.now()
     for chunk in _chunks(tasks):
-        readings = [read_task(task, control.choices, service_user, known.get(task.id), baseline=baseline) for task in chunk]
+        choices = classes.with_answers_of(chunk)
+        readings = [read_task(task, choices, service_user, known.get(task.id), baseline=baseline) for task in chunk]
         changed |= _store(services, campaign_id, known, readings)
         latest = max(task.updated_at for task in chunk) if latest is None else max(latest, *(task.updated_at for task in chunk))
     if latest is not None:
@@ -180,7 +189,7 @@ def read_into_ledger(
     return changed
 
 
-def humans_win(services: Services, state: State, known: dict[int, Item]) -> bool:
+def humans_win(services: Services, state: State, classes: Classes, known: dict[int, Item]) -> bool:
     """Where a person has labelled a machine-labelled task, the machine's annotation goes; what a person edited became a human label.
 
     Each suspect is read again first: the ledger may not have seen yet what was written a moment ago.
@@ -191,7 +200,7 @@ def humans_win(services: Services, state: State, known: dict[int, Item]) -> bool
     for place in range(0, len(suspects), CHUNK):
         ids = suspects[place : place + CHUNK]
         tasks = {task.id: task for task in services.label_studio.tasks_by_id(state.project_id, state.control, ids)}
-        _store(services, state.campaign_id, known, _read(state, known, tasks.values()))
+        _store(services, state.campaign_id, known, _read(state, classes, known, list(tasks.values())))
         for task_id in ids:
             task, item = tasks.get(task_id), known[task_id]
             if task is None or (item.label is None and item.machine_annotation_id is None):
@@ -204,7 +213,7 @@ def humans_win(services: Services, state: State, known: dict[int, Item]) -> bool
     return bool(changed)
 
 
-def _check_all(services: Services, state: State, known: dict[int, Item], start: datetime | None) -> bool:
+def _check_all(services: Services, state: State, classes: Classes, known: dict[int, Item], start: datetime | None) -> bool:
     """Compare every task's time of change with the ledger's. What was read from ``start`` on has just been read."""
     there = services.label_studio.task_times(state.project_id)
     gone = [task for task, item in known.items() if not item.deleted and task not in there]
@@ -219,7 +228,7 @@ def _check_all(services: Services, state: State, known: dict[int, Item], start: 
     other = sorted(task for task, at in there.items() if task not in known or known[task].deleted or known[task].updated_at != at)
     for place in range(0, len(other), CHUNK):
         tasks = services.label_studio.tasks_by_id(state.project_id, state.control, other[place : place + CHUNK])
-        changed |= _store(services, state.campaign_id, known, _read(state, known, tasks))
+        changed |= _store(services, state.campaign_id, known, _read(state, classes, known, tasks))
     hidden = [there[task] for task in other if start is not None and there[task] <= start]
     if hidden:  # Label Studio's clock was set back: what follows now is older than what was read before
         logger.warning("campaign %d: %d changes were older than what had been read already", state.campaign_id, len(hidden))
@@ -227,8 +236,9 @@ def _check_all(services: Services, state: State, known: dict[int, Item], start: 
     return changed
 
 
-def _read(state: State, known: dict[int, Item], tasks: Iterable[Task]) -> list[Reading]:
-    return [read_task(task, state.control.choices, _service_user(state), known.get(task.id), baseline=False) for task in tasks]
+def _read(state: State, classes: Classes, known: dict[int, Item], tasks: Sequence[Task]) -> list[Reading]:
+    choices = classes.with_answers_of(tasks)
+    return [read_task(task, choices, _service_user(state), known.get(task.id), baseline=False) for task in tasks]
 
 
 def _store(services: Services, campaign_id: int, known: dict[int, Item], readings: Sequence[Reading]) -> bool:

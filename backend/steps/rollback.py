@@ -106,7 +106,7 @@ def _rollback(services: Services, campaign_id: int, by: str, heartbeat: Heartbea
 def remove_labels(services: Services, state: State, rows: list[MachineLabel]) -> int:
     """Take these machine labels out of Label Studio and note it; those that a person has edited are kept. Returns how many were removed."""
     assert state.created is not None  # labels are only planned for campaigns that were created
-    choices = state.control.choices
+    choices = state.choices
     # A chunk that was killed half-way is still planned here, and written in Label Studio.
     unsure = [row.task_id for row in rows if row.annotation_id is None]
     found = _written_unrecorded(services, state, unsure)

@@ -74,7 +74,7 @@ def cannot_train(state: State) -> Decision | str | None:
         return None
     if state.stop_requested_by is not None:
         return HumanLabelAll(None, Verdict(StopReason.STOPPED_BY_ADMIN, "Stopped by the admin before there were labels of two classes."))
-    found = f"all are {state.control.choices[min(labels)]!r}" if labels else "none can be trained on"
+    found = f"all are {state.said(min(labels))!r}" if labels else "none can be trained on"
     return f"Of the labels so far {found}: another random batch is asked for."
 
 
@@ -90,7 +90,7 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRoun
     request = TrainingRequest(
         round=len(state.observations),
         classifier="",
-        n_classes=len(state.control.choices),
+        n_classes=len(state.choices),
         train_ids=ids_of(state.trained_on),
         train_labels=labels,
         test_ids=test_ids,
@@ -155,7 +155,7 @@ def commit_without_training(state: State, reason: Decision | str) -> Commit:
     commit.close_queue("enough labels are in")
     if isinstance(reason, str):
         last = state.decision.n_train if isinstance(state.decision, Acquire) else 0
-        n = max(last, state.settings.batch_size or engine.default_batch_size(len(state.live), len(state.control.choices)))
+        n = max(last, state.settings.batch_size or engine.default_batch_size(len(state.live), state.control.n_choices))
         commit.open(draws.random_queue(state, n, len(state.observations), reason))
     else:
         commit.decision(reason, "observation")
@@ -240,7 +240,7 @@ def _measure(state: State, pool_ids: IntArray, scored: Sequence[Scored]) -> Obse
     standing = Standing(
         round=len(state.observations),
         n_items=n_items,
-        n_classes=len(state.control.choices),
+        n_classes=state.control.n_choices,
         n_train=len(state.trained_on),
         n_pool=n_pool,
         n_labels_paid=state.n_labels_paid,

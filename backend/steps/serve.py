@@ -148,7 +148,7 @@ def _is_served(project: Project, queue: Queue) -> bool:
 
 def _suggestions(state: State, queue: Queue) -> dict[int, str]:
     """What people are shown. Whatever has come to be a test or certificate item since stays blind."""
-    choices = state.control.choices
+    choices = state.choices
     return {task: choices[choice] for task, choice in queue.suggestions.items() if state.roles.get(task) not in BLIND}
 
 

@@ -80,4 +80,4 @@ def provenance(state: State, row: MachineLabel) -> dict[str, Any]:
 
 
 def _label(state: State, row: MachineLabel) -> PlannedLabel:
-    return PlannedLabel(row.task_id, state.control.choices[row.label], score(row.surety), provenance(state, row))
+    return PlannedLabel(row.task_id, state.choices[row.label], score(row.surety), provenance(state, row))

@@ -111,11 +111,10 @@ def sentences(state: State, audit: Audit) -> list[str]:
 def _row(state: State, audit: Audit) -> AuditRow:
     result, n, sample = audit.result, len(audit.ids), set(audit.ids)
     answered = sum(state.items[task].label is not None for task in sample if task in state.items)
-    choices = state.control.choices
     machine = {row.task_id: row.label for row in state.machine_labels if row.task_id in sample}
     pairs = zip(audit.ids, audit.labels, strict=True) if result is not None else ()
     different = [
-        Different(task=task, machine=choices[machine[task]], people=None if label is None else choices[label])
+        Different(task=task, machine=state.said(machine[task]), people=None if label is None else state.said(label))
         for task, label in pairs
         if label != machine[task]
     ]

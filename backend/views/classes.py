@@ -85,7 +85,7 @@ def classes(state: State, history: Sequence[Entry[Happening]]) -> list[ClassRow]
     bounded = bounds(state)
     return [
         ClassRow(
-            choice=choice,
+            choice=state.said(place),
             human=human[place],
             machine=machine[place],
             wrong=share(test.wrong[place], test.n[place]),
@@ -94,7 +94,7 @@ def classes(state: State, history: Sequence[Entry[Happening]]) -> list[ClassRow]
             sample=share(errors[place], items[place]),
             bound=bounded[place] if bounded else None,
         )
-        for place, choice in enumerate(state.control.choices)
+        for place in range(len(state.choices))
     ]
 
 
@@ -124,7 +124,7 @@ def bounds(state: State) -> list[Bound]:
     if state.created is None or state.settings.min_class_precision is None:
         return []
     shown = _bounded(state)
-    return [bound(state.settings.min_class_precision, choice, shown, place) for place, choice in enumerate(state.control.choices)]
+    return [bound(state.settings.min_class_precision, choice, shown, place) for place, choice in enumerate(state.choices)]
 
 
 def _bounded(state: State) -> OfClasses | None:
@@ -229,9 +229,9 @@ def absent_from_test(rows: Collection[ClassRow]) -> list[str]:
 
 def absent_from_training(state: State) -> list[str]:
     """Choices that no training label has, once anything was measured: the machine cannot give them, whatever people say later."""
-    if not state.observations:
+    if not state.observations or not state.control.choices:  # answers that are classes because people gave them are rare ones, many of them
         return []
     searching = isinstance(state.decision, Acquire | Certify)  # what comes in afterwards is the residual
     inherited = {item.label for item in state.inherited}
     known = inherited | {item.label for item in state.train if searching or item.preexisting or state.roles.get(item.task_id) == "train"}
-    return [choice for place, choice in enumerate(state.control.choices) if place not in known]
+    return [choice for place, choice in enumerate(state.choices) if place not in known]

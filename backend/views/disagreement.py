@@ -125,9 +125,8 @@ def _people(state: State, pairs: Sequence[Pair]) -> list[PersonDisagreement]:
 
 def _confusions(state: State, pairs: Sequence[Pair]) -> list[Confusion]:
     counts = Counter(tuple(sorted(pair.labels)) for pair in pairs if pair.differs)
-    choices = state.control.choices
     most = sorted(counts, key=lambda pair: (-counts[pair], pair))[:CONFUSIONS]
-    return [Confusion(choices=[choices[place] for place in pair], n=counts[pair]) for pair in most]
+    return [Confusion(choices=[state.said(place) for place in pair], n=counts[pair]) for pair in most]
 
 
 def _sentences(state: State, planned: int, test: Share, sample: Share) -> list[str]:

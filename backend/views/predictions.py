@@ -31,7 +31,7 @@ def predictions(
     if state.blind or not isinstance(state.decision, LabelByMachine) or state.created is None:
         return {}
     wanted = set(task_ids)
-    choices = state.created.control.choices
+    choices = state.choices
     return {
         row.task_id: (choices[row.label], score(row.surety), final_model_version(campaign.id, row.look))
         for row in store.machine_labels(campaign.id)

@@ -44,7 +44,7 @@ def project_estimate(label_studio: LabelStudioPort, project_id: int, settings: C
         LabelStudioError: Label Studio cannot be asked.
     """
     project = label_studio.project(project_id)
-    control = campaign_control(project.label_config, settings.label_control)
-    found = estimate(settings, project.n_tasks, len(control.choices), project.n_tasks - project.n_labelled)
+    control = campaign_control(project.label_config, settings.label_controls)
+    found = estimate(settings, project.n_tasks, control.n_choices, project.n_tasks - project.n_labelled)
     warning = warn_of(controls_beside(project.label_config, control))
     return found | {"warnings": [warning] if warning else []}

@@ -39,12 +39,11 @@ def review(store: Store, state: State) -> Review:
     """Read the frozen order only where the certificate is decided: before, nothing tells which items of V the machine got wrong."""
     hidden = set(state.audit.ids) if state.audit is not None else set()  # people are labelling these blindly
     rows = [row for row in state.machine_labels if row.state in ("planned", "written", "human") and row.task_id not in hidden]
-    choices = state.created.control.choices if state.created is not None else ()
     least = sorted(rows, key=lambda row: (row.surety, row.task_id))[:LEAST_SURE]
     tiles = [
         Tile(
             task=row.task_id,
-            machine=choices[row.label],
+            machine=state.said(row.label),
             human=_human(state, row.task_id),
             surety=row.surety,
             score=score(row.surety),
@@ -71,7 +70,6 @@ def _errors(store: Store, state: State) -> list[Tile]:
     look = state.outcomes[-1].look
     drawn = [queue.ids for queue in state.queues if queue.kind == "certificate"]
     sample = set(drawn[len(state.outcomes) - 1])  # the one that was decided, also while another is being labelled
-    choices = state.control.choices
     wrong = []
     for row in store.frozen(state.campaign_id, look):
         if row.task_id not in sample:
@@ -79,11 +77,11 @@ def _errors(store: Store, state: State) -> list[Tile]:
         item = state.items[row.task_id]
         label = None if item.deleted else item.label
         if label != row.label:
-            human = None if label is None else choices[label]
+            human = None if label is None else state.said(label)
             wrong.append(
                 Tile(
                     task=row.task_id,
-                    machine=choices[row.label],
+                    machine=state.said(row.label),
                     human=human,
                     surety=row.surety,
                     score=score(row.surety),
@@ -103,4 +101,4 @@ def text_of(state: State, task: int) -> str | None:
 
 def _human(state: State, task: int) -> str | None:
     label = state.items[task].label
-    return None if label is None else state.control.choices[label]
+    return None if label is None else state.said(label)

@@ -255,7 +255,7 @@ def test_no_settings_at_all_names_what_is_required(nothing: Any) -> None:
         ({"patience_minutes": -1}, "patience_minutes"),
         ({"blind_timeout_hours": 0}, "blind_timeout_hours"),
         ({"work_ahead": 2}, "work_ahead"),
-        ({"label_control": ""}, "label_control"),
+        ({"label_controls": ""}, "label_controls"),
         ({"batch_size": True}, "batch_size must be a whole number, got true"),
         ({"batch_size": 2.5}, r"batch_size must be a whole number, got 2\.5"),
         ({"acquisition": "margins"}, r"acquisition must be one of margin, entropy.*, got 'margins' \(did you mean margin\?\)"),
@@ -370,7 +370,7 @@ def test_descriptions_show_defaults_as_a_person_would_write_them() -> None:
     assert rows["test_size"][1:4] == ("whole number", "empty", "items")
     assert rows["classifiers"].default == "auto"
     assert rows["guarantee"].type == "certified | estimate"
-    assert rows["label_control"].type == "text"
+    assert rows["label_controls"].type == "text"
 
 
 @pytest.mark.parametrize("value", ["change-me", "CHANGEME", "please-change_this-now", "<your password>", "replace-me", "…", "..."])

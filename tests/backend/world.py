@@ -129,12 +129,14 @@ def act(services: Services, campaign_id: int, name: str, *, by: str = "test", **
 class World:
     """One project with people in it, and one campaign."""
 
+    config = CONFIG
+
     def __init__(self, directory: Path, *, n: int = 300, hopeless: bool = False, start: bool = True, **settings: Any) -> None:
         self.offset = timedelta()
         self.label_studio = FakeLabelStudio()
         self.label_studio.now = self.now
         self.people = [self.label_studio.add_user(f"{name}@example.com") for name in ("ann", "bob")]
-        self.project = self.label_studio.add_project(CONFIG, [f"/data/{place}.png" for place in range(n)])
+        self.project = self.label_studio.add_project(self.config, [f"/data/{place}.png" for place in range(n)])
         self.tasks = self.label_studio.task_ids(self.project)
         self.trainer = NoisyTruth(self.truth, hopeless)
         self.shelf = Shelf()
@@ -174,8 +176,8 @@ class World:
         """Let time pass."""
         self.offset += timedelta(**how_long)
 
-    @staticmethod
-    def truth(task: int) -> int:
+    def truth(self, task: int) -> int:
+        """The class that the trainer leans to."""
         return int(noise(task).integers(0, 10**6)) % len(CHOICES)
 
     def right(self, task: int) -> str:

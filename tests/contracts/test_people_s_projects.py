@@ -48,12 +48,12 @@ def truth(task: int) -> int:
 class Lived:
     """A project with a campaign on it, and Ann, who answers what she is served."""
 
-    def __init__(self, world: RealWorld, directory: Path) -> None:
+    def __init__(self, world: RealWorld, directory: Path, trainer: NoisyTruth | None = None) -> None:
         self.world = world
         self.store = Store(f"sqlite:///{directory / 'mcal.db'}")
         self.store.migrate()
         self.services = Services(
-            self.store, world.port, NoisyTruth(truth), Shelf(), lambda: datetime.now(UTC), world.url, lease_seconds=60.0
+            self.store, world.port, trainer or NoisyTruth(truth), Shelf(), lambda: datetime.now(UTC), world.url, lease_seconds=60.0
         )
         self.project, self.tasks = 0, list[int]()
         self.campaign = 0
@@ -108,8 +108,12 @@ class Lived:
             if state.ended:
                 return state
             while (task := self.world.next_task(self.project, self.world.ann)) is not None:
-                self.answer(task, [] if task in empty else result_of(CHOICES[truth(task)], CONTROL))
+                self.answer(task, [] if task in empty else self.right(task))
         raise AssertionError(f"still {state.stage}")
+
+    def right(self, task: int) -> list[dict[str, Any]]:
+        """Ann's answer."""
+        return result_of(CHOICES[truth(task)], CONTROL)
 
     def view(self) -> View:
         """What the page shows; it agrees with the command line and adds up, whenever it is looked at."""

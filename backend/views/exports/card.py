@@ -26,7 +26,14 @@ def data_card(found: Export) -> Iterator[str]:
         yield f"\nWithout a label: {reason['n']:,} ({_plain(reason['why'])}).\n"
     yield "\n## Classes\n\n"
     of_class = Counter((row.label, row.by) for row in found.rows)
-    said = [(_plain(name), f"{of_class[name, 'human']:,}", f"{of_class[name, 'machine']:,}") for name in found.choices]
+    said = [
+        (
+            _plain(name if found.questions is None else found.questions.said(name)),
+            f"{of_class[name, 'human']:,}",
+            f"{of_class[name, 'machine']:,}",
+        )
+        for name in found.choices
+    ]
     yield from _table(("class", "by people", "by the machine"), said)
     yield from _origin(found)
     yield from _quality(found)

@@ -45,11 +45,17 @@ def _parquet(found: Export, rows: list[Row]) -> bytes:
             "pip install 'mcal-backend[parquet]'"
         ) from None
     kinds: dict[str, Any] = {"task": arrow.int64(), "annotator": arrow.int64(), "margin": arrow.float64(), "probability": arrow.float64()}
-    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in (found.reads, "label", *VOUCHING)])
-    table = arrow.Table.from_pylist([{found.reads: row.item, "label": row.label} | vouching(row) for row in rows], schema)
+    asked = {f"label.{each.name}": arrow.list_(arrow.string()) if each.several else arrow.string() for each in found.questions or ()}
+    plain = {name: kinds.get(name, arrow.string()) for name in (found.reads, "label", *VOUCHING)}
+    table = arrow.Table.from_pylist([_row(found, row) for row in rows], arrow.schema(list((plain | asked).items())))
     out = io.BytesIO()
     parquet.write_table(table, out)
     return out.getvalue()
+
+
+def _row(found: Export, row: Row) -> dict[str, Any]:
+    answers = {f"label.{name}": said for name, said in found.answers(row).items()}
+    return {found.reads: row.item, "label": row.label} | vouching(row) | answers
 
 
 def _zip(files: dict[str, bytes]) -> bytes:

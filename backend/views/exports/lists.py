@@ -13,18 +13,25 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from backend.views.exports.rows import Export, Row
 
 ROWS_PER_CHUNK = 2000
+_BAR = "|"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 COLUMNS = ("task", "image", "label", "by", "annotator", "margin", "certificate", "role", "note", "probability")
 VOUCHING = ("task", "by", "annotator", "margin", "probability", "certificate", "role", "note")  # what files for programs say beside a label
 
 
 def items_csv(found: Export) -> Iterator[str]:
-    """A table, one row per live task in order of id. ``by`` is human, machine, or empty while there is no label."""
+    """A table, one row per live task in order of id. ``by`` is human, machine, or empty while there is no label.
+
+    Where there are several questions, or several choices at one, ``label`` is the whole answer and each question has a column at the end;
+    bars stand between its choices.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([found.reads if name == "image" else name for name in COLUMNS])
+    asked = () if found.questions is None else [f"label.{question.name}" for question in found.questions]
+    writer.writerow([*(found.reads if name == "image" else name for name in COLUMNS), *asked])
     for place, row in enumerate(found.rows, 1):
-        writer.writerow([_cell(row, name) for name in COLUMNS])
+        answers = found.answers(row).values()
+        writer.writerow([*(_cell(row, name) for name in COLUMNS), *(_harmless(_BAR.join(_listed(said))) for said in answers)])
         if place % ROWS_PER_CHUNK == 0:
             yield _taken(out)
     yield _taken(out)
@@ -32,13 +39,15 @@ def items_csv(found: Export) -> Iterator[str]:
 
 def items_jsonl(found: Export) -> Iterator[str]:
     """JSON lines, one object per live task; what is not known is null."""
-    return _lines({found.reads: row.item, "label": row.label} | vouching(row) for row in found.rows)
+    return _lines({found.reads: row.item, "label": _label(found, row)} | vouching(row) for row in found.rows)
 
 
 def image_folder(found: Export) -> Iterator[str]:
     """``metadata.jsonl`` of a Hugging Face image folder: the labelled images, by path below the folder it is put into."""
     labelled = (row for row in found.rows if row.label is not None)
-    return _lines({"file_name": file_name(row.item), "label": row.label, "reference": row.item} | vouching(row) for row in labelled)
+    return _lines(
+        {"file_name": file_name(row.item), "label": _label(found, row), "reference": row.item} | vouching(row) for row in labelled
+    )
 
 
 def manifest(found: Export) -> Iterator[str]:
@@ -75,9 +84,24 @@ def file_name(reference: str) -> str:
 
 def _cell(row: Row, name: str) -> object:
     value = getattr(row, "item" if name == "image" else name)
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        return _harmless(value)
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else value
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _label(found: Export, row: Row) -> Any:
+    """For programs: a choice, or an object of the answered questions; ``None`` without a label."""
+    if found.questions is None or row.label is None:
+        return row.label
+    return {name: said for name, said in found.answers(row).items() if said is not None}
+
+
+def _listed(said: str | list[str] | None) -> list[str]:
+    return [] if said is None else [said] if isinstance(said, str) else said
 
 
 def _taken(out: io.StringIO) -> str:

@@ -15,6 +15,7 @@ from backend.store import Frozen, Item, MachineLabel
 from backend.views.aside import why
 from backend.views.certificate import Certificate, certificate
 from backend.views.report import Report
+from mcal_engine.answers import Questions
 from mcal_engine.looks import confidence_kept
 from mcal_engine.types import CertificateOutcome, FloatArray, LabelByMachine
 
@@ -27,7 +28,7 @@ class Row:
 
     Attributes:
         item: the reference of its image as the task has it, or its text.
-        label: a choice's name; ``None`` while there is no label.
+        label: the text of the answer, of one control with one choice that choice; ``None`` while there is no label.
         by: whose the label is; empty without one.
         annotator: Label Studio's id of the person.
         at: when the person labelled it; of a machine label, when Label Studio last changed the task.
@@ -58,6 +59,7 @@ class Export:
     Attributes:
         reads: what an item is.
         choices: all classes, in the order of their index.
+        questions: what people were asked, where that is more than one choice of one control; else ``None``.
         rows: by task id.
     """
 
@@ -68,6 +70,15 @@ class Export:
     rows: tuple[Row, ...]
     report: Report
     words: Certificate
+    questions: Questions | None = None
+
+    def answers(self, row: Row) -> dict[str, str | list[str] | None]:
+        """What a row says to each question: a choice, or the list of those where several may be chosen; ``None``: no answer."""
+        if self.questions is None:
+            return {}
+        answer = {} if row.label is None else self.questions.answer_of(row.label)
+        said = {question: answer.get(question.name, ()) for question in self.questions}
+        return {question.name: (list(some) if question.several else some[0]) if some else None for question, some in said.items()}
 
     def counts(self) -> Counter[By]:
         return Counter(row.by for row in self.rows)
@@ -86,10 +97,11 @@ def export_of(state: State, report: Report, frozen: Sequence[Frozen] = ()) -> Ex
         campaign=state.campaign_id,
         project=state.project_id,
         reads="text" if state.created is not None and state.control.reads == "text" else "image",
-        choices=state.created.control.choices if state.created is not None else (),
+        choices=state.choices,
         rows=tuple(_row(state, item, machine.get(item.task_id), likely.get(item.task_id), promise) for item in state.live),
         report=report,
         words=certificate(state, report),
+        questions=None if state.created is None or state.control.plain else state.control.questions,
     )
 
 
@@ -128,11 +140,11 @@ def _row(state: State, item: Item, written: MachineLabel | None, probability: fl
     if item.label is not None:
         again = state.second_labels.get(item.task_id)
         note = "labelled before the campaign" if item.preexisting else ""
-        note = note if again is None else f"a second person, {again.annotator}, said {state.control.choices[again.label]}"
-        said = state.control.choices[item.label]
+        note = note if again is None else f"a second person, {again.annotator}, said {state.said(again.label)}"
+        said = state.choices[item.label]
         return replace(bare, label=said, by="human", annotator=item.annotator, at=item.labelled_at, note=note)
     if written is not None:
-        said = state.control.choices[written.label]
+        said = state.choices[written.label]
         vouched = replace(bare, label=said, by="machine", at=item.updated_at, margin=written.surety, probability=probability, note="")
         return replace(vouched, certificate=promise)
     return bare

@@ -243,7 +243,7 @@ def test_a_kind_of_token_that_is_not_allowed_fails(world: World) -> None:
     ("fields", "name", "said"),
     [
         ({"maximum_annotations": 2}, "annotators per task", "Annotations per task to 1"),
-        ({"label_config": "<View/>"}, "labelling interface", "single"),
+        ({"label_config": "<View/>"}, "labelling interface", "Choices, a Taxonomy or a Rating"),
     ],
 )
 def test_a_project_that_cannot_be_a_campaign_is_told_how_to_become_one(world: World, fields: dict[str, Any], name: str, said: str) -> None:
@@ -315,8 +315,8 @@ TWO = CONFIG.replace("</View>", '<Choices name="q" toName="i"><Choice value="x"/
 
 def test_a_campaign_is_examined_with_its_own_settings(world: World) -> None:
     world.label_studio.set_project(world.project, label_config=TWO)
-    assert world.wrong()["labelling interface"].status == "fail"  # nobody has said which of the two
-    found = {each.name.removeprefix(f"project {world.project}: "): each for each in examined(world, label_control="q")}
+    assert "4 choices under 'c, q'" in world.look()["labelling interface"].detail
+    found = {each.name.removeprefix(f"project {world.project}: "): each for each in examined(world, label_controls="q")}
     assert found["labelling interface"].status == "ok" and "2 choices under 'q'" in found["labelling interface"].detail
     assert found["other questions"].status == "warn" and "'c' (Choices)" in found["other questions"].detail
 

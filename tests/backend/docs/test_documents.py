@@ -14,6 +14,7 @@ from backend.campaign_settings import parse_campaign_settings
 from backend.cli import reference
 from backend.cli.app import mcal
 from backend.docs import FIRST, IMAGES, Page, files, image_at, page_at, pages, sections
+from backend.label_studio.config import campaign_control
 from backend.settings import unknown_environment
 from backend.web.docs import anchors
 from tests.backend.docs.documents import DOCUMENTS, ROOT, UNSERVED, blocks, commands, every
@@ -24,6 +25,7 @@ MARKS = {
     "ini": {"settings", "illustrative"},
     "text": {"illustrative"},
     "python": {"example"},
+    "xml": {"interface"},
 }
 each_document = pytest.mark.parametrize("page", DOCUMENTS.values(), ids=DOCUMENTS.keys())
 
@@ -104,6 +106,8 @@ def test_settings_in_examples_are_settings(page: Page) -> None:
     for block in blocks(page):
         if (block.language, block.mark) == ("json", "settings"):
             parse_campaign_settings(block.text, defaults={})
+        elif block.mark == "interface":
+            campaign_control(block.text)
         elif (block.language, block.mark) == ("ini", "settings"):
             given = dict(line.split("=", 1) for line in block.text.split())
             assert unknown_environment(given) == [], page.path

@@ -4,9 +4,11 @@ import pytest
 
 from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, parse_label_config, warn_of
 from backend.label_studio.port import LabelControl
+from mcal_engine.answers import Question, ShownIf
 from mcal_engine.errors import InvalidValue
 
 IMAGE = '<Image name="image" value="$image"/>'
+TEXT = '<Text name="words" value="$text"/>'
 
 
 def choices(inner: str = '<Choice value="cat"/><Choice value="dog"/>', name: str = "kind", to: str = "image", more: str = "") -> str:
@@ -27,27 +29,44 @@ def test_an_alias_stands_in_results_and_so_is_the_choice() -> None:
     assert parse_label_config(xml).choices == ("cat", "dog")
 
 
-def test_one_of_several_controls_is_taken_by_name() -> None:
-    xml = view(IMAGE, choices(), choices(name="quality"))
-    assert parse_label_config(xml, "quality").from_name == "quality"
-    with pytest.raises(InvalidValue, match=r"2 Choices.*label_control.*kind, quality"):
-        parse_label_config(xml)
-    with pytest.raises(InvalidValue, match=r"got 'colour'; there are: kind, quality"):
-        parse_label_config(xml, "colour")
+def test_all_controls_of_an_item_are_taken_or_those_that_are_named() -> None:
+    xml = view(IMAGE, choices(), choices(name="quality"), choices(name="size"))
+    assert parse_label_config(xml, "quality") == LabelControl("quality", "image", "image", ("cat", "dog"))
+    assert [each.name for each in parse_label_config(xml).questions] == ["kind", "quality", "size"]
+    some = parse_label_config(xml, " size,kind")
+    assert (some.from_name, some.choices, some.plain, some.n_choices) == ("kind, size", (), False, 4)
+    assert parse_label_config(xml, some.from_name) == some
+    for wrong in ("colour", "kind, colour", ","):
+        with pytest.raises(InvalidValue, match=r"label_controls must name.*there are: kind, quality, size"):
+            parse_label_config(xml, wrong)
 
 
 @pytest.mark.parametrize(
     ("xml", "rule"),
     [
-        (view(IMAGE), "must have a single-choice Choices on an Image"),
+        (view(IMAGE), "must have Choices, a Taxonomy or a Rating on an Image"),
         (view('<Text name="text" value="words"/>', choices(to="text")), "Text 'text' must have value=.*field"),
-        (view(IMAGE, choices(more='choice="multiple"')), 'must be single choice, got choice="multiple"'),
         (view(IMAGE, choices('<Choice value="cat"/><Choice value="cat"/>')), "different choices, got twice: cat"),
         (view(IMAGE, choices('<Choice value="cat"/>')), "at least 2 choices, got 1"),
         (view(IMAGE, choices('<Choice value="cat"/><Choice/>')), "a Choice without a value"),
         (view(IMAGE, choices("", more='value="$options"')), "must list its choices in the label config"),
         (view(IMAGE, choices(more='allowNested="true"')), "nested choices"),
-        (view(IMAGE, choices(more='perRegion="true"')), "choices per region"),
+        (view(IMAGE, choices(more='perRegion="true"')), "must ask about the whole item, got perRegion="),
+        (view(IMAGE, choices(more='visibleWhen="region-selected"')), "is shown for a region"),
+        (view(IMAGE, TEXT, choices(), choices(name="tone", to="words")), "ask about several tags .kind about 'image'; tone about 'words'."),
+        (
+            view(IMAGE, choices(), choices(name="b", more='visibleWhen="choice-selected" whenTagName="kind" whenChoiceValue="cow"')),
+            "shown by 'cow' of 'kind'.*has no such choice",
+        ),
+        (
+            view(IMAGE, '<Rating name="stars" toName="image" maxRating="many"/>'),
+            "whole number of stars from 2 to 100, got maxRating='many'",
+        ),
+        (view(IMAGE, '<Rating name="stars" toName="image" maxRating="1"/>'), "whole number of stars"),
+        (view(IMAGE, '<Taxonomy name="tree" toName="image" apiUrl="http://x"/>'), "reads its tree from an address"),
+        (view(IMAGE, '<Taxonomy name="tree" toName="image" labeling="true"><Choice value="a"/></Taxonomy>'), "take labeling off"),
+        (view(IMAGE, '<Taxonomy name="tree" toName="image"><Choice value="a / b"/><Choice value="c"/></Taxonomy>'), "write it otherwise"),
+        (view(IMAGE, '<Taxonomy name="tree" toName="image"><Choice value="a"/><Choice value="a"/></Taxonomy>'), "got twice: a"),
         (view('<Image name="image" value="http://x/y.png"/>', choices()), r'must have value="\$field".*got value=\'http'),
         (view('<Image name="image"/>', choices()), r'must have value="\$field".*got value=\'\''),
         (view('<Image name="image" value="$"/>', choices()), r'must have value="\$field"'),
@@ -114,9 +133,6 @@ def test_a_config_with_nothing_beside_the_control_is_not_warned_of() -> None:
     assert warn_of(controls_beside(xml, campaign_control(xml))) == ""
 
 
-TEXT = '<Text name="words" value="$text"/>'
-
-
 def test_a_choice_on_a_text_is_a_campaign_on_texts() -> None:
     asked = '<Choices name="kind" toName="words"><Choice value="cat"/><Choice value="dog"/></Choices>'
     text = parse_label_config(view(TEXT, asked))
@@ -138,8 +154,6 @@ CLASSES = '<Choice value="a"/><Choice value="b"/>'
         ),
         (view(IMAGE, '<BrushLabels name="b" toName="image"><Label value="a"/></BrushLabels>'), "BrushLabels 'b' marks regions"),
         (view(TEXT, '<Labels name="ner" toName="words"><Label value="a"/></Labels>'), "Labels 'ner' marks parts of a text"),
-        (view(TEXT, f'<Taxonomy name="tree" toName="words">{CLASSES}</Taxonomy>'), "Taxonomy 'tree' asks for paths"),
-        (view(TEXT, '<Rating name="stars" toName="words"/>'), "Rating 'stars' asks for a number of stars"),
         (view(TEXT, '<TextArea name="says" toName="words"/>'), "TextArea 'says' asks for free text"),
         (view(IMAGE, '<Pairwise name="two" toName="image"/>'), "Pairwise 'two' compares two items"),
         (view(IMAGE, '<Number name="n" toName="image"/>'), "Number 'n' asks for a number"),
@@ -153,3 +167,64 @@ def test_an_interface_that_no_campaign_labels_gets_a_sentence_with_its_tag_and_t
     with pytest.raises(InvalidValue, match=says) as refused:
         parse_label_config(xml)
     assert any(way in str(refused.value) for way in ("Choices", "Import"))
+
+
+TREE = (
+    '<Taxonomy name="tree" toName="image" {more}><Choice value="Animal" alias="animal"><Choice value="Bird"/><Choice value="Cat"/></Choice>'
+    '<Choice value="Plant"/></Taxonomy>'
+)
+
+
+def test_a_taxonomy_has_its_paths_as_choices_and_takes_several_unless_it_says_one() -> None:
+    tree = parse_label_config(view(IMAGE, TREE.format(more="")))
+    (question,) = tree.questions
+    assert question == Question("tree", ("animal", "animal / Bird", "animal / Cat", "Plant"), several=True, optional=True)
+    leaves = parse_label_config(view(IMAGE, TREE.format(more='leafsonly="true" maxUsages="1"')))
+    assert leaves.plain and leaves.choices == ("animal / Bird", "animal / Cat", "Plant") and leaves.controls[0].kind == "taxonomy"
+
+
+def test_a_control_with_several_choices_is_a_campaign() -> None:
+    several = parse_label_config(view(IMAGE, choices(more='choice="multiple" required="true"')))
+    assert tuple(several.questions) == (Question("kind", ("cat", "dog"), several=True),) and not several.plain
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown_if", "optional"),
+    [
+        (choices(name="b", more='visibleWhen="choice-selected" whenTagName="kind" whenChoiceValue="dog,Cat!" required="true"'),
+         ShownIf("kind", ("dog", "cat")), False),
+        (choices(name="b", more='visibleWhen="choice-unselected" whenTagName="kind" whenChoiceValue="dog"'),
+         ShownIf("kind", ("dog",), chosen=False), True),
+        (choices(name="b", more='visibleWhen="choice-selected" whenTagName="kind"'), ShownIf("kind"), True),
+        (view(choices(name="b", more='required="true"')).replace("<View>", '<View visibleWhen="choice-selected" whenTagName="kind">'),
+         ShownIf("kind"), False),
+        (choices(name="b", more='visibleWhen="choice-selected" required="true"'), None, True),  # any control at all
+        (choices(name="b", more='visibleWhen="choice-selected" whenTagName="gone" required="true"'), None, True),
+        (choices(name="b", more='visibleWhen="no-region-selected" required="true"'), None, False),
+    ],
+)  # fmt: skip
+def test_a_condition_is_read_where_it_is_about_another_question_and_else_the_question_may_go_without_an_answer(
+    asked: str, shown_if: ShownIf | None, optional: bool
+) -> None:
+    kind = choices('<Choice value="Cat!" alias="cat"/><Choice value="dog"/>', more='required="true"')
+    question = parse_label_config(view(IMAGE, kind, asked)).questions.questions[1]
+    assert (question.shown_if, question.optional) == (shown_if, optional)
+
+
+def test_a_condition_on_the_path_of_a_taxonomy_is_on_its_last_part() -> None:
+    asked = choices(name="b", more='visibleWhen="choice-selected" whenTagName="tree" whenChoiceValue="Bird,Animal"')
+    control = parse_label_config(view(IMAGE, TREE.format(more=""), asked))
+    assert control.questions.questions[1].shown_if == ShownIf("tree", ("animal / Bird", "animal"))
+
+
+def test_the_fingerprint_of_several_controls_follows_what_each_asks() -> None:
+    def of(more: str) -> str:
+        return config_fingerprint(parse_label_config(view(IMAGE, choices(), choices(name="b", more=more))))
+
+    assert len({of(""), of('choice="multiple"'), of('visibleWhen="choice-selected" whenTagName="kind"'), of('required="true"')}) == 4
+
+
+def test_a_rating_is_one_of_its_stars() -> None:
+    three = parse_label_config(view(IMAGE, '<Rating name="stars" toName="image" maxRating="3"/>'))
+    assert three.plain and three.choices == ("1", "2", "3") and three.controls[0].kind == "rating"
+    assert parse_label_config(view(IMAGE, '<Rating name="stars" toName="image"/>')).choices == ("1", "2", "3", "4", "5")

@@ -52,7 +52,7 @@ def test_provenance_survives_the_way_there_and_back() -> None:
     said = {"campaign": 3, "margin": 0.25, "model_version": "größe", "certificate": {"look": 1}}
     row = wire.prediction(Prediction(7, 0.5, "cat", said), "final", CONTROL)
     assert (row["task"], row["model_version"], row["score"]) == (7, "final", 0.5)
-    assert wire.choices_of(row["result"], CONTROL) == ["cat"]
+    assert wire.chosen_in(row["result"], CONTROL) == {"kind": ["cat"]}
     assert wire.provenance_of(row["result"]) == said
     assert row["result"][0]["meta"]["text"][0].startswith('MCAL {"campaign": 3')
 
@@ -121,3 +121,66 @@ def test_times_are_utc_both_ways() -> None:
     local = datetime(2026, 1, 2, 5, 0, tzinfo=timezone(timedelta(hours=2)))
     assert wire.moment_text(local) == "2026-01-02T03:00:00.000000Z"
     assert wire.moment("2026-01-02T05:00:00+02:00") == wire.moment("2026-01-02T03:00:00Z") == wire.moment("2026-01-02T03:00:00") == local
+
+
+ASKED = parse_label_config(
+    """<View><Image name="image" value="$image"/>
+    <Choices name="kind" toName="image" required="true"><Choice value="cat"/><Choice value="dog"/></Choices>
+    <Choices name="breed" toName="image" required="true" visibleWhen="choice-selected" whenTagName="kind" whenChoiceValue="dog">
+    <Choice value="pug"/><Choice value="poodle"/></Choices>
+    <Choices name="colours" toName="image" choice="multiple"><Choice value="black"/><Choice value="white"/></Choices>
+    <Taxonomy name="tree" toName="image"><Choice value="A"><Choice value="B"/></Choice><Choice value="C"/></Taxonomy>
+    <Rating name="stars" toName="image"/></View>"""
+)
+
+
+def region(name: str, kind: str, value: Any) -> dict[str, Any]:
+    return {"from_name": name, "to_name": "image", "type": kind, "value": {kind: value}}
+
+
+def test_each_kind_of_control_is_read_and_written_as_label_studio_has_it() -> None:
+    result = [
+        region("stars", "rating", 4),
+        region("tree", "taxonomy", [["C"], ["A", "B"]]),
+        region("colours", "choices", ["white", "black"]),
+        region("breed", "choices", ["pug"]),
+        region("kind", "choices", ["dog"]),
+    ]
+    text, why = wire.answer_in(result, ASKED)
+    assert (text, why) == (
+        '{"kind": "dog", "breed": "pug", "colours": ["black", "white"], "tree": ["A / B", "C"], "stars": "4"}',
+        "",
+    )
+    written = wire.result_of(text, ASKED)
+    assert [each["from_name"] for each in written] == ["kind", "breed", "colours", "tree", "stars"]
+    assert {each["from_name"]: each["value"] for each in written} == {
+        "kind": {"choices": ["dog"]},
+        "breed": {"choices": ["pug"]},
+        "colours": {"choices": ["black", "white"]},
+        "tree": {"taxonomy": [["A", "B"], ["C"]]},
+        "stars": {"rating": 4},
+    }
+    marked = wire.result_of(text, ASKED, {"campaign": 3})
+    assert len({each["id"] for each in marked}) == 5 and wire.provenance_of(marked) == {"campaign": 3}
+
+
+@pytest.mark.parametrize(
+    ("result", "text", "why"),
+    [
+        ([region("kind", "choices", "cat")], '{"kind": "cat"}', ""),
+        ([region("kind", "choices", ["cat"]), region("breed", "choices", ["pug"])], '{"kind": "cat"}', ""),  # hidden
+        ([region("kind", "choices", ["cat"]), region("stars", "rating", "3")], '{"kind": "cat", "stars": "3"}', ""),
+        ([region("kind", "choices", ["cat"]), region("stars", "rating", 0)], '{"kind": "cat"}', ""),  # cleared
+        ([region("kind", "choices", ["cat"]), region("stars", "rating", 9)], None, "'stars' has no choice '9'"),
+        ([region("kind", "choices", ["cat"]), region("stars", "rating", 2.5)], None, "'stars' has no choice '2.5'"),
+        ([region("kind", "choices", ["cat"]), region("tree", "taxonomy", [["A", "X"]])], None, "'tree' has no choice 'A / X'"),
+        ([region("kind", "choices", ["dog"])], None, "there is no answer to 'breed'"),
+        ([region("colours", "choices", ["white"])], None, "there is no answer to 'kind'"),
+        ([region("kind", "choices", ["cat", "dog"])], None, "'kind' takes one choice, got 'cat', 'dog'"),
+        ([region("note", "textarea", ["x"])], None, "answered under 'note' only, not under 'kind', 'breed', 'colours', 'tree', 'stars'"),
+        ([], None, "submitted without an answer"),
+    ],
+)
+def test_what_is_no_whole_answer_says_why(result: list[dict[str, Any]], text: str | None, why: str) -> None:
+    found = wire.annotation(annotation(result=result), 9, ASKED)
+    assert (found.choice, found.no_choice, found.empty) == (text, why, not result)

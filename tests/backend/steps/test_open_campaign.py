@@ -25,9 +25,8 @@ WITH_NOTE = CONFIG.replace("</View>", '<TextArea name="note" toName="image" requ
     ("fields", "said"),
     [
         ({"maximum_annotations": 2}, "maximum_annotations must be 1, got 2"),
-        ({"label_config": "<View><Text name='t' value='$t'/></View>"}, "single-choice Choices on an Image"),
-        ({"label_config": CONFIG.replace("<Choices ", '<Choices choice="multiple" ')}, 'got choice="multiple"'),
-        ({"label_config": TWO}, "name one by the setting label_control"),
+        ({"label_config": "<View><Text name='t' value='$t'/></View>"}, "Choices, a Taxonomy or a Rating on an Image"),
+        ({"label_config": CONFIG.replace("<Choices ", '<Choices perRegion="true" ')}, 'got perRegion="true"'),
         ({"label_config": WITH_NOTE}, "also requires an answer to 'note' .TextArea., and machine labels.*in a project of its own"),
     ],
 )

@@ -15,6 +15,7 @@ from backend.steering.control import change_settings
 from backend.steps.gone import look_after_the_end
 from backend.steps.rollback import rollback
 from tests.backend.campaign.golden.recording import Recorder
+from tests.backend.several_questions import ANSWERS, SeveralQuestions
 from tests.backend.steps.audited import another, audit, machine_said, order, people
 from tests.backend.world import CHOICES, World
 
@@ -329,6 +330,21 @@ def asked_again(directory: Path) -> Recorder:
             studio.annotate(task, ann, None, instead=instead)
     world.run()
     world.act("ask-again", by="ann")
+    world.run()
+    return recorder
+
+
+@scenario
+def several_questions(directory: Path) -> Recorder:
+    """People answer several questions about each item, one of them shown by the answer to another; a machine label is edited."""
+    world = SeveralQuestions(directory, n=240, start=False)
+    recorder = Recorder(world)
+    world.begin()
+    state = world.run(until=[Phase.RESIDUAL])
+    written = next(row for row in state.machine_labels if row.state == "written")
+    assert written.annotation_id is not None
+    other = next(answer for answer in ANSWERS if answer != state.choices[written.label])
+    world.label_studio.edit(written.annotation_id, world.people[0], other)
     world.run()
     return recorder
 
