@@ -126,7 +126,7 @@ class Created(Happening, kind="created"):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswersSeen(Happening, kind="answers_seen"):
-    """Answers that nobody gave before, in the order in which they became classes. Where one control takes one choice: never."""
+    """Answers that nobody gave before, in the order in which they became classes. Where all answers are known beforehand: never."""
 
     answers: tuple[str, ...]
 

@@ -34,6 +34,6 @@ def refuse_what_needs_classes(settings: Chosen, control: LabelControl) -> None:
         raise InvalidValue(f"a model from outside ({asked}) answers one control that takes one choice, and here are {control.from_name!r}")
     if settings.min_class_precision is not None:
         raise InvalidValue(
-            f"min_class_precision promises something of each class, and answers to {control.from_name!r} are no classes that are known "
-            "beforehand"
+            f"min_class_precision promises something of each class, and a class is a whole answer to {control.from_name!r} here: there are "
+            "too many to test each"
         )

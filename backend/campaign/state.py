@@ -20,6 +20,7 @@ from backend.label_studio.port import LabelControl
 from backend.label_studio.queue import Sentinel
 from backend.store import Duplicate, Item, MachineLabel, Role, Store
 from mcal_engine.classifiers.images.decoding import ImageForm
+from mcal_engine.parts import Parts
 from mcal_engine.types import (
     Acquire,
     Bands,
@@ -176,8 +177,13 @@ class State:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The classes, by number: all choices of one control with one choice, else the answers that were given so far."""
+        """The classes, by number: all answers there can be, or where they are too many, those that were given so far."""
         return () if self.created is None else self.created.control.choices or self.answers
+
+    @property
+    def parts(self) -> Parts | None:
+        """What the classes are made of, where they are answers to more than one question, or with several choices."""
+        return Parts.of(self.control.questions, self.choices)
 
     def said(self, label: int) -> str:
         """A class as people read it."""

@@ -16,8 +16,9 @@ from backend.label_studio.kinds.tags import attribute, outermost, says_yes
 from backend.label_studio.port import CHOICES, Control, LabelControl
 from backend.label_studio.references import data_key_of
 from backend.label_studio.unsupported import nothing_to_label
-from mcal_engine.answers import Question, ShownIf
+from mcal_engine.answers import Question, Questions, ShownIf
 from mcal_engine.errors import InvalidValue
+from mcal_engine.parts import every_answer
 
 MAX_CONFIG_LENGTH = 1_000_000
 _SHOWS: dict[str, Literal["image", "text", "hypertext"]] = {"image": "image", "text": "text", "hypertext": "hypertext"}
@@ -48,7 +49,8 @@ def parse_label_config(xml: str, label_controls: str | None = None) -> LabelCont
     names = ", ".join(control.question.name for control in controls)
     first = controls[0]
     if len(controls) > 1 or first.question.several:
-        return LabelControl(names, to_name, key, (), shows, controls)
+        questions = Questions(tuple(control.question for control in controls))
+        return LabelControl(names, to_name, key, tuple(every_answer(questions) or ()), shows, controls)
     if first.kind == CHOICES:
         return LabelControl(names, to_name, key, first.question.choices, shows)
     return LabelControl(names, to_name, key, first.question.choices, shows, controls)

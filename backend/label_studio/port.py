@@ -119,8 +119,8 @@ class LabelControl:
         to_name: the tag that is labelled.
         data_key: of its text or image in a task's data; one with a ``$`` in it is a text with references, see
             :mod:`backend.label_studio.references`.
-        choices: all answers there can be, where the controls are one that takes one choice; else empty: a campaign's classes are then the
-            answers that people have given.
+        choices: the texts of all answers there can be; empty where they are too many: a campaign's classes are then the answers that people
+            have given.
         shows: the tag that is labelled: an image, a text, or a text that is written as HTML.
         controls: empty for one ``Choices`` that takes one choice, as in every campaign before there were others.
     """
@@ -149,13 +149,14 @@ class LabelControl:
 
     @property
     def plain(self) -> bool:
-        """Whether all answers are known beforehand: there is one control, and it takes one choice."""
+        """Whether an answer is a choice: there is one control, and it takes one."""
         return self.questions.plain
 
     @property
     def n_choices(self) -> int:
-        """Choices of all controls together."""
-        return sum(len(question.choices) for question in self.questions)
+        """Choices of all controls together; of one of several controls "no answer" is another one, where it may go without."""
+        open_ended = 0 if self.plain else sum(question.may_be_absent and not question.several for question in self.questions)
+        return sum(len(question.choices) for question in self.questions) + open_ended
 
 
 class LabelStudioPort(Protocol):

@@ -11,7 +11,7 @@ from backend.steps.ports import Services
 
 
 class Classes:
-    """The choices of one control with one choice, or the answers to other controls in the order in which people first gave them.
+    """All answers there can be, or where they are too many, those that people gave, in the order in which they first did.
 
     Attributes:
         n_events: how often new ones were recorded.

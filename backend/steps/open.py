@@ -20,6 +20,7 @@ from backend.steps.reconcile import read_into_ledger, too_many_annotators
 from backend.store import Campaign, Item
 from mcal_engine import classifiers
 from mcal_engine.errors import InvalidValue
+from mcal_engine.spec import WHOLE_ANSWERS
 from mcal_engine.words import counted
 
 logger = logging.getLogger(__name__)
@@ -226,8 +227,12 @@ def _created(
     race = classifiers.race_of(
         settings.classifiers, len(live), services.device, control.reads
     )  # recorded, so that a replay runs the same one
+    found: dict[str, Any] = {"classifiers": race}
+    if not control.plain:  # some defaults are others there
+        defaults = {name: type(settings).model_fields[name].default for name in WHOLE_ANSWERS}
+        found |= {name: value for name, value in WHOLE_ANSWERS.items() if getattr(settings, name) == defaults[name]}
     return events.Created(
-        settings=settings.model_copy(update={"classifiers": race}).model_dump(mode="json"),
+        settings=settings.model_copy(update=found).model_dump(mode="json"),
         title=project.title,
         control=control,
         config_fingerprint=config_fingerprint(control),

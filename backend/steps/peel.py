@@ -69,6 +69,7 @@ def _rank(
         test_ids=np.zeros(0, dtype=np.int64),
         pool_ids=np.array(pool, dtype=np.int64),
         seed=state.settings.seed,
+        parts=state.parts,
     )
     scored = trained_or_asked(services, state, request, heartbeat, {})
     frozen = np.array([rows[rank].label for rank in standing.peelable.tolist()], dtype=np.int64)

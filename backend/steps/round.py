@@ -97,6 +97,7 @@ def train(services: Services, state: State, heartbeat: Heartbeat) -> TrainedRoun
         pool_ids=pool_ids,
         seed=state.settings.seed,
         with_features=state.settings.acquisition in NEEDS_FEATURES,
+        parts=state.parts,
     )
     scored: dict[str, Scored] = {}
     # Whoever orders the answers of others comes after them, and does not ask them anew.

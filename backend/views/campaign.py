@@ -120,7 +120,7 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
         plan=plan_values(plan_in_force(state)),
         decisions=decided(history),
         classes=rows,
-        classes_absent_from_test=absent_from_test(rows),
+        classes_absent_from_test=absent_from_test(rows) if state.created is not None and state.control.plain else [],
         classes_absent_from_training=absent_from_training(state),
         annotators=people.annotators(state),
         pace=people.pace(state, work, paid["left"]),

@@ -95,6 +95,7 @@ def classes(state: State, history: Sequence[Entry[Happening]]) -> list[ClassRow]
             bound=bounded[place] if bounded else None,
         )
         for place in range(len(state.choices))
+        if state.control.plain or human[place] or machine[place] or test.n[place]  # most whole answers are nobody's
     ]
 
 
@@ -229,7 +230,7 @@ def absent_from_test(rows: Collection[ClassRow]) -> list[str]:
 
 def absent_from_training(state: State) -> list[str]:
     """Choices that no training label has, once anything was measured: the machine cannot give them, whatever people say later."""
-    if not state.observations or not state.control.choices:  # answers that are classes because people gave them are rare ones, many of them
+    if not state.observations or not state.control.plain:  # most whole answers are rare
         return []
     searching = isinstance(state.decision, Acquire | Certify)  # what comes in afterwards is the residual
     inherited = {item.label for item in state.inherited}

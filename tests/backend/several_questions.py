@@ -10,7 +10,8 @@ SEVERAL_CONFIG = (
     '<Choices name="kind" toName="image" required="true"><Choice value="cat"/><Choice value="dog"/></Choices>'
     '<Choices name="breed" toName="image" required="true" visibleWhen="choice-selected" whenTagName="kind" whenChoiceValue="dog">'
     '<Choice value="pug"/><Choice value="poodle"/></Choices>'
-    '<Choices name="colours" toName="image" choice="multiple"><Choice value="black"/><Choice value="white"/></Choices>'
+    '<Choices name="colours" toName="image" choice="multiple"><Choice value="black"/><Choice value="white"/><Choice value="red"/>'
+    '<Choice value="brown"/><Choice value="gray"/><Choice value="cream"/><Choice value="tan"/></Choices>'
     '<Taxonomy name="place" toName="image" maxUsages="1" required="true"><Choice value="Home"><Choice value="Garden"/></Choice>'
     '<Choice value="Street"/></Taxonomy></View>'
 )

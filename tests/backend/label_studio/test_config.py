@@ -34,7 +34,7 @@ def test_all_controls_of_an_item_are_taken_or_those_that_are_named() -> None:
     assert parse_label_config(xml, "quality") == LabelControl("quality", "image", "image", ("cat", "dog"))
     assert [each.name for each in parse_label_config(xml).questions] == ["kind", "quality", "size"]
     some = parse_label_config(xml, " size,kind")
-    assert (some.from_name, some.choices, some.plain, some.n_choices) == ("kind, size", (), False, 4)
+    assert (some.from_name, some.plain, some.n_choices) == ("kind, size", False, 6)
     assert parse_label_config(xml, some.from_name) == some
     for wrong in ("colour", "kind, colour", ","):
         with pytest.raises(InvalidValue, match=r"label_controls must name.*there are: kind, quality, size"):
@@ -228,3 +228,11 @@ def test_a_rating_is_one_of_its_stars() -> None:
     three = parse_label_config(view(IMAGE, '<Rating name="stars" toName="image" maxRating="3"/>'))
     assert three.plain and three.choices == ("1", "2", "3") and three.controls[0].kind == "rating"
     assert parse_label_config(view(IMAGE, '<Rating name="stars" toName="image"/>')).choices == ("1", "2", "3", "4", "5")
+
+
+def test_all_answers_there_can_be_are_classes_from_the_start_unless_they_are_too_many() -> None:
+    few = parse_label_config(view(IMAGE, choices(more='required="true"'), choices(name="b", more='choice="multiple" required="true"')))
+    sets = ('["cat"]', '["dog"]', '["cat", "dog"]')
+    assert few.choices == tuple(f'{{"kind": "{kind}", "b": {some}}}' for kind in ("cat", "dog") for some in sets)
+    nine = "".join(f'<Choice value="{number}"/>' for number in range(9))
+    assert parse_label_config(view(IMAGE, choices(nine, more='choice="multiple"'))).choices == ()

@@ -13,7 +13,6 @@ import pytest
 
 from backend.campaign import events, history
 from backend.campaign.state import Phase, state_of
-from backend.label_studio.config import parse_label_config
 from backend.steps.loop import advance
 from backend.steps.reconcile import check_project
 from backend.steps.rollback import rollback
@@ -24,7 +23,7 @@ from backend.views.exports.hugging_face import data_set
 from backend.views.exports.lists import items_jsonl
 from backend.views.report import make_report
 from mcal_engine.errors import InvalidValue
-from tests.backend.several_questions import ANSWERS, QUESTIONS, SEVERAL_CONFIG, SeveralQuestions
+from tests.backend.several_questions import ANSWERS, SEVERAL_CONFIG, SeveralQuestions
 
 
 @pytest.mark.slow
@@ -99,7 +98,7 @@ def test_a_campaign_stands_still_where_a_question_has_changed(tmp_path: Path, be
     ("settings", "said"),
     [
         ({"classifiers": "llm:model"}, "a model from outside .* answers one control"),
-        ({"min_class_precision": 0.9}, "min_class_precision promises"),
+        ({"min_class_precision": 0.9}, "min_class_precision promises something of each class"),
     ],
 )
 def test_what_needs_classes_that_are_known_beforehand_is_refused(tmp_path: Path, settings: dict[str, object], said: str) -> None:
@@ -108,8 +107,15 @@ def test_what_needs_classes_that_are_known_beforehand_is_refused(tmp_path: Path,
         world.begin()
 
 
-def test_the_classes_of_a_campaign_are_not_those_of_a_control_that_takes_one_choice() -> None:
-    assert parse_label_config(SEVERAL_CONFIG).choices == () and len(QUESTIONS) == 4
+def test_trainers_are_told_what_whole_answers_are_made_of(tmp_path: Path) -> None:
+    world = SeveralQuestions(tmp_path, n=240)
+    world.advance()
+    world.label()
+    state = world.advance()
+    (request, *_) = world.trainer.requests
+    assert request.parts is not None and not request.parts.complete
+    assert (request.parts.widths, len(request.parts), request.n_classes) == ((2, 3, 7, 3), 4, 4)
+    assert state.settings.surety == "least_confidence" and state.observations[0].n_classes == 15 == state.control.n_choices
 
 
 def test_files_show_the_answer_to_each_question(tmp_path: Path) -> None:
