@@ -7,8 +7,8 @@ locust (``uv tool run``; it is no part of the product). Prints a table in Markdo
 from __future__ import annotations
 
 import argparse
-import csv
 import json
+import multiprocessing
 import os
 import secrets
 import socket
@@ -33,9 +33,9 @@ from backend.demo.processes import Command, wait_until_healthy
 from tests.databases import free_port
 from tests.e2e.conftest import SMALL
 from tests.e2e.following import begin, until
+from tests.load.crowd import throw
 
 LOCUST = ["uv", "tool", "run", "--from", "locust==2.47.0", "locust"]
-LARGE_BODY = 31_000_000  # bytes
 IDLE = 120  # connections that say nothing
 PROBES = 100
 
@@ -76,28 +76,21 @@ def served(folder: Path) -> Iterator[Served]:
 
 def locust(at: Served, folder: Path, who: str, clients: int, *, requests: int = 0, seconds: int = 0) -> list[list[str]]:
     """Rows of the table: what, requests, failures, p50, p95, p99, slowest (ms), requests per second."""
-    asked = {"project": at.house.project.id, "tasks": sorted(at.house.truth)[:200], "secret": "known-to-both", "login": at.login}
-    command = [
-        *LOCUST,
-        "-f",
-        str(Path(__file__).with_name("locustfile.py")),
-        "--headless",
-        "-u",
-        str(clients),
-        "-r",
-        str(clients),
-        "-H",
-        at.url,
-    ]
-    command += ["--csv", str(folder / who), "--only-summary", *(["-t", f"{seconds}s"] if seconds else []), who]
-    environment = os.environ | {"LOAD": json.dumps(asked | {"requests": requests})}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    with (folder / f"{who}_stats.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["Name"] != "Aggregated"]
-    if not rows:
+    results = folder / f"{who}.json"
+    asked = {
+        "project": at.house.project.id,
+        "tasks": sorted(at.house.truth)[:200],
+        "secret": "known-to-both",
+        "login": at.login,
+        "requests": requests,
+        "results": str(results),
+    }
+    command = [*LOCUST, "-f", str(Path(__file__).with_name("locustfile.py")), "--headless", "--only-summary", "-H", at.url]
+    command += ["-u", str(clients), "-r", str(clients), "--stop-timeout", "30", *(["-t", f"{seconds}s"] if seconds else []), who]
+    done = subprocess.run(command, env=os.environ | {"LOAD": json.dumps(asked)}, capture_output=True, text=True, check=False)
+    if not results.exists():
         raise RuntimeError(done.stderr[-2000:])
-    names = ["Name", "Request Count", "Failure Count", "50%", "95%", "99%", "100%", "Requests/s"]
-    return [[row[name] if name != "Requests/s" else f"{float(row[name]):.0f}" for name in names] for row in rows]
+    return [[str(cell) for cell in row] for row in json.loads(results.read_text())]
 
 
 def in_training(at: Served) -> Callable[[], float]:
@@ -125,19 +118,8 @@ def crowded(at: Served) -> list[str]:
     """``/health`` beside idle connections and large bodies of somebody without credentials: a row of the table."""
     where = urlsplit(at.url)
     idle = [socket.create_connection((str(where.hostname), int(where.port or 80))) for _ in range(IDLE)]
-    over = threading.Event()
-
-    def throw() -> None:
-        body = json.dumps({"action": "ANNOTATION_CREATED", "project": 1, "filling": "x" * LARGE_BODY}).encode()
-        while not over.is_set():
-            try:
-                httpx.post(f"{at.url}/webhook", content=body, headers={"Content-Type": "application/json"}, timeout=30)
-            except httpx.TransportError:
-                continue  # refused in mid-body
-
-    throwers = [threading.Thread(target=throw, daemon=True) for _ in range(4)]
-    for thread in throwers:
-        thread.start()
+    thrower = multiprocessing.get_context("spawn").Process(target=throw, args=[at.url], daemon=True)  # apart, to hold up no probe itself
+    thrower.start()
     took, failed = [], 0
     for _ in range(PROBES):
         begun = time.monotonic()
@@ -147,9 +129,8 @@ def crowded(at: Served) -> list[str]:
             failed += 1
         took.append(1000 * (time.monotonic() - begun))
         time.sleep(0.1)
-    over.set()
-    for thread in throwers:
-        thread.join()
+    thrower.terminate()
+    thrower.join()
     for connection in idle:
         connection.close()
     took.sort()
