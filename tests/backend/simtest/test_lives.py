@@ -81,8 +81,8 @@ def test_each_scene_comes_to_its_end_where_nothing_happens() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", [0, 50])
-def test_a_hundred_lives_break_nothing(first: int) -> None:
+@pytest.mark.parametrize("first", [0, 50, 100, 150])
+def test_two_hundred_lives_break_nothing(first: int) -> None:
     found = some(range(first, first + 50))
     assert [(broken.plan.seed, broken.problems, broken.shortest.incidents) for broken in found.violations] == []
     assert found.lives == 50
