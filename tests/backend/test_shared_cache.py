@@ -308,6 +308,12 @@ class TestOnS3(SharedCacheContract):
         return f"s3://{object_storage.bucket(f'cache-{uuid.uuid4().hex}')}/a/prefix"
 
 
+def test_no_place_leads_out_of_the_folder_that_it_is_copied_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = SharedCache(f"file://{tmp_path / 'shared'}")
+    monkeypatch.setattr(cache._fs, "ls", lambda *_, **__: ["embeddings/..", "embeddings/.", "embeddings/a"])  # an object store has any name
+    assert cache.places("embeddings") == ["a"]
+
+
 def test_storage_that_is_away_costs_a_warning_and_no_secret(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
