@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ def _objects(text: str) -> tuple[list[Any], str]:
 
 
 def _task_row(task: Mapping[str, Any], controls: Sequence[str], path: Path, place: int) -> dict[str, Any]:
-    """A task of Label Studio's JSON export: its data, and the choices of its first annotation that was not skipped, by control.
+    """A task of Label Studio's JSON export: its data, and what its first annotation that was not skipped chose, by control.
 
     Without ``controls`` there may be one only, whose choices are the label.
     """
@@ -121,21 +121,34 @@ def _task_row(task: Mapping[str, Any], controls: Sequence[str], path: Path, plac
     for annotation in task.get("annotations") or ():
         if annotation.get("was_cancelled"):
             continue
-        chosen = [item for item in annotation.get("result") or () if item.get("type") == "choices"]
+        chosen = [item for item in annotation.get("result") or () if item.get("type") in _CHOSEN]
         found = sorted({str(item.get("from_name")) for item in chosen})
         if not controls and len(found) > 1:
             raise InvalidValue(f"{path} item {place + 1} has choices of {shown(found)}; name one or several with --label-column")
         for name in names:
             mine = [item for item in chosen if not controls or item.get("from_name") == name]
-            row[name] = [value for item in mine for value in _listed((item.get("value") or {}).get("choices"))] or None
+            row[name] = [value for item in mine for value in _CHOSEN[item["type"]](item.get("value") or {})] or None
         if any(row[name] for name in names):
             break
     return row
 
 
+def _paths(value: Mapping[str, Any]) -> list[str]:
+    """The paths of a Taxonomy, each as one choice."""
+    return [" / ".join(map(str, path)) if isinstance(path, list) else str(path) for path in _listed(value.get("taxonomy"))]
+
+
 def _listed(choices: Any) -> list[Any]:
     """Label Studio takes a text in the place of a list."""
     return choices if isinstance(choices, list) else [] if choices is None else [choices]
+
+
+_CHOSEN: Mapping[str, Callable[[Mapping[str, Any]], list[Any]]] = {
+    "choices": lambda value: _listed(value.get("choices")),
+    "taxonomy": _paths,
+    "rating": lambda value: _listed(value.get("rating")),
+}
+"""What controls of an export chose, by the type of their results."""
 
 
 def _minimal_row(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,6 +99,21 @@ def test_sets_in_one_column_are_one_question_with_several_choices(layout: str, t
     assert any("label is the whole answer" in note for note in data.notes)
 
 
+def test_paths_of_a_taxonomy_and_ratings_are_read_from_an_export(tmp_path: Path) -> None:
+    def result(place: int) -> list[dict[str, Any]]:
+        paths = [["animal", "dog" if place % 2 else "cat"], *([["indoors"]] if place % 3 == 0 else [])]
+        stars = {"type": "rating", "from_name": "stars", "value": {"rating": place % 5 + 1}}
+        return [{"type": "taxonomy", "from_name": "what", "value": {"taxonomy": paths}}, stars]
+
+    tasks = [{"data": {"text": row["text"]}, "annotations": [{"result": result(place)}]} for place, row in enumerate(items())]
+    data = read(as_json(tmp_path / "export.json", tasks), ("what", "stars"))
+    what, stars = data.questions
+    assert (what.choices, what.several) == (("animal / cat", "animal / dog", "indoors"), True)
+    assert (stars.choices, stars.several) == (("1", "2", "3", "4", "5"), False)
+    said = data.questions.answer_of(data.class_names[data.labels[6]])
+    assert said == {"what": ("animal / cat", "indoors"), "stars": ("2",)}
+
+
 def test_lists_of_one_choice_each_are_plain_labels(tmp_path: Path) -> None:
     data = read(as_json(tmp_path / "list.json", [{"text": row["text"], "label": [row["topic"]]} for row in items()]))
     assert data.questions is None
