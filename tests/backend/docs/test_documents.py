@@ -10,7 +10,7 @@ import click
 import pytest
 import yaml
 
-from backend.campaign_settings import parse_campaign_settings
+from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.cli import reference
 from backend.cli.app import mcal
 from backend.docs import FIRST, IMAGES, Page, files, image_at, page_at, pages, sections
@@ -113,6 +113,16 @@ def test_settings_in_examples_are_settings(page: Page) -> None:
             assert unknown_environment(given) == [], page.path
     for name in re.findall(r"`(MCAL_[A-Z_]+)`", page.text):
         assert unknown_environment({name: "1"}) == [], page.path
+
+
+def test_tests_that_documents_name_exist() -> None:
+    there = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    named = {name for page in DOCUMENTS.values() for name in re.findall(r"`(tests/[\w/]+\.py|test_\w+)`", page.text)} - set(
+        CampaignSettings.model_fields
+    )
+    assert len(named) > 30
+    missing = [name for name in named if not ((ROOT / name).is_file() if "/" in name else f"def {name}(" in there)]
+    assert missing == []
 
 
 def test_make_targets_services_and_profiles_exist() -> None:
