@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
+from backend.campaign.audit_bounds import bounds
 from backend.campaign.audits import Audit
 from backend.campaign.events import AuditResult
 from backend.campaign.frozen import digest
@@ -26,20 +26,16 @@ def judge(audit: Audit, machine: Sequence[int], labels: Sequence[int | None]) ->
     unanswered = sum(label is None for label in labels)
     errors = sum(said != label for said, label in zip(machine, labels, strict=True))
     different = errors - unanswered
-    n, level = len(labels), round(1 - audit.confidence_level, 12)
-    most = uniform.most_errors(errors, n_pool=audit.n_written, n_sample=n, level=level)
-    fewest = audit.n_written - uniform.most_errors(n - different, n_pool=audit.n_written, n_sample=n, level=level)
-    verdict: Literal["holds", "not_shown", "broken"] = (
-        "holds" if most <= audit.allowed else "broken" if fewest > audit.allowed else "not_shown"
-    )
+    level = round(1 - audit.confidence_level, 12)
+    found = bounds(errors, different, n_pool=audit.n_written, n_sample=len(labels), level=level, allowed=audit.allowed)
     return AuditResult(
         errors=errors,
         different=different,
         unanswered=unanswered,
-        max_errors=most,
-        min_errors=fewest,
-        max_errors_left=most - errors,  # the whole sample is people's now
-        verdict=verdict,
+        max_errors=found.max_errors,
+        min_errors=found.min_errors,
+        max_errors_left=found.max_errors - errors,  # the whole sample is people's now
+        verdict=found.verdict,
     )
 
 

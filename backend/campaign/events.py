@@ -482,6 +482,42 @@ class TakeBackDone(Happening, kind="take_back_done"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckOpened(Happening, kind="check_opened"):
+    """A random sample of the machine labels is drawn, to be judged by eye. ``choices`` are the machine's classes of ``ids``.
+
+    ``digest`` is of all ``n_machine`` labels, surest first, and older than ``entropy``, which drew the sample.
+    """
+
+    check: int
+    ids: tuple[int, ...]
+    choices: tuple[int, ...]
+    n_machine: int
+    n_items: int
+    allowed: int
+    target_error: float
+    confidence_level: float
+    digest: Digest
+    entropy: str
+    by: str
+
+    def sentence(self) -> str:
+        return f"Check {self.check}: {counted_of(len(self.ids), self.n_machine, 'machine label')} drawn, to be judged by eye (by {self.by})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckJudged(Happening, kind="check_judged"):
+    """Machine labels of a check that somebody judged ``right`` or ``wrong``, by task; a later word on the same task replaces this one."""
+
+    check: int
+    right: tuple[int, ...]
+    wrong: tuple[int, ...]
+    by: str
+
+    def sentence(self) -> str:
+        return f"Check {self.check}: {len(self.right):,} judged right, {len(self.wrong):,} wrong (by {self.by})"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Paused(Happening, kind="paused"):
     by: str = "the admin"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.campaign import events, queues
 from backend.campaign.audits import Audits
+from backend.campaign.checks import Checks
 from backend.campaign.events import Happening
 from backend.campaign.history import Entry
 from backend.campaign.queues import Queue
@@ -60,6 +61,7 @@ class Log:
         self.title = ""
         self.names: dict[int, str] = {}  # of annotators, by id
         self.audits = Audits()
+        self.checks = Checks()
         self.last_task: int | None = None  # of a finished campaign that was taken up again: later ones are none of its
         self.asked_again: dict[int, int] = {}  # task → the last answer it had when people were asked for it again
         self.asking = False  # people are to be asked again, and Label Studio has not been told yet
@@ -70,6 +72,7 @@ class Log:
 
     def read(self, entry: Entry[Happening]) -> None:
         self.audits.read(entry)
+        self.checks.read(entry)
         match event := entry.event:
             case events.Requested() | events.SettingsChanged():
                 self._given = _known(event.settings)

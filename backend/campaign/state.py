@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.campaign import queues
 from backend.campaign.audits import Audit
+from backend.campaign.checks import Check
 from backend.campaign.events import Created, Follows
 from backend.campaign.facts import Facts, load, load_history
 from backend.campaign.history import reading
@@ -115,6 +116,7 @@ class State:
         asked_again: task → the answer without a label that it had when the admin had people asked for it again. ``asking``: Label Studio
             has not been told yet.
         audits: of written machine labels, the first one first. ``reopened``: taken up again after its end, and not visited since.
+        checks: of machine labels by eye, the first one first.
         gone_since: the project was deleted in Label Studio after the campaign had finished.
         bands: what the sample of the last look was drawn by; ``None``: one uniform sample, or none yet.
         published: model version of the queue that Label Studio was last told to serve. ``sentinel`` is locked behind it.
@@ -156,6 +158,7 @@ class State:
     asked_again: dict[int, int]
     asking: bool
     audits: tuple[Audit, ...]
+    checks: tuple[Check, ...]
     reopened: bool
     gone_since: bool
     published: str | None
@@ -444,6 +447,7 @@ def _derive(facts: Facts, log: Log, now: datetime) -> State:
         asked_again=log.asked_again,
         asking=log.asking,
         audits=tuple(log.audits.rows),
+        checks=tuple(log.checks.rows),
         reopened=log.reopened,
         gone_since=log.gone_since,
         published=log.published,

@@ -26,6 +26,7 @@ from backend.steering.audits import (
     take_back,
 )
 from backend.steering.call import Action, Call, Nothing, Refusal, alone
+from backend.steering.checks import CheckInputs, check, hints_check, refuses_check, says_check
 from backend.steering.control import (
     approve,
     pause,
@@ -116,6 +117,18 @@ _TABLE: tuple[Action[Any], ...] = (
         alone(refuses_ask_again),
         says_ask_again,
         ask_again,
+    ),
+    Action(
+        "check",
+        "Check by eye",
+        "Judge a random sample of the machine labels right or wrong, on the page Review, for an exact bound.",
+        refuses_check,
+        says_check,
+        check,
+        CheckInputs,
+        hints_check,
+        details="It is possible from the moment at which the machine labels are planned, so also before you say yes to them. Nothing in "
+        "Label Studio changes. Whoever judges sees what the machine said: an audit, whose people do not, is the stronger statement.",
     ),
     Action(
         "audit",

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from backend.campaign.commit import Commit
 from backend.campaign.state import State, state_of
 from backend.steering.inputs import Inputs
-from backend.steps.ports import Services
+from backend.steps.ports import Services, random_bits
 from backend.store import Store, retried
 from mcal_engine.errors import HistoryError, InvalidValue
 
@@ -40,12 +40,14 @@ class Means:
     Attributes:
         tools: what asks Label Studio, opened by the few that need it; raises InvalidValue where it cannot be asked.
         patience_seconds: how long a worker that is busy with the campaign is waited for.
+        entropy: 128 bits that nobody could know before.
     """
 
     store: Store
     now: Callable[[], datetime]
     tools: Callable[[], Services]
     patience_seconds: float = 30.0
+    entropy: Callable[[], int] = random_bits
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from backend.views.decisions import Decided, decided, plan_values
 from backend.views.labour import Labour, labour
 from backend.views.money import Money, money, plan_in_force
 from backend.views.report import Report, make_report, missed
-from backend.views.review import text_of
 from backend.views.status import sentence, training_seconds
+from backend.views.texts import text_of
 
 SHOWN_ASIDE = 100  # set-aside items that are listed
 

@@ -74,6 +74,45 @@ class ClassRow(TypedDict):
     bound: Bound | None
 
 
+class Confused(TypedDict):
+    """``n`` test items to which people gave one class and the classifier another, or the same."""
+
+    people: str
+    machine: str
+    n: int
+
+
+class Confusion(TypedDict):
+    """The last round's ``n`` test items by what people and what the classifier said: the pairs that occur, the most frequent first.
+
+    ``choices``: the classes that occur, in their order.
+    """
+
+    n: int
+    choices: list[str]
+    pairs: list[Confused]
+
+
+def confusion(state: State) -> Confusion | None:
+    """What the classifier of the last decision confuses, on test items, which are drawn at random; ``None`` before it was measured."""
+    last = _observed(state)
+    if last is None or not last.measurements:
+        return None
+    pairs: Counter[tuple[int, int]] = Counter()
+    for task, said in zip(last.test_ids.tolist(), _measured(state, last).predicted.tolist(), strict=False):
+        item = state.items.get(task)
+        if item is not None and item.label is not None and said >= 0:
+            pairs[item.label, said] += 1
+    if not pairs:
+        return None
+    rows = sorted(pairs.items(), key=lambda row: (-row[1], row[0]))
+    return Confusion(
+        n=pairs.total(),
+        choices=[state.said(label) for label in sorted({label for pair in pairs for label in pair})],
+        pairs=[Confused(people=state.said(one), machine=state.said(other), n=n) for (one, other), n in rows],
+    )
+
+
 def classes(state: State, history: Sequence[Entry[Happening]]) -> list[ClassRow]:
     """One row per choice. ``history`` is the campaign's history, or its outcomes at least."""
     if state.created is None:
@@ -188,8 +227,7 @@ class _TestByClass:
         last = _observed(state)
         if last is None or not last.measurements:
             return
-        name = getattr(state.decision, "classifier", None)
-        measurement = next((each for each in last.measurements if each.classifier == name), last.measurements[0])
+        measurement = _measured(state, last)
         inside = _inside(state, measurement, last) & last.survivors
         for task, right, machine in zip(last.test_ids.tolist(), measurement.correct.tolist(), inside.tolist(), strict=True):
             item = state.items.get(task)
@@ -207,6 +245,12 @@ def _observed(state: State) -> Observation | None:
     asked = [place for place, row in enumerate(state.history) if isinstance(row, Certify) and row.look == getattr(decision, "look", None)]
     rows = state.history[: asked[-1]] if asked and isinstance(decision, LabelByMachine) else state.history
     return next((row for row in reversed(rows) if isinstance(row, Observation)), None)
+
+
+def _measured(state: State, last: Observation) -> Measurement:
+    """Of the classifier that the last decision is about."""
+    name = getattr(state.decision, "classifier", None)
+    return next((each for each in last.measurements if each.classifier == name), last.measurements[0])
 
 
 def _inside(state: State, measurement: Measurement, last: Observation) -> BoolArray:

@@ -73,9 +73,11 @@ class Snapshots:
             self._series[campaign_id] = found
         return found[1]
 
-    def review(self, campaign_id: int) -> Review:
-        """What to look at by eye; read again only when the history has grown."""
+    def review(self, campaign_id: int, choice: str | None = None) -> Review:
+        """What to look at by eye; of all classes it is read again only when the history has grown. Raises InvalidValue: no such class."""
         state = self.get(campaign_id).state
+        if choice is not None:
+            return review(self.store, state, choice)
         found = self._reviews.get(campaign_id)
         if found is None or found[0] != state.last_seq:
             found = (state.last_seq, review(self.store, state))

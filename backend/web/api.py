@@ -14,12 +14,13 @@ from backend.campaign_settings import CampaignSettings
 from backend.settings_reference import describe_settings
 from backend.steering.actions import ACTIONS
 from backend.steering.call import UNREADABLE, Action
+from backend.steering.checks import Judgement
 from backend.steps.names import title_of
 from backend.store import Campaign
 from backend.views.certificate import certificate
 from backend.views.exports import FORMATS, Format, export
 from backend.views.log import log_row
-from backend.views.review import visible_tasks
+from backend.views.review import is_visible
 from backend.views.status import sentence, standing
 from backend.views.what_if import CHANGEABLE, what_if
 from backend.web.answers import Answer, json_view, problem_response, read_object
@@ -28,7 +29,7 @@ from backend.web.desk import Desk
 from backend.web.openapi import describe
 from backend.web.operation import PREFIX, Operation
 from backend.web.session import Sessions
-from backend.web.thumbnails import Thumbnails
+from backend.web.thumbnails import SIDES, Thumbnails
 from mcal_engine.errors import MCALError
 from mcal_engine.rules import shown
 
@@ -101,13 +102,29 @@ class Api:
             Operation(
                 "GET", f"{ONE}/what-if", "what_if", "What the engine would decide now with other settings.", self.what_if, query=tried
             ),
-            Operation("GET", f"{ONE}/review", "review", "The machine's least sure labels; V's errors once it is decided.", self.review),
+            Operation(
+                "GET",
+                f"{ONE}/review",
+                "review",
+                "Checks by eye, the machine's least sure labels, what it confuses, and V's errors once it is decided.",
+                self.review,
+                query={"choice": ({"type": "string"}, "List the least sure labels of this class alone.")},
+            ),
+            Operation(
+                "POST",
+                f"{ONE}/judge",
+                "judge",
+                "Say of some machine labels of the open check whether they are right or wrong; the last word on each counts.",
+                self.judge,
+                body=Judgement,
+            ),
             Operation(
                 "GET",
                 f"{ONE}/images/<int:task_id>",
                 "image",
                 "A small picture of a task that the review or the list of set-aside items shows.",
                 self.image,
+                query={"side": ({"type": "integer", "enum": list(SIDES)}, "Pixels of its longer side, at most.")},
                 answers=picture,
             ),
         ]
@@ -193,7 +210,11 @@ class Api:
 
     def review(self, campaign_id: int) -> Answer:
         self.desk.campaign(campaign_id)
-        return dict(self.desk.snapshots.review(campaign_id)), 200
+        return dict(self.desk.snapshots.review(campaign_id, request.args.get("choice") or None)), 200
+
+    def judge(self, campaign_id: int) -> Answer:
+        found = self.desk.judge(campaign_id, Judgement.read(read_object(), typed=True))
+        return {"campaign": campaign_id, "check": found.number, "n_judged": len(found.judged), "done": found.done}, 200
 
     def image(self, campaign_id: int, task_id: int) -> Response:
         found = self.desk.snapshot(campaign_id)
@@ -201,10 +222,14 @@ class Api:
         aside = {each["task"] for each in found.view["set_aside"] if each["readable"]}
         if found.state.created is not None and found.state.control.reads == "text":
             raise NotFound(f"the items of campaign {campaign_id} are texts; the review has their beginnings")
-        if item is None or item.deleted or task_id not in aside | visible_tasks(self.desk.snapshots.review(campaign_id)):
+        seen = task_id in aside or is_visible(found.state, self.desk.snapshots.review(campaign_id), task_id)
+        if item is None or item.deleted or not seen:
             raise NotFound(f"campaign {campaign_id} has no task {task_id} to review")
         form = found.state.image_form
-        content = self.thumbnails.get(self.desk.tools(), campaign_id, item, gray=None if form is None else form.gray)
+        side = _whole("side", request.args.get("side", str(SIDES[0])))
+        if side not in SIDES:
+            raise BadRequest(f"side must be {' or '.join(map(str, SIDES))}, got {side}")
+        content = self.thumbnails.get(self.desk.tools(), campaign_id, item, gray=None if form is None else form.gray, side=side)
         return Response(content, mimetype="image/webp", headers={"Cache-Control": "private, max-age=3600"})
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from flask import g
 from werkzeug.exceptions import NotFound
 
+from backend.campaign.checks import Check
 from backend.campaign_settings import CampaignSettings
 from backend.heartbeat import Machine, machine
 from backend.label_studio.port import Project
 from backend.steering.call import UNREADABLE, Action, Means
+from backend.steering.checks import Judgement, judge
 from backend.steering.control import change_settings
 from backend.steering.inputs import Inputs
 from backend.steps.open import request_campaign
@@ -119,6 +121,13 @@ class Desk:
             return action.perform(means, campaign_id, asked, by=g.by)
         finally:
             self._changed(campaign_id, action.name)
+
+    def judge(self, campaign_id: int, said: Judgement) -> Check:
+        """Take down what the reviewer says of a check's items. Nobody else need be woken."""
+        self.campaign(campaign_id)
+        found = judge(self.store, campaign_id, said, self.now(), by=g.by)
+        self.snapshots.forget(campaign_id)
+        return found
 
     def _changed(self, campaign_id: int, reason: str) -> None:
         self.snapshots.forget(campaign_id)

@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 OPEN_TO_ALL = ("pages.login", "pages.log_in")
 SHOWN_EVENTS = 200
+GOES_ON = {"check": "pages.review"}  # action → the page on which it goes on, if not the campaign's own
 MAIN_ACTIONS = ("approve", "resume")  # what a campaign may wait for
 
 Page = str | BaseResponse
@@ -164,7 +165,12 @@ class Pages:
 
     def review(self, campaign_id: int) -> Page:
         campaign = self.desk.campaign(campaign_id)
-        return self._page("review.html", campaign, found=self.desk.snapshots.review(campaign_id))
+        state = self.desk.snapshots.get(campaign_id).state
+        try:
+            found = self.desk.snapshots.review(campaign_id, request.args.get("choice") or None)
+        except InvalidValue as error:
+            raise NotFound(str(error)) from None
+        return self._page("review.html", campaign, found=found, checkable=ACTIONS["check"].refuses(state) is None)
 
     def report(self, campaign_id: int) -> Page:
         campaign = self.desk.campaign(campaign_id)
@@ -240,7 +246,7 @@ class Pages:
                 flash(f"{sentence[:1].upper()}{sentence[1:]}.")
         except MCALError as error:
             flash(f"Nothing was done: {error}", "error")
-        return redirect(url_for("pages.campaign", campaign_id=campaign_id), 303)
+        return redirect(url_for(GOES_ON.get(action, "pages.campaign"), campaign_id=campaign_id), 303)
 
     def _page(self, template: str, campaign: Campaign, **values: Any) -> str:
         return render_template(

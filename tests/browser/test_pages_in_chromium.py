@@ -129,6 +129,37 @@ def test_sliders_ask_the_engine_and_a_changed_epsilon_is_in_the_next_decision(ho
     assert world.advance().decision.plan.target_error == 0.1
 
 
+def test_a_sample_is_judged_by_key_and_ends_in_an_exact_bound(house: House, open_page: House) -> None:
+    world, url = house(n=300, guarantee="estimate", approve_write_back="on")
+    world.run(until=[Phase.AWAITING_APPROVAL])
+    page = open_page(url, width=400)
+    page.goto(f"{url}/campaigns/1/review")
+    page.click("text=Check a random sample by eye")
+    page.fill("[name=size]", "4")
+    page.click("main form button.main")
+    page.wait_for_url("**/review")
+    assert axe(page) == [] and page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.wait_for_selector("#check .shown img")
+    ids = world.state().checks[-1].ids
+    for key, done in (("ArrowRight", "1"), ("ArrowLeft", "2")):
+        page.keyboard.press(key)
+        until(page, f"document.querySelector('#check-done').textContent === '{done}'")
+    assert f"/data?task={ids[1]}" in page.get_attribute("#check-wrong a", "href")
+    page.keyboard.press("ArrowUp")  # back to the second; it was right after all
+    until(page, "document.querySelector('#check .said').textContent.includes('judged wrong')")
+    page.keyboard.press("ArrowRight")
+    until(page, "document.querySelector('#check-wrong').hidden")
+    page.reload()  # nothing is lost, and it goes on with the third
+    until(page, f"document.querySelector('#check .buttons a').href.includes('task={ids[2]}')")
+    page.click("#check [data-say=wrong]")
+    until(page, "document.querySelector('#check-done').textContent === '3'")
+    page.click("#check [data-say=right]")
+    page.wait_for_selector("text=1 is wrong")
+    check = world.state().checks[-1]
+    assert check.judged == {ids[0]: True, ids[1]: True, ids[2]: False, ids[3]: True} and check.by == "admin (page)"
+    assert f"at most {check.result.max_errors} of the {check.n_machine} are wrong" in page.inner_text("main")
+
+
 def test_review_report_and_rollback_of_a_finished_campaign(house: House, open_page: House) -> None:
     world, url = house(n=600)
     assert world.run().phase == Phase.FINISHED

@@ -234,11 +234,17 @@ def review(campaign_id: int, as_json: bool, **options: Any) -> None:
     if as_json:
         shown.print_json(found)
         return
+    for check in found["checks"]:
+        click.echo(check["sentence"])
     for title, tiles in (("least sure", found["least_sure"]), ("wrong in the sample", found["errors"])):
-        rows = [(str(tile["task"]), tile["machine"], tile["human"] or "", f"{tile['surety']:.2f}") for tile in tiles]
-        _table((f"{title}: task", "machine", "people", "margin"), rows)
+        rows = [(str(tile["task"]), tile["machine"], tile["human"] or "", _likely(tile["probability"])) for tile in tiles]
+        _table((f"{title}: task", "machine", "people", "likely right"), rows)
     if not found["certificate_decided"]:
         click.echo("what the machine got wrong in the sample is shown once the certificate is decided")
+
+
+def _likely(probability: float | None) -> str:
+    return "" if probability is None else f"{probability:.0%}"
 
 
 @command("certificate")

@@ -87,11 +87,7 @@ class Export:
 def export_of(state: State, report: Report, frozen: Sequence[Frozen] = ()) -> Export:
     """Every live task; ``frozen`` is the order of the last look, without which no machine label has a probability."""
     machine = {row.task_id: row for row in state.machine_labels if row.state == "written"}
-    outcome = state.outcomes[-1] if state.outcomes else None
-    likely: Mapping[int, float] = {}
-    if outcome is not None and isinstance(state.decision, LabelByMachine) and frozen:
-        right = probabilities(outcome)
-        likely = {row.task_id: float(right[row.rank]) for row in frozen if row.task_id in machine}
+    likely = likelihoods(state, frozen)
     promise = certificate_text(state)
     return Export(
         campaign=state.campaign_id,
@@ -103,6 +99,18 @@ def export_of(state: State, report: Report, frozen: Sequence[Frozen] = ()) -> Ex
         words=certificate(state, report),
         questions=None if state.created is None or state.control.plain else state.control.questions,
     )
+
+
+def likelihoods(state: State, frozen: Sequence[Frozen]) -> Mapping[int, float]:
+    """Task → how likely its machine label is right; empty where no answered certificate sample vouches for the machine labels.
+
+    Args:
+        frozen: the order of the last look.
+    """
+    if not state.outcomes or not isinstance(state.decision, LabelByMachine) or not frozen:
+        return {}
+    right, machine = probabilities(state.outcomes[-1]), {row.task_id for row in state.machine_labels}
+    return {row.task_id: float(right[row.rank]) for row in frozen if row.task_id in machine}
 
 
 def probabilities(outcome: CertificateOutcome) -> FloatArray:

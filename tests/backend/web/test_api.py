@@ -245,6 +245,26 @@ def test_while_people_label_v_nothing_tells_what_the_machine_said(tmp_path: Path
     world.store.close()
 
 
+def test_a_check_by_eye_is_begun_and_judged_by_programs_too(finished: Api) -> None:
+    finished.send("POST", "/campaigns/1/check", {"size": 3})
+    ids = [item["task"] for item in finished.get("/campaigns/1/review")["open_check"]["items"]]
+    number = finished.get("/campaigns/1/review")["checks"][-1]["check"]
+    for side in (160, 640):
+        path = f"{PREFIX}/campaigns/1/images/{ids[0]}?side={side}"
+        assert finished.client.get(path, headers=AS_PROGRAM).mimetype == "image/webp"
+    assert finished.client.get(f"{PREFIX}/campaigns/1/images/{ids[0]}?side=9000", headers=AS_PROGRAM).status_code == 400
+    said = finished.send("POST", "/campaigns/1/judge", {"check": number, "right": ids[:2], "wrong": ids[2:]})
+    assert (said["n_judged"], said["done"]) == (3, True)
+    row = finished.get("/campaigns/1/review")["checks"][-1]
+    assert (row["status"], row["n_wrong"], row["wrong"][0]["task"]) == ("decided", 1, ids[2])
+    choice = row["wrong"][0]["machine"]
+    least = finished.get(f"/campaigns/1/review?choice={choice}")
+    assert {tile["machine"] for tile in least["least_sure"]} == {choice} and all(
+        0 < tile["probability"] < 1 for tile in least["least_sure"]
+    )
+    assert finished.client.get(f"{PREFIX}/campaigns/1/review?choice=dog", headers=AS_PROGRAM).status_code == 400
+
+
 def test_pictures_are_served_for_what_is_reviewed_and_nothing_else(finished: Api) -> None:
     shown = finished.get("/campaigns/1/review")["least_sure"][0]["task"]
     answer = finished.client.get(f"{PREFIX}/campaigns/1/images/{shown}", headers=AS_PROGRAM)

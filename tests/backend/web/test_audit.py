@@ -112,7 +112,7 @@ def test_a_bad_request_opens_nothing_and_says_why(site: Site, body: dict[str, An
 
 
 def test_the_page_asks_for_a_size_shows_the_result_and_offers_what_follows(site: Site) -> None:
-    assert site.offered == {"audit", "follow-up", "rollback"}
+    assert site.offered == {"audit", "check", "follow-up", "rollback"}
     form = site.page("/actions/audit")
     assert 'name="size"' in form and 'name="confidence"' in form and "empty: " in form
     assert "Nothing was done: size must be a whole number, got 'many'" in site.press("audit", size="many")
@@ -123,7 +123,7 @@ def test_the_page_asks_for_a_size_shows_the_result_and_offers_what_follows(site:
     people(site.world, lambda task: another(said[task]))
     site.advance()
     page, report = site.page(), site.page("/report")
-    assert "Audit 1: people labelled 60 of the" in page and site.offered == {"audit", "take-back", "follow-up", "rollback"}
+    assert "Audit 1: people labelled 60 of the" in page and site.offered == {"audit", "check", "take-back", "follow-up", "rollback"}
     assert "of all labels were the machine's and wrong" in report and "60 not confirmed" in report and "the machine said" in report
     assert "Audit 1 contradicts this" in report and "Audit 1: at most" in page
     answer = site.api("GET", "/report")

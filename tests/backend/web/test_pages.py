@@ -65,7 +65,8 @@ def fresh(tmp_path: Path) -> Iterator[DigitWorld]:
 
 
 @pytest.mark.parametrize(
-    ("page", "source", "least"), [("", "", 30), ("/live", "", 30), ("/report", "/report", 20), ("/what-if", "/what-if", 12)]
+    ("page", "source", "least"),
+    [("", "", 30), ("/live", "", 30), ("/report", "/report", 20), ("/what-if", "/what-if", 12), ("/review", "/review", 11)],
 )
 def test_every_number_on_a_page_is_the_api_s(seen: FlaskClient, page: str, source: str, least: int) -> None:
     answer = api(seen, f"/campaigns/1{source}")
@@ -205,7 +206,7 @@ def test_what_cannot_be_done_is_not_offered(seen: FlaskClient) -> None:
     page = seen.get("/campaigns/1").text
     offered = set(re.findall(r"/actions/([\w-]+)", page))
     finished = 'data-phase="finished"' in page
-    assert offered == ({"audit", "follow-up", "rollback"} if finished else {"pause", "stop", "label-all", "rollback"})
+    assert offered == ({"audit", "check", "follow-up", "rollback"} if finished else {"pause", "stop", "label-all", "rollback"})
 
 
 def test_unknown_campaigns_and_actions_are_pages_too(seen: FlaskClient) -> None:
@@ -313,5 +314,6 @@ def test_a_finished_campaign_says_that_new_tasks_wait_and_opens_a_follow_up_for_
     assert "its error bound is about the new tasks alone" in ask
     done = client.post("/campaigns/1/actions/follow-up", data={"csrf": csrf_of(ask)}, follow_redirects=True).text
     assert "Campaign 2 has been requested for the 200 tasks that were added since campaign 1 finished" in done
-    assert "/actions/" not in client.get("/campaigns/1").text and client.get("/campaigns/1/newcomers").text.strip() == ""
+    assert set(re.findall(r"/actions/([\w-]+)", client.get("/campaigns/1").text)) == {"check"}  # it touches nothing
+    assert client.get("/campaigns/1/newcomers").text.strip() == ""
     world.store.close()

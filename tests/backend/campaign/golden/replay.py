@@ -153,6 +153,7 @@ def _numbers(state: State) -> dict[str, Any]:
             for row in state.audits
         ],
         "reopened": state.reopened,
+        **({"checks": [[row.number, len(row.ids), len(row.judged), row.open] for row in state.checks]} if state.checks else {}),
         **({"gone_since": True} if state.gone_since else {}),
         "finished": state.report is not None,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from backend.campaign.state import Phase, State
 from backend.notify.channels import ChannelFailed
 from backend.notify.notifier import Notifier
 from backend.simtest.label_studio import FakeLabelStudio
+from backend.steering.checks import Judgement, judge
 from backend.steering.control import change_settings
 from backend.steps.gone import look_after_the_end
 from backend.steps.rollback import rollback
@@ -245,6 +246,28 @@ def approved(directory: Path) -> Recorder:
     world.act("resume", by="ann")
     world.run()
     return recorder
+
+
+@scenario
+def checked(directory: Path) -> Recorder:
+    """Machine labels are checked by eye before the yes: one check is given up, one decided; after the end a third is begun."""
+    world, recorder = begun(directory, n=260, approve_write_back="on")
+    world.run(until=[Phase.AWAITING_APPROVAL])
+    world.act("check", by="ann", size=10)
+    judged(world, world.state().checks[0].ids[:3])
+    world.act("check", by="ann", size=30)
+    ids = world.state().checks[1].ids
+    judged(world, ids[:2])
+    judged(world, ids[1:], wrong=ids[:1])
+    world.act("approve", by="ann")
+    world.run()
+    world.act("check", by="bob", size=5, confidence=0.9)
+    return recorder
+
+
+def judged(world: World, right: Sequence[int], wrong: Sequence[int] = ()) -> None:
+    said = Judgement(check=len(world.state().checks), right=list(right), wrong=list(wrong))
+    judge(world.store, world.campaign.id, said, world.now(), by="ann")
 
 
 @scenario
