@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mcal_engine.simulator.readers.listing import counted as counted_reasons
 from mcal_engine.words import counted, counted_of, noun, verb
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +20,7 @@ MANY = "|".join(noun(2, one) for one in NOUNS.split("|"))
 NOT_BETWEEN = "of |and |or |that |by |in |on |the "
 # {n:,} labels, {len(rows)} certificate items
 IN_CODE = re.compile(rf"\{{(?:[^{{}}]*:,|len\([^{{}}]*\))\}} (?:(?!{NOT_BETWEEN})[a-z-]+ ){{0,3}}(?:{MANY})\b")
-IN_TEMPLATE = re.compile(rf'(?:"count"\)|\|length|\|count) \}}\}} (?:(?!{NOT_BETWEEN})[a-z-]+ ){{0,2}}(?:{MANY})\b|"e?s" if')
+IN_TEMPLATE = re.compile(rf'(?:"count"\)|\|length|\|count) \}}\}} (?:(?!{NOT_BETWEEN})[a-z-]+ ){{0,2}}(?:{MANY})\b(?!\')|"e?s" if')
 
 
 @pytest.mark.parametrize(
@@ -60,3 +61,24 @@ def test_no_template_puts_a_noun_in_the_plural_behind_a_number_by_hand():
     files = sorted((ROOT / "backend/web/templates").rglob("*.html"))
     assert files
     assert [f"{file.name}: {hit.group()}" for file in files for hit in IN_TEMPLATE.finditer(file.read_text("utf-8"))] == []
+
+
+REASON = re.compile(r'(?:unused\w*(?:: Counter\[str\])?(?: = Counter\(\{|\[)|Counter\()f?"([^"]+)"')
+
+
+def test_what_readers_leave_aside_goes_with_its_number():
+    readers = sorted((ROOT / "mcal_engine/simulator/readers").glob("*.py"))
+    reasons = {hit for file in readers for hit in REASON.findall(file.read_text("utf-8"))} | {".txt files that are no images"}
+    assert {
+        "rows without a text",
+        "images that are not there",
+        "masks beside their images",
+        "leavings of macOS, Windows or Jupyter",
+    } <= reasons
+    for reason in reasons:
+        assert counted_reasons({reason: 2}) == f"2 {reason}"
+        assert not re.search(r"\b(rows|images|masks|files|leavings|are)\b", counted_reasons({reason: 1})), reason
+    assert (
+        counted_reasons({"rows without a text": 1, "rows that name an image again": 3})
+        == "3 rows that name an image again; 1 row without a text"
+    )

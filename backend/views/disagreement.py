@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from backend.campaign.state import State
 from backend.views.classes import LEVEL, Share, share
@@ -35,6 +35,25 @@ class Confusion(TypedDict):
     n: int
 
 
+class Agreement(TypedDict):
+    """How often two people say the same of the items that both have labelled, and how much more often than by chance.
+
+    Attributes:
+        annotators, names: the two.
+        same: items on which they agree.
+        kappa: Fleiss' for two labels an item, (same − chance)/(1 − chance): 1 is always, 0 is as often as by chance. Chance is
+            the sum of the squared shares of the classes among their labels. ``None`` where they gave one class only.
+        low, high: kappa at the ends of the interval of ``same``, with chance as it was counted.
+    """
+
+    annotators: list[int]
+    names: list[str]
+    same: Share
+    kappa: float | None
+    low: float | None
+    high: float | None
+
+
 class Disagreement(TypedDict):
     """``planned`` items are asked of two people; ``test`` and ``certificate`` count those with both labels that differ.
 
@@ -49,6 +68,7 @@ class Disagreement(TypedDict):
     warning: Warned
     annotators: list[PersonDisagreement]
     confusions: list[Confusion]
+    agreement: NotRequired[list[Agreement]]  # by pair of people; reports of earlier versions have none
     level: float
     sentences: list[str]
     advice: str
@@ -84,6 +104,7 @@ def disagreement(state: State) -> Disagreement | None:
         warning=found,
         annotators=_people(state, pairs),
         confusions=_confusions(state, pairs),
+        agreement=_agreement(state, pairs),
         level=LEVEL,
         sentences=_sentences(state, planned, test, sample),
         advice=_advice(found, state.settings.target_error),
@@ -121,6 +142,28 @@ def _people(state: State, pairs: Sequence[Pair]) -> list[PersonDisagreement]:
             by_person.setdefault(person, []).append(pair)
     order = sorted(by_person, key=lambda person: (-len(by_person[person]), person))
     return [PersonDisagreement(annotator=each, name=state.names.get(each, ""), differing=_share(by_person[each])) for each in order]
+
+
+def _agreement(state: State, pairs: Sequence[Pair]) -> list[Agreement]:
+    """Those who share most items first."""
+    by_people: dict[tuple[int, int], list[Pair]] = {}
+    for pair in pairs:
+        one, other = sorted(pair.people)
+        by_people.setdefault((one, other), []).append(pair)
+    made = []
+    for people in sorted(by_people, key=lambda people: (-len(by_people[people]), people)):
+        found = by_people[people]
+        labels = Counter(label for pair in found for label in pair.labels)
+        chance = sum((n / labels.total()) ** 2 for n in labels.values())
+        same = share(sum(not pair.differs for pair in found), len(found))
+        kappa, low, high = (_beyond(same[name], chance) for name in ("share", "low", "high"))
+        names = [state.names.get(person, "") for person in people]
+        made.append(Agreement(annotators=list(people), names=names, same=same, kappa=kappa, low=low, high=high))
+    return made
+
+
+def _beyond(same: float | None, chance: float) -> float | None:
+    return None if same is None or chance >= 1 else (same - chance) / (1 - chance)
 
 
 def _confusions(state: State, pairs: Sequence[Pair]) -> list[Confusion]:

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from backend.campaign.state import State
 from backend.store import Duplicate, Item
-from backend.views.labour import Labour
+from backend.views.labour import CAP, Labour
 
 RECENT = 200  # labels that the present pace is read from
 BREAK = timedelta(minutes=10)  # a longer gap between two labels is a break and counts as this much
@@ -24,7 +24,8 @@ class Annotator(TypedDict):
     """One person's part: ``today`` counts the labels of the last 24 h, ``labels_per_hour`` is the pace while at work, over the last labels.
 
     ``labels`` are those that count, ``second_labels`` those that were asked for to be compared with somebody else's; both are work.
-    ``name`` is "" where Label Studio does not tell it. Lead times are Label Studio's, in seconds.
+    ``name`` is "" where Label Studio does not tell it. Lead times are Label Studio's, in seconds. ``minutes`` is the sum of
+    those of ``labels``; one that is longer than ``CAP`` of the person's medians counts as that. Second labels carry no lead time.
     """
 
     annotator: int
@@ -34,6 +35,7 @@ class Annotator(TypedDict):
     today: int
     labels_per_hour: float | None
     median_lead_time: float | None
+    minutes: float | None
     last_label_at: str | None
 
 
@@ -79,10 +81,18 @@ def annotators(state: State) -> list[Annotator]:
                 today=len(_today(times, state.at)),
                 labels_per_hour=labels_per_hour(times),
                 median_lead_time=median(lead_times) if lead_times else None,
+                minutes=_minutes(lead_times),
                 last_label_at=times[-1].isoformat() if times else None,
             )
         )
     return sorted(rows, key=lambda row: (-row["labels"] - row["second_labels"], row["annotator"]))
+
+
+def _minutes(lead_times: Sequence[float]) -> float | None:
+    if not lead_times:
+        return None
+    longest = CAP * median(lead_times)
+    return sum(min(seconds, longest) for seconds in lead_times) / 60
 
 
 def pace(state: State, work: Labour, left: int) -> Pace:

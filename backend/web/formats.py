@@ -76,6 +76,16 @@ def plain(value: Any) -> str:
     return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def minutes(value: float) -> str:
+    """Work, as :func:`work` writes hours."""
+    return work(value / 60)
+
+
+def ratio(value: float) -> str:
+    """A number around 1, such as kappa."""
+    return f"{value:.2f}"
+
+
 KINDS: dict[str, Callable[..., str]] = {
     "count": count,
     "money": money,
@@ -87,6 +97,8 @@ KINDS: dict[str, Callable[..., str]] = {
     "seconds_fine": seconds_fine,
     "price": price,
     "rate": rate,
+    "minutes": minutes,
+    "ratio": ratio,
     "plain": plain,
 }
 

@@ -209,11 +209,14 @@ def _rounds(found: Mapping[str, Any]) -> Table:
 
 
 def _annotators(view: View) -> Table:
-    table = Table("annotator", "labels", "second labels", "last 24 h", "per hour at work", "median time", box=None, header_style="bold")
+    table = Table(
+        "annotator", "labels", "second labels", "last 24 h", "minutes", "per hour at work", "median time", box=None, header_style="bold"
+    )
     for row in view["annotators"]:
         pace = "" if row["labels_per_hour"] is None else f"{row['labels_per_hour']:,.0f}"
         time = "" if row["median_lead_time"] is None else f"{row['median_lead_time']:.1f} s"
-        counts = (f"{row['labels']:,}", f"{row['second_labels']:,}" if row["second_labels"] else "", f"{row['today']:,}")
+        minutes = "" if row["minutes"] is None else f"{row['minutes']:,.0f}"
+        counts = (f"{row['labels']:,}", f"{row['second_labels']:,}" if row["second_labels"] else "", f"{row['today']:,}", minutes)
         table.add_row(escape(row["name"] or f"#{row['annotator']}"), *counts, pace, time)
     return table
 
@@ -232,6 +235,12 @@ def _print_disagreement(console: Console, found: Disagreement) -> None:
         name = "" if person is None else person["name"] or f"#{person['annotator']}"
         table.add_row(escape(name), "" if person is None else _share(person["differing"]), escape(pair or ""))
     console.print(table)
+    pairs = Table("two people", "say the same", "kappa", box=None, header_style="bold")
+    for row in found.get("agreement", []):
+        names = " and ".join(name or f"#{number}" for name, number in zip(row["names"], row["annotators"], strict=True))
+        kappa = "" if row["kappa"] is None else f"{row['kappa']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+        pairs.add_row(escape(names), _share(row["same"]), kappa)
+    console.print(pairs)
 
 
 def _differ(found: Disagreement) -> tuple[str, str]:

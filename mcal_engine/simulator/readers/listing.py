@@ -62,7 +62,23 @@ class Listing:
 def counted(unused: Mapping[str, int]) -> str:
     """Numbers with their reasons, the largest first; "" where all is used."""
     rows = sorted(((n, reason) for reason, n in unused.items() if n), key=lambda each: (-each[0], each[1]))
-    return "; ".join(f"{n:,} {reason}" for n, reason in rows)
+    return "; ".join(f"{n:,} {reason if n != 1 else _of_one(reason)}" for n, reason in rows)
+
+
+_OF_ONE = {  # parts of reasons that go with many, and with one
+    "rows without": "row without",
+    "rows that name": "row that names",
+    "images that are": "image that is",
+    "masks beside their images": "mask beside its image",
+    "files that are no images": "file that is no image",
+    "leavings of": "leaving of",
+}
+
+
+def _of_one(reason: str) -> str:
+    for many, one in _OF_ONE.items():
+        reason = reason.replace(many, one)
+    return reason
 
 
 def listing_of(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -57,6 +58,26 @@ def test_the_interval_is_clopper_and_pearson_s_and_the_confusions_are_pairs_with
     assert [row["annotator"] for row in found["annotators"]] == [7, 8, 9]
     assert "on 4 of 31: 12.9% [3.6%, 29.8%]" in found["sentences"][1]
     assert found["warning"] == "mild" and "A target error of 5% is below what was counted" in found["advice"]
+
+
+def test_kappa_of_two_people_is_fleiss_with_the_interval_of_what_they_agree_on(asked: State) -> None:
+    assert asked.queue is not None
+    said = [(0, 0)] * 12 + [(1, 1)] * 7 + [(2, 2)] * 3 + [(0, 1)] * 2 + [(2, 0)]
+    tasks = asked.queue.twice
+    answers = {task: ((7, one), (8, other)) for task, (one, other) in zip(tasks, said, strict=False)}
+    answers |= {tasks[30]: ((9, 1), (7, 1)), tasks[31]: ((8, 2), (9, 2)), tasks[32]: ((9, 2), (8, 1))}
+    found = disagreement(answered(asked, answers))
+    assert found is not None
+    first, *others = found["agreement"]
+    table = np.array([[(one == k) + (other == k) for k in range(3)] for one, other in said])
+    same = float(((table**2).sum(axis=1) - 2).mean() / 2)  # Fleiss (1971), n = 2
+    chance = float(((table.sum(axis=0) / table.sum()) ** 2).sum())
+    assert (first["annotators"], first["names"], first["same"]["n"], first["same"]["count"]) == ([7, 8], ["Ann", "Bob"], 25, 22)
+    assert first["kappa"] == pytest.approx((same - chance) / (1 - chance))
+    exact = stats.binomtest(22, 25).proportion_ci(0.95, method="exact")
+    assert (first["low"], first["high"]) == pytest.approx(tuple((end - chance) / (1 - chance) for end in exact))
+    assert [(row["annotators"], row["same"]["n"]) for row in others] == [([8, 9], 2), ([7, 9], 1)]
+    assert others[1]["kappa"] is None  # one class only: nothing tells agreement from chance
 
 
 def test_a_target_that_is_finer_than_people_agree_is_said_to_be(asked: State) -> None:
