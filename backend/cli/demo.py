@@ -10,6 +10,7 @@ import click
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.cli.numbers import Number, Whole
 from backend.cli.setting_options import campaign_options, given, server_options
+from backend.cli.simulate.options import LABEL_COLUMN
 from backend.settings import ServerSettings, server_settings
 
 DEFAULTS = {"target_error": "0.05", "price_per_label": "0.04"}
@@ -19,7 +20,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.command()
 @click.option("--items", type=Whole(min=200), help="Number of images [default: 3000, or all that --data has].")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="As for mcal simulate: CLASS/*.jpg, a list, .npz, .parquet.")
-@click.option("--label-column", help="Which column of a list or parquet file, or control of an export, holds the labels.")
+@click.option("--label-column", "label_columns", multiple=True, help=LABEL_COLUMN)
 @click.option("--annotators", type=Whole(1, 50), default=2, show_default=True, help="Simulated people.")
 @click.option("--pace", type=Number(0, 60), default=0.1, show_default=True, help="Seconds each thinks over a task.")
 @click.option("--directory", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept [default: demo in data_dir].")
@@ -31,7 +32,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 def demo(
     items: int | None,
     data: Path | None,
-    label_column: str | None,
+    label_columns: tuple[str, ...],
     annotators: int,
     pace: float,
     directory: Path | None,
@@ -55,4 +56,4 @@ def demo(
         extra_params=settings.model_dump(mode="json", include=set(extra_params)), annotators=annotators, pace=pace, seed=settings.seed
     )
     place = directory.absolute() if directory else server_settings(**given(options, ServerSettings)).data_dir / "demo"
-    return run(Options(plan, items, data, label_column, place, not leave, json_file, trace_file), shown.new_console(), shown.report)
+    return run(Options(plan, items, data, label_columns, place, not leave, json_file, trace_file), shown.new_console(), shown.report)

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from backend.demo.project import DemoProject
+from backend.label_studio import wire
 from mcal_engine.errors import MCALError
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Annotator(threading.Thread):
     Args:
         project: where to label.
         email: who this is; ``token`` is this person's own.
-        truth: task id → true choice.
+        truth: task id → text of the true answer.
         record: called with every pull, in this thread.
         pace: seconds to think over each task, on average; 0 goes as fast as Label Studio does.
         seed: of the thinking times.
@@ -127,15 +128,9 @@ class Annotator(threading.Thread):
         return True
 
     def _submit(self, session: httpx.Client, task_id: int, choice: str, lead_time: float) -> dict[str, Any] | None:
-        region = {
-            "id": f"{self._random.getrandbits(40):010x}",
-            "from_name": self._project.from_name,
-            "to_name": self._project.to_name,
-            "type": "choices",
-            "origin": "manual",
-            "value": {"choices": [choice]},
-        }
-        body = {"result": [region], "lead_time": round(lead_time, 3), "started_at": _started(lead_time)}
+        answered = wire.result_of(choice, self._project.control)
+        result = [region | {"id": f"{self._random.getrandbits(40):010x}", "origin": "manual"} for region in answered]
+        body = {"result": result, "lead_time": round(lead_time, 3), "started_at": _started(lead_time)}
         reply = session.post(f"/api/tasks/{task_id}/annotations/", params={"project": self._project.id}, json=body)
         if _away(reply):
             return None

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from mcal_engine.answers import Questions
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.classifiers.containers import suffix_of
 from mcal_engine.errors import InvalidValue
@@ -33,11 +34,13 @@ class DemoData:
 
     Attributes:
         title: what the project is called.
-        choices: the class names, by class index.
+        choices: the class names, by class index; with ``questions``, the texts of whole answers.
         labels: shape (n,). The true class of each image.
         images: an uint8 array (height, width) or (height, width, 3) each, or an encoded image or the path of one, copied as it is; or a
             text, where ``reads`` says so.
         notes: what was done to the data and what of it is not used, as sentences.
+        questions: what people are asked, where that is more than one choice.
+        interface: the labelling interface, where it is another one than these make.
     """
 
     title: str
@@ -46,6 +49,8 @@ class DemoData:
     images: Sequence[AnyImage]
     notes: tuple[str, ...] = ()
     reads: Reads = "image"
+    questions: Questions | None = None
+    interface: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -67,7 +72,7 @@ class DemoData:
         return names
 
 
-def load(source: Path | None, items: int | None, seed: int, label_column: str | None = None) -> DemoData:
+def load(source: Path | None, items: int | None, seed: int, label_columns: Sequence[str] = ()) -> DemoData:
     """Read ``source`` (``None``: the digits), shuffle it by ``seed`` and keep the first ``items`` (``None``: 3,000, or all of fewer).
 
     The reader is the simulator's.
@@ -75,9 +80,7 @@ def load(source: Path | None, items: int | None, seed: int, label_column: str | 
     Raises:
         InvalidValue: the source cannot be read, or has fewer items or classes than a campaign needs.
     """
-    data = _digits() if source is None else read_listing(source, label_column)
-    if data.questions is not None:
-        raise InvalidValue(f"a demo plays one question with one choice, {source} holds sets of choices; mcal simulate plays them")
+    data = _digits() if source is None else read_listing(source, label_columns)
     if len(data) < FEWEST:
         left = counted(data.unused)
         raise InvalidValue(f"a campaign needs at least {FEWEST} items, {source} has {len(data)}" + (f" (not used: {left})" if left else ""))
@@ -90,7 +93,7 @@ def load(source: Path | None, items: int | None, seed: int, label_column: str | 
     images: Sequence[AnyImage] = list(part.images)
     if isinstance(part.images, np.ndarray) and part.images.shape[3] == 1:
         images = list(part.images[..., 0])
-    return DemoData(data.name, data.class_names, part.labels, images, data.said(), data.reads)
+    return DemoData(data.name, data.class_names, part.labels, images, data.said(), data.reads, data.questions)
 
 
 @cache

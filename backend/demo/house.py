@@ -21,10 +21,10 @@ from backend.demo.annotators import Annotator, Pull
 from backend.demo.data import DemoData
 from backend.demo.label_studio_server import LabelStudioServer
 from backend.demo.processes import Command, wait_until_healthy
-from backend.demo.project import FROM_NAME, Admin, ProjectError
+from backend.demo.project import Admin, ProjectError
 from backend.demo.trace import Batch
 from backend.label_studio import wire
-from backend.label_studio.port import LabelControl, Task
+from backend.label_studio.port import Task
 from backend.store import Store
 
 WEB_SECONDS = 60.0  # until the web server must answer
@@ -61,7 +61,7 @@ class House:
     """Everything around one campaign, from entering the context until leaving it; then no process is left.
 
     Attributes:
-        project, truth: the project, and task id → true choice.
+        project, truth: the project, and task id → text of the true answer.
         service_user: the user that the backend acts as; ``people``: the annotators.
         command: what makes a command of its arguments, settings and directory.
         web, worker: our own commands; ``page_password``: of the user admin on our pages.
@@ -178,8 +178,7 @@ class House:
 
     def tasks(self) -> list[Task]:
         """The project as a user downloads it."""
-        control = LabelControl(FROM_NAME, self.project.to_name, self._data.reads, self._data.choices, self._data.reads)
-        return [wire.task(row, control) for row in self.admin.export(self.project)]
+        return [wire.task(row, self.project.control) for row in self.admin.export(self.project)]
 
     def service_user_id(self) -> int:
         created = history.read(self.store, self.campaign_id, events.Created)

@@ -1,4 +1,4 @@
-"""The demo's project in Label Studio, made as an admin makes one: images or texts, one single-choice control, a connected model."""
+"""The demo's project in Label Studio, made as an admin makes one: images or texts, a control for each question, a connected model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from xml.sax.saxutils import quoteattr
 import httpx
 
 from backend.demo.data import DemoData
+from backend.label_studio.config import parse_label_config
+from backend.label_studio.port import LabelControl
+from mcal_engine.answers import Question, Questions
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.errors import MCALError
 from mcal_engine.words import counted_of
@@ -27,13 +30,12 @@ class ProjectError(MCALError):
 
 @dataclass(frozen=True, slots=True)
 class DemoProject:
-    """Where annotators work. ``tab_id`` is the Data Manager's tab that the button names."""
+    """Where annotators work, and what they are asked. ``tab_id`` is the Data Manager's tab that the button names."""
 
     url: str
     id: int
     tab_id: int
-    from_name: str = FROM_NAME
-    to_name: str = TO_NAMES["image"]
+    control: LabelControl
 
 
 class Admin:
@@ -53,9 +55,10 @@ class Admin:
         """Write the images to ``document_root/folder``, make the project, import one task per item.
 
         Returns:
-            The project, and the truth: task id → true choice.
+            The project, and the truth: task id → text of the true answer.
         """
-        project = self._post("/api/projects", {"title": data.title, "label_config": label_config(data.choices, data.reads)})
+        config = data.interface or label_config(data.choices, data.reads, data.questions)
+        project = self._post("/api/projects", {"title": data.title, "label_config": config})
         project_id = int(project["id"])
         if data.reads == "text":
             tasks = [{"text": str(text)} for text in data.images]
@@ -74,7 +77,7 @@ class Admin:
         tab_data = {"title": "Default", "type": "list", "target": "tasks"}
         tab = self._post(f"/api/dm/views?project={project_id}", {"project": project_id, "data": tab_data})
         truth = {task: data.choices[label] for task, label in zip(ids, data.labels, strict=True)}
-        return DemoProject(self._url, project_id, int(tab["id"]), to_name=TO_NAMES[data.reads]), truth
+        return DemoProject(self._url, project_id, int(tab["id"]), parse_label_config(config)), truth
 
     def connect(self, project: DemoProject, backend_url: str, extra_params: Mapping[str, Any]) -> None:
         """Connect the model as *Settings → Model* does; Label Studio then calls ``/health`` and ``/setup``."""
@@ -92,13 +95,19 @@ class Admin:
         return dict(_answer(self._session.post(path, json=body)))
 
 
-def label_config(choices: Sequence[str], reads: Reads = "image") -> str:
-    """The labelling interface: one image or text, one single choice."""
+def label_config(choices: Sequence[str], reads: Reads = "image", questions: Questions | None = None) -> str:
+    """The labelling interface: one image or text, and one single choice, or a control for each question."""
     to_name = TO_NAMES[reads]
-    values = "".join(f"<Choice value={quoteattr(choice)}/>" for choice in choices)
-    control = f'<Choices name="{FROM_NAME}" toName="{to_name}" choice="single" showInline="true">{values}</Choices>'
+    asked = [_control(question, to_name, required=not question.optional) for question in questions or ()]
+    control = "".join(asked) or _control(Question(FROM_NAME, tuple(choices)), to_name, required=False)
     item = f'<Image name="{to_name}" value="$image" zoom="true"/>' if reads == "image" else f'<Text name="{to_name}" value="$text"/>'
     return f"<View>{item}{control}</View>"
+
+
+def _control(question: Question, to_name: str, *, required: bool) -> str:
+    values = "".join(f"<Choice value={quoteattr(choice)}/>" for choice in question.choices)
+    how = f'choice="{"multiple" if question.several else "single"}" showInline="true"' + (' required="true"' if required else "")
+    return f'<Choices name={quoteattr(question.name)} toName="{to_name}" {how}>{values}</Choices>'
 
 
 def _answer(reply: httpx.Response) -> Any:

@@ -41,7 +41,7 @@ class Options:
     plan: Plan
     items: int | None
     data: Path | None
-    label_column: str | None
+    label_columns: tuple[str, ...]
     directory: Path
     stay: bool
     json_file: Path | None
@@ -56,7 +56,7 @@ def run(options: Options, console: Console, show_report: ShowReport) -> int:
     finished = False
     try:
         with _interrupts(), fresh_directory(options.directory) as directory, Display(console) as display:
-            data = load(options.data, options.items, options.plan.seed, options.label_column)
+            data = load(options.data, options.items, options.plan.seed, options.label_columns)
             for note in data.notes:
                 display.say(note)
             display.say(f"starting Label Studio {VERSION} in {directory} (the very first time it is installed, which takes minutes)")

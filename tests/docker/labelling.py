@@ -12,6 +12,7 @@ from backend.demo.annotators import Annotator, Pull
 from backend.demo.data import load
 from backend.demo.project import Admin, DemoProject, label_config
 from backend.label_studio.accounts import Session
+from backend.label_studio.config import parse_label_config
 from tests.docker.deployment import Deployment, until
 
 # Small enough for minutes, easy enough for machine labels.
@@ -111,7 +112,7 @@ class Campaign:
             f"/api/dm/views?project={project}", {"project": project, "data": {"title": "All", "type": "list", "target": "tasks"}}
         )
         truth = {int(task): data.choices[label] for task, label in zip(ids, data.labels, strict=True)}
-        return DemoProject(self.deployment.label_studio_url, project, int(tab["id"])), truth
+        return DemoProject(self.deployment.label_studio_url, project, int(tab["id"]), parse_label_config(label_config(data.choices))), truth
 
     def _annotator(self, email: str, invitation: str) -> Annotator:
         with Session(self.deployment.label_studio_url) as person:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backend.demo.data import load
+from backend.demo.data import DemoData, load
 from backend.demo.house import House, Plan
 from backend.demo.label_studio_server import LabelStudioServer
 from tests.conftest import RealLabelStudio
@@ -36,8 +36,11 @@ def build(server: LabelStudioServer, tmp_path: Path) -> Iterator[Build]:
     """Build a house with a project of digits, or of ``data``; extra settings by name. All are torn down after the test."""
     with ExitStack() as stack:
 
-        def make(items: int, server_settings: Mapping[str, str] | None = None, data: Path | None = None, **settings: Any) -> House:
+        def make(
+            items: int, server_settings: Mapping[str, str] | None = None, data: Path | DemoData | None = None, **settings: Any
+        ) -> House:
+            read = data if isinstance(data, DemoData) else load(data, items, 0)
             plan = Plan(extra_params=SMALL | settings, pace=0.1, poll_seconds=2.0, server=server_settings or {})
-            return stack.enter_context(House(server, tmp_path / f"house-{items}", load(data, items, 0), plan))
+            return stack.enter_context(House(server, tmp_path / f"house-{items}", read, plan))
 
         yield make

@@ -156,7 +156,7 @@ def _label(
         client.close()
     pulls: list[Pull] = []
     truth = dict.fromkeys(ids, "yes")
-    where = DemoProject(server.url, made, 0)
+    where = DemoProject(server.url, made, 0, CONTROL)
     team = [Annotator(where, email, token, truth, pulls.append, pace=pace, seed=seed) for email, token in users]
     begun = time.monotonic()
     for person in team:

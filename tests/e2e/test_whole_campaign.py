@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 import backend
 from backend.demo import audit, trace
+from backend.demo.data import load
 from backend.demo.house import House
 from backend.demo.run import judge
+from backend.label_studio import wire
+from backend.label_studio.config import parse_label_config
 from mcal_engine import codec, engine
 from mcal_engine.types import CertificateOutcome, Observation, PeelOrder
 from tests.e2e.conftest import Build
@@ -90,14 +96,49 @@ def test_a_campaign_on_texts_runs_to_its_end_and_can_be_undone(build: Build, tmp
     rolled_back(house)
 
 
+SEVERAL = """<View><Text name="text" value="$text"/>
+<Choices name="topic" toName="text" required="true"><Choice value="money"/><Choice value="sport"/><Choice value="weather"/></Choices>
+<Choices name="sky" toName="text" required="true" visibleWhen="choice-selected" whenTagName="topic" whenChoiceValue="weather">
+<Choice value="wet"/><Choice value="dry"/></Choices>
+<Choices name="words" toName="text" choice="multiple"><Choice value="account"/><Choice value="team"/></Choices>
+<Taxonomy name="shelf" toName="text" required="true"><Choice value="Papers"><Choice value="Bills"/></Choice>
+<Choice value="Other"/></Taxonomy>
+<Rating name="stars" toName="text" maxRating="2" required="true"/></View>"""
+
+
+def test_a_campaign_on_every_kind_of_question_runs_to_its_end_and_can_be_undone(build: Build, tmp_path: Path) -> None:
+    """One question is shown by the answer to another; what is right can be told from the words of each text."""
+    found = []
+    for row in rows(240):
+        topic, words = row["label"], [word for word in ("account", "team") if word in row["text"].lower()]
+        sky = ("wet" if re.search("rain|storm|snow", row["text"].lower()) else "dry") if topic == "weather" else ""
+        shelf, stars = ("Papers / Bills", "1") if topic == "money" else ("Other", "2")
+        found.append({"text": row["text"], "topic": topic, "sky": sky, "words": "|".join(words), "shelf": shelf, "stars": stars})
+    columns = ["topic", "sky", "words", "shelf", "stars"]
+    data = load(written(tmp_path / "several.csv", found), 240, 0, columns)
+    questions = parse_label_config(SEVERAL).questions
+    assert data.questions is not None
+    said = [data.questions.answer_of(data.choices[label]) for label in data.labels]
+    texts = [questions.text_of(answer) for answer in said]
+    choices = tuple(sorted(set(texts)))
+    labels = np.array([choices.index(text) for text in texts])
+    house = build(240, data=replace(data, choices=choices, labels=labels, interface=SEVERAL), classifiers="tfidf", target_error=0.15)
+    begin(house)
+    report = finish(house)
+    results, checks = judge(house, report)
+    assert [check for check in checks if not check.ok] == []
+    assert report["n_machine"] > 0 and results["true_overall_error"] <= 0.15
+    rolled_back(house)
+
+
 def rolled_back(house: House) -> None:
     """A rollback takes the machine's labels, keeps the one that a person has edited, and touches nobody's own."""
     before = audit.count(house.tasks(), house.service_user_id())
     edited, *others = [each.machine[0] for each in before if each.machine]
     ann = {"Authorization": f"Token {house.people[0].token}"}
     other = next(choice for choice in sorted(set(house.truth.values())) if choice != edited.choice)
-    region = {"from_name": "label", "to_name": house.project.to_name, "type": "choices", "value": {"choices": [other]}}
-    httpx.patch(f"{house.server.url}/api/annotations/{edited.id}/", headers=ann, json={"result": [region]}, timeout=60).raise_for_status()
+    body = {"result": wire.result_of(other, house.project.control)}
+    httpx.patch(f"{house.server.url}/api/annotations/{edited.id}/", headers=ann, json=body, timeout=60).raise_for_status()
     done = mcal(house, "campaign", "rollback", str(house.campaign_id), "--yes")
     assert f"{len(others):,} machine labels removed; 1 were kept" in done["notes"][0]
     after = audit.count(house.tasks(), house.service_user_id())

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from backend.demo.annotators import Annotator, AnnotatorError, Pull
-from backend.demo.project import DemoProject
+from backend.demo.project import DemoProject, label_config
+from backend.label_studio.config import parse_label_config
 
 
 @dataclass
@@ -57,7 +58,7 @@ def label_studio() -> Iterator[Scripted]:
 
 def work(label_studio: Scripted, until: Callable[[list[Pull], Annotator], bool]) -> tuple[list[Pull], Annotator]:
     pulls: list[Pull] = []
-    project = DemoProject(label_studio.url, 7, 3)
+    project = DemoProject(label_studio.url, 7, 3, parse_label_config(label_config(["cat", "dog"])))
     person = Annotator(project, "ann@example.com", "her-token", {1: "cat", 2: "dog"}, pulls.append, pace=0.0, seed=0)
     person.start()
     deadline = time.monotonic() + 20
