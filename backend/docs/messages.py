@@ -193,6 +193,14 @@ MESSAGES: tuple[Message, ...] = (
     ),
     Message(
         "halt",
+        "a model from outside … answers one control that takes one choice",
+        r"answers one control that takes one choice|min_class_precision promises something of each class",
+        "A setting does not go with several questions per item, or with several choices at one.",
+        "Take the model out of `classifiers`, or `min_class_precision` off. Or name one control with one choice in `label_controls`; "
+        "[Ask several questions per item](several-questions.md) says what is different.",
+    ),
+    Message(
+        "halt",
         "unknown classifier …",
         r"unknown classifier|classifier '.*': ",
         "The setting `classifiers` names something that there is not, or gives it an option that it does not have.",

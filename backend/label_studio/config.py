@@ -132,7 +132,7 @@ def campaign_control(xml: str, label_controls: str | None = None) -> LabelContro
     what = ", ".join(beside.required)
     raise InvalidValue(
         f"the labelling interface also requires an answer to {what}, and machine labels would hold {control.from_name!r} alone. Take "
-        f'required="true" off, or ask for {what} in a project of its own'
+        f'required="true" off, name it in label_controls if it is left out there, or ask for {what} in a project of its own'
     )
 
 

@@ -1,4 +1,4 @@
-"""The store's rows as plain frozen values. Datetimes are aware and in UTC; a label is a position in ``control.choices``."""
+"""The store's rows as plain frozen values. Datetimes are aware and in UTC; a label is a position among the campaign's classes."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from backend.campaign.events import Happening
 from backend.campaign.history import Entry
@@ -17,6 +17,7 @@ from backend.views.classes import ClassRow, absent_from_test, absent_from_traini
 from backend.views.decisions import Decided, decided, plan_values
 from backend.views.labour import Labour, labour
 from backend.views.money import Money, money, plan_in_force
+from backend.views.questions import QuestionRow, questions
 from backend.views.report import Report, make_report, missed
 from backend.views.status import sentence, training_seconds
 from backend.views.texts import text_of
@@ -77,6 +78,7 @@ class View(TypedDict):
     classes: list[ClassRow]
     classes_absent_from_test: list[str]
     classes_absent_from_training: list[str]
+    questions: NotRequired[list[QuestionRow]]  # where there are several, or several choices at one
     annotators: list[people.Annotator]
     pace: people.Pace
     labour: Labour
@@ -93,7 +95,7 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
     report = make_report(state, now, work, paid)
     aside = state.set_aside
     said = sentence(state)
-    return View(
+    view = View(
         campaign=campaign.id,
         project=campaign.project_id,
         title=state.title,
@@ -129,6 +131,9 @@ def campaign_view(state: State, campaign: Campaign, history: Sequence[Entry[Happ
         set_aside=[_aside(state, item) for item in aside[:SHOWN_ASIDE]],
         report=report,
     )
+    if asked := questions(state):
+        view["questions"] = asked
+    return view
 
 
 def bar(report: Report, paid: Money) -> list[Part]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from typing import NotRequired, TypedDict
 
 from backend.campaign.frozen import score
 from backend.campaign.state import State
-from backend.store import MachineLabel, Store
+from backend.store import Frozen, MachineLabel, Store
 from backend.views.checks import CheckRow, OpenCheck, check_rows, to_judge
 from backend.views.classes import Confusion, confusion
 from backend.views.exports.rows import likelihoods
+from backend.views.questions import QuestionErrors, question_errors
 from backend.views.texts import text_of
 from mcal_engine.errors import InvalidValue
 from mcal_engine.rules import shown
@@ -51,6 +52,7 @@ class Review(TypedDict):
     n_sample: int
     errors: list[Tile]
     confusion: Confusion | None
+    questions: NotRequired[list[QuestionErrors]]  # with the errors, where there are several questions
 
 
 def review(store: Store, state: State, choice: str | None = None) -> Review:
@@ -68,9 +70,11 @@ def review(store: Store, state: State, choice: str | None = None) -> Review:
         raise InvalidValue(f"choice must be one of the classes, got {shown(choice)}")
     rows = [row for row in seen if choice is None or names[row.label] == choice]
     decided = bool(state.outcomes) and not isinstance(state.decision, PeelBatch)  # until the peel has ended the sample stays hidden
-    likely = likelihoods(state, store.frozen(state.campaign_id, state.outcomes[-1].look)) if decided and rows else {}
+    frozen = store.frozen(state.campaign_id, state.outcomes[-1].look) if decided else []
+    sample = _sample(state, frozen) if decided else []
+    likely = likelihoods(state, frozen) if decided and rows else {}
     least = sorted(rows, key=lambda row: (likely.get(row.task_id, 1.0), row.surety, row.task_id))[:LEAST_SURE]
-    return Review(
+    found = Review(
         checks=check_rows(state),
         open_check=to_judge(state),
         choice=choice,
@@ -79,9 +83,12 @@ def review(store: Store, state: State, choice: str | None = None) -> Review:
         least_sure=[_tile(state, row.task_id, row.label, row.surety, likely) for row in least],
         certificate_decided=decided,
         n_sample=len(state.outcomes[-1].ranks) if decided else 0,
-        errors=_errors(store, state) if decided else [],
+        errors=[_tile(state, row.task_id, row.label, row.surety, {}) for row, label in sample if label != row.label],
         confusion=confusion(state),
     )
+    if by_question := question_errors(state, [(row.label, label) for row, label in sample if label is not None]):
+        found["questions"] = by_question
+    return found
 
 
 def is_visible(state: State, found: Review, task: int) -> bool:
@@ -94,18 +101,12 @@ def _visible(state: State) -> list[MachineLabel]:
     return [row for row in state.machine_labels if row.state in ("planned", "written", "human") and row.task_id not in hidden]
 
 
-def _errors(store: Store, state: State) -> list[Tile]:
-    look = state.outcomes[-1].look
+def _sample(state: State, frozen: Sequence[Frozen]) -> list[tuple[Frozen, int | None]]:
+    """What the machine said of each certificate item, surest first, and people's label, if any."""
     drawn = [queue.ids for queue in state.queues if queue.kind == "certificate"]
     sample = set(drawn[len(state.outcomes) - 1])  # the one that was decided, also while another is being labelled
-    wrong = []
-    for row in store.frozen(state.campaign_id, look):
-        if row.task_id not in sample:
-            continue
-        item = state.items[row.task_id]
-        if (None if item.deleted else item.label) != row.label:
-            wrong.append(_tile(state, row.task_id, row.label, row.surety, {}))
-    return wrong
+    rows = [row for row in frozen if row.task_id in sample]
+    return [(row, None if state.items[row.task_id].deleted else state.items[row.task_id].label) for row in rows]
 
 
 def _tile(state: State, task: int, label: int, surety: float, likely: Mapping[int, float]) -> Tile:

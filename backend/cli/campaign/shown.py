@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from backend.store import Store
 from backend.views.campaign import View, campaign_view
 from backend.views.classes import Bound, Share
 from backend.views.disagreement import Disagreement
+from backend.views.questions import QuestionRow
 from backend.views.report import make_report
 from backend.views.status import sentence
 from mcal_engine.errors import MCALError
@@ -99,6 +100,8 @@ def campaign(store: Store, campaign_id: int, now: datetime, *, as_json: bool) ->
         _print_disagreement(console, view["report"]["disagreement"])
     if view["labour"]["kinds"]:
         console.print(_lead_times(view))
+    if "questions" in view:
+        console.print(_questions(view["questions"]))
     if view["classes"]:
         console.print(_classes(view))
         absent = {"training labels": view["classes_absent_from_training"], "the test set": view["classes_absent_from_test"]}
@@ -271,6 +274,17 @@ def _classes(view: View) -> Table:
         shares = (row["wrong"], row["to_machine"], row["machine_wrong"], row["sample"])
         bound = [] if row["bound"] is None else [_bound(row["bound"])]
         table.add_row(escape(row["choice"]), f"{row['human']:,}", f"{row['machine']:,}", *map(_share, shares), *bound)
+    return table
+
+
+def _questions(rows: Sequence[QuestionRow]) -> Table:
+    table = Table("question", "choice", "people", "machine", "two people differ", box=None, header_style="bold")
+    for row in rows:
+        differing = _share(row["differing"])
+        for place, each in enumerate(row["choices"]):
+            choice = "no answer" if each["choice"] is None else each["choice"]
+            name = escape(row["question"]) if not place else ""
+            table.add_row(name, escape(choice), f"{each['human']:,}", f"{each['machine']:,}", "" if place else differing)
     return table
 
 

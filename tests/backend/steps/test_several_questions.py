@@ -12,16 +12,20 @@ from pathlib import Path
 import pytest
 
 from backend.campaign import events, history
+from backend.campaign.facts import load
 from backend.campaign.state import Phase, state_of
 from backend.steps.loop import advance
 from backend.steps.reconcile import check_project
 from backend.steps.rollback import rollback
+from backend.views.campaign import campaign_view
 from backend.views.classes import classes
 from backend.views.exports import export, items_csv
 from backend.views.exports.card import data_card
 from backend.views.exports.hugging_face import data_set
 from backend.views.exports.lists import items_jsonl
+from backend.views.questions import questions
 from backend.views.report import make_report
+from backend.views.review import review
 from mcal_engine.errors import InvalidValue
 from tests.backend.several_questions import ANSWERS, SEVERAL_CONFIG, SeveralQuestions
 
@@ -36,6 +40,32 @@ def test_a_campaign_on_several_questions_comes_to_its_end_with_the_joint_promise
     assert len(machine) == state.report["n_machine"] and set(state.choices) == set(ANSWERS)
     assert sum(annotation.choice != world.right(task) for task, annotation in machine.items()) <= 0.05 * 400
     assert {annotation.choice for annotation in machine.values()} <= set(ANSWERS)
+
+
+@pytest.mark.slow
+def test_each_question_is_counted_by_choice_by_disagreement_and_by_the_machine_s_errors(tmp_path: Path) -> None:
+    world = SeveralQuestions(tmp_path, n=240, overlap_share=0.3)
+    state = world.advance()
+    assert state.queue is not None
+    twice = state.queue.twice[0]
+    for person, answer in zip(world.people, (ANSWERS[0], ANSWERS[1]), strict=True):  # another place and other colours, the same kind
+        world.label_studio.annotate(twice, person, answer)
+    state = world.run(until=[Phase.RESIDUAL])
+    rows = {row["question"]: row for row in questions(state)}
+    assert list(rows) == ["kind", "breed", "colours", "place"]
+    labels = [state.choices[item.label] for item in state.live if item.label is not None]
+    kind = {each["choice"]: each["human"] for each in rows["kind"]["choices"]}
+    assert kind == {"cat": sum('"cat"' in text for text in labels), "dog": sum('"dog"' in text for text in labels)}
+    breed = {each["choice"]: each["human"] for each in rows["breed"]["choices"]}
+    assert breed[None] == kind["cat"] and sum(breed.values()) == len(labels)
+    assert sum(each["machine"] for each in rows["place"]["choices"]) == state.n_machine > 0
+    assert (rows["kind"]["differing"]["count"], rows["place"]["differing"]["count"]) == (0, 1)
+    found = review(world.store, state)
+    wrong = {row["question"]: row["wrong"] for row in found["questions"]}
+    assert all(share["count"] <= len(found["errors"]) <= sum(each["count"] for each in wrong.values()) for share in wrong.values())
+    assert {share["n"] for share in wrong.values()} == {found["n_sample"]}
+    view = campaign_view(state, world.campaign, load(world.store, world.campaign.id).events, world.now())
+    assert view["questions"] == questions(state) and view["classes_absent_from_test"] == []
 
 
 @pytest.mark.slow
