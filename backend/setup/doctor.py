@@ -195,6 +195,7 @@ def _project(
         yield Finding("connection", "fail", str(error), "Label Studio's log says more.")
     if control is not None:
         yield _media(patient, label_studio, project_id, control)
+    if control is not None and control.plain:  # a model from outside answers one control that takes one choice
         yield from ask_models(patient.models, label_studio, project, control, patient.label_studio_url)
 
 
@@ -226,9 +227,8 @@ def _labelling(project: Project, control_names: str | None, campaign: State | No
             "It needs Choices, a Taxonomy or a Rating on an <Image> or <Text> (--label-controls).",
         )
         return None
-    yield Finding(
-        "labelling interface", "ok", f"{control.n_choices} choices under {control.from_name!r} on {control.reads} ${control.data_key}"
-    )
+    n = sum(len(question.choices) for question in control.questions)
+    yield Finding("labelling interface", "ok", f"{n} choices under {control.from_name!r} on {control.reads} ${control.data_key}")
     beside = warn_of(controls_beside(project.label_config, control))
     if beside:
         yield Finding("other questions", "warn", beside, "Ask for these in a project of its own if every task needs them.")

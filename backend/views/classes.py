@@ -95,14 +95,7 @@ class Confusion(TypedDict):
 
 def confusion(state: State) -> Confusion | None:
     """What the classifier of the last decision confuses, on test items, which are drawn at random; ``None`` before it was measured."""
-    last = _observed(state)
-    if last is None or not last.measurements:
-        return None
-    pairs: Counter[tuple[int, int]] = Counter()
-    for task, said in zip(last.test_ids.tolist(), _measured(state, last).predicted.tolist(), strict=False):
-        item = state.items.get(task)
-        if item is not None and item.label is not None and said >= 0:
-            pairs[item.label, said] += 1
+    pairs = test_pairs(state)
     if not pairs:
         return None
     rows = sorted(pairs.items(), key=lambda row: (-row[1], row[0]))
@@ -111,6 +104,19 @@ def confusion(state: State) -> Confusion | None:
         choices=[state.said(label) for label in sorted({label for pair in pairs for label in pair})],
         pairs=[Confused(people=state.said(one), machine=state.said(other), n=n) for (one, other), n in rows],
     )
+
+
+def test_pairs(state: State) -> Counter[tuple[int, int]]:
+    """How often people's label of a test item met which class of the classifier of the last decision; empty before it was measured."""
+    pairs: Counter[tuple[int, int]] = Counter()
+    last = _observed(state)
+    if last is None or not last.measurements:
+        return pairs
+    for task, said in zip(last.test_ids.tolist(), _measured(state, last).predicted.tolist(), strict=False):
+        item = state.items.get(task)
+        if item is not None and item.label is not None and said >= 0:
+            pairs[item.label, said] += 1
+    return pairs
 
 
 def classes(state: State, history: Sequence[Entry[Happening]]) -> list[ClassRow]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from backend.campaign.state import State
-from backend.views.classes import Share, share
+from backend.views.classes import Share, share, test_pairs
 from backend.views.disagreement import judged_twice
 from mcal_engine.answers import Answer
 
@@ -21,11 +21,17 @@ class ChoiceCount(TypedDict):
 
 
 class QuestionRow(TypedDict):
-    """One question. ``differing``: items that two people labelled, and those where their answers to it differ."""
+    """One question.
+
+    Attributes:
+        wrong: test items, and those where the classifier of the last decision answers it otherwise than people.
+        differing: items that two people labelled, and those where their answers to it differ.
+    """
 
     question: str
     several: bool
     choices: list[ChoiceCount]
+    wrong: Share
     differing: Share
 
 
@@ -43,14 +49,23 @@ def questions(state: State) -> list[QuestionRow]:
     answers = _answers(state)
     human = Counter(item.label for item in state.live if item.label is not None)
     machine = Counter(row.label for row in state.machine_labels if row.state in ("written", "planned"))
-    pairs = [pair.labels for pair in judged_twice(state)]
+    pairs, measured = [pair.labels for pair in judged_twice(state)], test_pairs(state)
     rows = []
     for question in state.control.questions:
         some = [answer.get(question.name, ()) for answer in answers]
         words: list[str | None] = [*question.choices, *([None] if question.may_be_absent else [])]
         counts = [ChoiceCount(choice=word, human=_holding(word, some, human), machine=_holding(word, some, machine)) for word in words]
         different = sum(some[one] != some[other] for one, other in pairs)
-        rows.append(QuestionRow(question=question.name, several=question.several, choices=counts, differing=share(different, len(pairs))))
+        wrong = sum(n for (people, said), n in measured.items() if some[people] != some[said])
+        rows.append(
+            QuestionRow(
+                question=question.name,
+                several=question.several,
+                choices=counts,
+                wrong=share(wrong, measured.total()),
+                differing=share(different, len(pairs)),
+            )
+        )
     return rows
 
 

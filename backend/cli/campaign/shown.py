@@ -278,13 +278,13 @@ def _classes(view: View) -> Table:
 
 
 def _questions(rows: Sequence[QuestionRow]) -> Table:
-    table = Table("question", "choice", "people", "machine", "two people differ", box=None, header_style="bold")
+    table = Table("question", "choice", "people", "machine", "wrong, test items", "two people differ", box=None, header_style="bold")
     for row in rows:
-        differing = _share(row["differing"])
+        shares = [_share(row["wrong"]), _share(row["differing"])]
         for place, each in enumerate(row["choices"]):
             choice = "no answer" if each["choice"] is None else each["choice"]
             name = escape(row["question"]) if not place else ""
-            table.add_row(name, escape(choice), f"{each['human']:,}", f"{each['machine']:,}", "" if place else differing)
+            table.add_row(name, escape(choice), f"{each['human']:,}", f"{each['machine']:,}", *(["", ""] if place else shares))
     return table
 
 

@@ -60,6 +60,9 @@ def test_each_question_is_counted_by_choice_by_disagreement_and_by_the_machine_s
     assert breed[None] == kind["cat"] and sum(breed.values()) == len(labels)
     assert sum(each["machine"] for each in rows["place"]["choices"]) == state.n_machine > 0
     assert (rows["kind"]["differing"]["count"], rows["place"]["differing"]["count"]) == (0, 1)
+    measured = state.observations[-1].measurements[0]
+    assert {row["wrong"]["n"] for row in rows.values()} == {len(measured.correct)}
+    assert max(row["wrong"]["count"] for row in rows.values()) <= (~measured.correct).sum()
     found = review(world.store, state)
     wrong = {row["question"]: row["wrong"] for row in found["questions"]}
     assert all(share["count"] <= len(found["errors"]) <= sum(each["count"] for each in wrong.values()) for share in wrong.values())
