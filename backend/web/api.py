@@ -17,18 +17,23 @@ from backend.steering.call import UNREADABLE, Action
 from backend.steering.checks import Judgement
 from backend.steps.names import title_of
 from backend.store import Campaign
-from backend.views.certificate import certificate
+from backend.views.certificate import Certificate, certificate
+from backend.views.estimate import Estimate
 from backend.views.exports import FORMATS, Format, export
 from backend.views.log import log_row
-from backend.views.review import is_visible
+from backend.views.newcomers import Newcomers
+from backend.views.report import Report
+from backend.views.review import Review, is_visible
+from backend.views.series import Series
 from backend.views.status import sentence, standing
-from backend.views.what_if import CHANGEABLE, what_if
+from backend.views.what_if import CHANGEABLE, WhatIf, what_if
 from backend.web.answers import Answer, json_view, problem_response, read_object
 from backend.web.bodies import SettingsChange, StartBody
 from backend.web.desk import Desk
 from backend.web.openapi import describe
 from backend.web.operation import PREFIX, Operation
 from backend.web.session import Sessions
+from backend.web.shapes import CampaignList, CampaignRow, Changed, Done, EventList, Judged, ProjectList, SettingTable, ShownCampaign
 from backend.web.thumbnails import SIDES, Thumbnails
 from mcal_engine.errors import MCALError
 from mcal_engine.rules import shown
@@ -57,10 +62,30 @@ class Api:
         }
         return [
             Operation("GET", "/openapi.json", "openapi", "This description.", self.openapi),
-            Operation("GET", "/settings", "describe_settings", "Every setting: type, default, unit, meaning.", self.settings_table),
-            Operation("GET", "/projects", "list_projects", "The projects that the token sees, with their campaigns.", self.projects),
             Operation(
-                "POST", "/estimate", "estimate", "What a campaign would ask for first; nothing is started.", self.estimate, body=StartBody
+                "GET",
+                "/settings",
+                "describe_settings",
+                "Every setting: type, default, unit, meaning.",
+                self.settings_table,
+                gives=SettingTable,
+            ),
+            Operation(
+                "GET",
+                "/projects",
+                "list_projects",
+                "The projects that the token sees, with their campaigns.",
+                self.projects,
+                gives=ProjectList,
+            ),
+            Operation(
+                "POST",
+                "/estimate",
+                "estimate",
+                "What a campaign would ask for first; nothing is started.",
+                self.estimate,
+                gives=Estimate,
+                body=StartBody,
             ),
             Operation(
                 "GET",
@@ -68,9 +93,19 @@ class Api:
                 "list_campaigns",
                 f"All campaigns, the newest first, each in a sentence, {CAMPAIGNS_AT_ONCE} at a time.",
                 self.campaigns,
+                gives=CampaignList,
                 query=pages,
             ),
-            Operation("POST", "/campaigns", "create_campaign", "Start a campaign on a project.", self.create, body=StartBody, status=201),
+            Operation(
+                "POST",
+                "/campaigns",
+                "create_campaign",
+                "Start a campaign on a project.",
+                self.create,
+                gives=CampaignRow,
+                body=StartBody,
+                status=201,
+            ),
         ]
 
     def _on_one(self) -> list[Operation]:
@@ -81,15 +116,44 @@ class Api:
         }
         picture = {"image/webp": {"type": "string", "format": "binary"}}
         return [
-            Operation("GET", ONE, "show_campaign", "One campaign: every number of its page.", self.show),
-            Operation("GET", f"{ONE}/series", "series", "The charts: forecasts by round, error curves with fits, the race.", self.series),
-            Operation("GET", f"{ONE}/report", "report", "What was labelled by whom, what it cost, what is promised.", self.report),
-            Operation("GET", f"{ONE}/certificate", "certificate", "The certificate in plain words.", self.certificate),
-            *map(self._export, FORMATS.values()),
-            Operation("GET", f"{ONE}/newcomers", "newcomers", "Tasks that were added after the campaign had finished.", self.newcomers),
-            Operation("GET", f"{ONE}/settings", "show_settings", "The settings as the admin wants them.", self.show_settings),
+            Operation("GET", ONE, "show_campaign", "One campaign: every number of its page.", self.show, gives=ShownCampaign),
             Operation(
-                "PATCH", f"{ONE}/settings", "set_settings", "Change settings from the next decision on.", self.change, body=SettingsChange
+                "GET",
+                f"{ONE}/series",
+                "series",
+                "The charts: forecasts by round, error curves with fits, the race.",
+                self.series,
+                gives=Series,
+            ),
+            Operation(
+                "GET", f"{ONE}/report", "report", "What was labelled by whom, what it cost, what is promised.", self.report, gives=Report
+            ),
+            Operation("GET", f"{ONE}/certificate", "certificate", "The certificate in plain words.", self.certificate, gives=Certificate),
+            *map(self._export, FORMATS.values()),
+            Operation(
+                "GET",
+                f"{ONE}/newcomers",
+                "newcomers",
+                "Tasks that were added after the campaign had finished.",
+                self.newcomers,
+                gives=Newcomers,
+            ),
+            Operation(
+                "GET",
+                f"{ONE}/settings",
+                "show_settings",
+                "The settings as the admin wants them.",
+                self.show_settings,
+                gives=CampaignSettings,
+            ),
+            Operation(
+                "PATCH",
+                f"{ONE}/settings",
+                "set_settings",
+                "Change settings from the next decision on.",
+                self.change,
+                gives=Changed,
+                body=SettingsChange,
             ),
             Operation(
                 "GET",
@@ -97,10 +161,17 @@ class Api:
                 "events",
                 f"The history in sentences, oldest first, {EVENTS_AT_ONCE} at a time.",
                 self.events,
+                gives=EventList,
                 query=after,
             ),
             Operation(
-                "GET", f"{ONE}/what-if", "what_if", "What the engine would decide now with other settings.", self.what_if, query=tried
+                "GET",
+                f"{ONE}/what-if",
+                "what_if",
+                "What the engine would decide now with other settings.",
+                self.what_if,
+                gives=WhatIf,
+                query=tried,
             ),
             Operation(
                 "GET",
@@ -108,6 +179,7 @@ class Api:
                 "review",
                 "Checks by eye, the machine's least sure labels, what it confuses, and V's errors once it is decided.",
                 self.review,
+                gives=Review,
                 query={"choice": ({"type": "string"}, "List the least sure labels of this class alone.")},
             ),
             Operation(
@@ -116,6 +188,7 @@ class Api:
                 "judge",
                 "Say of some machine labels of the open check whether they are right or wrong; the last word on each counts.",
                 self.judge,
+                gives=Judged,
                 body=Judgement,
             ),
             Operation(
@@ -139,7 +212,7 @@ class Api:
             return {"campaign": campaign_id, "notes": notes, "phase": self.desk.phase(campaign_id)}, 200
 
         name = action.name.replace("-", "_")
-        return Operation("POST", f"{ONE}/{action.name}", name, action.summary, act, details=action.details, body=body)
+        return Operation("POST", f"{ONE}/{action.name}", name, action.summary, act, details=action.details, body=body, gives=Done)
 
     def _export(self, row: Format) -> Operation:
         """A row of the table of formats, as a route."""

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from backend.campaign_settings import CampaignSettings
 from backend.web.operation import PREFIX, Operation
+from backend.web.schemas import Schemas
 from mcal_engine import __version__
 
 SCHEMAS = "#/components/schemas/"
@@ -41,9 +42,10 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     models: set[type[BaseModel]] = {CampaignSettings, *(each.body for each in operations if each.body is not None)}
     in_order = sorted(models, key=lambda model: model.__name__)
     _, found = models_json_schema([(model, "validation") for model in in_order], ref_template=f"{SCHEMAS}{{model}}")
+    answered = Schemas(SCHEMAS, {"Error", *found["$defs"]})
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(template(operation.path), {})[operation.method.lower()] = _operation(operation)
+        paths.setdefault(template(operation.path), {})[operation.method.lower()] = _operation(operation, answered)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -66,7 +68,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
                     "description": "Changes also need the page's token in the header X-CSRF-Token.",
                 },
             },
-            "schemas": {"Error": ERROR, **found["$defs"]},
+            "schemas": {"Error": ERROR, **found["$defs"], **answered.found},
         },
     }
 
@@ -76,13 +78,24 @@ def template(path: str) -> str:
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _good(operation: Operation, answered: Schemas) -> dict[str, Any]:
+    """The schema of a good answer in JSON."""
+    if operation.gives is None:
+        return {"type": "object"}
+    if issubclass(operation.gives, BaseModel):
+        return {"$ref": SCHEMAS + operation.gives.__name__}
+    return answered.of(operation.gives)
+
+
+def _operation(operation: Operation, answered: Schemas) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}}
         for name in re.findall(r"<(?:\w+:)?(\w+)>", operation.path)
     ]
     parameters += [{"name": name, "in": "query", "schema": schema, "description": text} for name, (schema, text) in operation.query.items()]
-    content = {media: {"schema": schema} for media, schema in operation.answers.items()}
+    content = {
+        media: {"schema": schema} for media, schema in (operation.answers or {"application/json": _good(operation, answered)}).items()
+    }
     made: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,

@@ -24,7 +24,8 @@ class Operation:
         view: gets the path's parameters; returns an object with a status, or a whole response.
         query: name → (JSON schema, description).
         body: model of the request's object; ``None``: it has none.
-        answers: media type of the good answer → its JSON schema.
+        gives: what the good answer is where it is JSON: a typed dictionary, or the model of settings.
+        answers: media type of the good answer → its JSON schema, where it is none.
         status: of the good answer.
         details: further sentences for those who read on.
     """
@@ -36,6 +37,7 @@ class Operation:
     view: Callable[..., Answer | Response]
     query: dict[str, tuple[dict[str, Any], str]] = field(default_factory=dict)
     body: type[BaseModel] | None = None
-    answers: dict[str, dict[str, Any]] = field(default_factory=lambda: {"application/json": {"type": "object"}})
+    gives: type | None = None
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: int = 200
     details: str = ""
