@@ -186,10 +186,14 @@ class MLProtocol:
         return HOW_TO_START
 
     def _control(self, project_id: int, label_config: str) -> LabelControl | None:
+        """What the campaign labels with, as the labelling interface has it now."""
         campaign = self._setup.latest(project_id)
-        settings = {} if campaign is None else self._setup.settings(campaign)
+        names = None
+        if campaign is not None:
+            began = history.read(self._store, campaign.id, events.Created)
+            names = began[-1].event.control.from_name if began else self._setup.settings(campaign).get("label_controls")
         try:
-            return self._parse_label_config(label_config, settings.get("label_controls"))
+            return self._parse_label_config(label_config, names)
         except InvalidValue as error:
             logger.warning("project %d: no predictions: %s", project_id, error)
             return None

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from backend.campaign import events, history
+from backend.label_studio.config import parse_label_config
+from backend.label_studio.queue import ProjectBefore
 from tests.backend.web.world import CONFIG, PARAMS, World, predict_body
 
 EMPTY = {"result": [], "score": 0.0, "model_version": "mcal-no-label"}
@@ -53,6 +56,20 @@ def test_the_campaigns_own_choices_are_used_where_the_config_has_several(world: 
     world.decided = {3: ("one", 0.9, "v")}
     (result,) = world.protocol.predict(predict_body([3], label_config=two))["results"]
     assert result["result"][0]["from_name"] == "quality"
+
+
+def test_a_control_that_was_added_since_the_beginning_is_none_of_the_campaign_s(world: World) -> None:
+    made = world.campaign()
+    before = ProjectBefore("Sequential sampling", "", True)
+    user, control = events.ServiceUser(id=1), parse_label_config(CONFIG)
+    began = events.Created(
+        settings=PARAMS, control=control, config_fingerprint="", service_user=user, project_before=before, n_items=9, n_preexisting=0
+    )
+    world.store.append(made.id, [history.new(began)])
+    added = CONFIG.replace("</View>", '<Choices name="quality" toName="image"><Choice value="one"/><Choice value="two"/></Choices></View>')
+    world.decided = {3: ("one", 0.9, "v")}
+    (result,) = world.protocol.predict(predict_body([3], label_config=added))["results"]
+    assert [region["from_name"] for region in result["result"]] == [control.from_name]
 
 
 @pytest.mark.parametrize("task_id", [None, "5", True, 0, -1, 1.5, 2**70])
