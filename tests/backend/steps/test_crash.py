@@ -9,6 +9,7 @@ import pytest
 
 from backend.label_studio.port import LabelStudioError
 from tests.backend.kills import READS, Snapshot, advance_until, lapse
+from tests.backend.several_questions import SeveralQuestions
 from tests.backend.world import World
 
 pytestmark = pytest.mark.slow
@@ -101,3 +102,20 @@ def test_accidents_anywhere_change_nothing(tmp_path: Path, accident: Accident) -
     written = "predictions_to_annotations"
     assert {"label_studio.set_overlap", "set_overlap"} & struck
     assert {f"label_studio.{written}", "trainer", "store.append", "store.set_machine_labels"} <= struck or written in struck
+
+
+def test_dying_changes_nothing_where_answers_become_classes_on_the_way(tmp_path: Path) -> None:
+    world = SeveralQuestions(tmp_path, n=205, test_size=20, batch_size=10, target_error=0.1, overlap_share=0.3)
+    advance_until(world, None)
+    world.label(3)
+    before, expected = Snapshot.of(world), None
+    for at in (None, *range(12)):  # the visit that reads the first answers: each is a class before a label has it
+        before.restore(world)
+        advance_until(world, at)
+        world.fresh_services()
+        world.advance()
+        seen = (world.ledger(), world.state().choices)
+        expected = expected or seen
+        assert seen == expected and len(expected[1]) > 1, f"struck at {at}"
+    before.close()
+    assert len(strike_everywhere(world, die, stride=31)) >= 3
