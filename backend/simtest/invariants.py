@@ -164,8 +164,9 @@ def _certified(life: World, state: State) -> Iterator[str]:
     decision = state.decision
     if not state.machine_labels:
         return
-    if not isinstance(decision, LabelByMachine):
-        yield "4: machine labels were planned, and no decision vouches for them"
+    if not isinstance(decision, LabelByMachine):  # an admin who leaves all to people while labels wait for a yes takes them back
+        if any(row.state in ("planned", "written") for row in state.machine_labels):
+            yield "4: machine labels are planned or written, and no decision vouches for them"
         return
     rows = life.store.frozen(state.campaign_id, state.machine_labels[0].look)
     vouched = {row.task_id: row.label for row in rows[: decision.n_ranked] if row.rank not in decision.peeled}
