@@ -129,6 +129,31 @@ def test_sliders_ask_the_engine_and_a_changed_epsilon_is_in_the_next_decision(ho
     assert world.advance().decision.plan.target_error == 0.1
 
 
+def test_the_point_on_the_curve_is_dragged_and_what_it_says_is_applied(house: House, open_page: House) -> None:
+    world, url = house(n=600)
+    play(world, 5)
+    page = open_page(url)
+    page.goto(f"{url}/campaigns/1/what-if")
+    until(page, "document.querySelector('#curve').getAttribute('aria-busy') === 'false'")
+    heights = page.evaluate(
+        "document.querySelector('#curve polyline').getAttribute('points').split(' ').map(each => Number(each.split(',')[1]))"
+    )
+    assert len(heights) == 9 and heights[0] < heights[-1]  # a looser target is cheaper: the line falls
+    assert page.is_disabled("#apply")
+    box = page.locator("#curve > svg").bounding_box()
+    across = box["x"] + 0.75 * box["width"]
+    page.mouse.move(across - 90, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(across, box["y"] + 60, steps=3)
+    page.mouse.up()
+    assert page.input_value("#s-target_error") == "150" and abs(float(page.get_attribute("#curve circle", "cx").rstrip("%")) - 75) < 0.01
+    until(page, "document.querySelector('#outlook').dataset.asked?.includes('target_error=0.141')")  # 0.05/8 · 64^0.75
+    assert page.get_attribute("#outlook >> xpath=..", "aria-busy") == "false"
+    page.click("#apply")
+    page.wait_for_url("**/campaigns/1")
+    assert world.state().wanted.target_error == 0.141 and world.state().wanted.price_per_label == world.settings.price_per_label
+
+
 def test_a_sample_is_judged_by_key_and_ends_in_an_exact_bound(house: House, open_page: House) -> None:
     world, url = house(n=300, guarantee="estimate", approve_write_back="on")
     world.run(until=[Phase.AWAITING_APPROVAL])
