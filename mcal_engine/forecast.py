@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mcal_engine import search
-from mcal_engine.certificates import per_class
+from mcal_engine.certificates import bands, per_class
 from mcal_engine.class_forecast import kept_by_classes
 from mcal_engine.cost import CostModel, money
 from mcal_engine.curves import error_curve
@@ -178,11 +178,15 @@ def cost_if_error_were(situation: Situation, measurement: Measurement, factors: 
 
 
 def price_list(situation: Situation, measurement: Measurement) -> search.Terms:
-    """What a V of each size buys of today's pool, by the overall certificate and by what a bound per class would leave of that."""
+    """What a V of each size buys of today's pool, by the rule that will draw it and by what a bound per class would leave of that."""
     spec, observation = situation.spec, situation.observation
     level = per_class.level_of_each(spec, situation.level)
-    made = search.terms(spec, situation.n_labels, observation.n_pool, level)
     shares, errors = situation.measured(measurement)
+    if spec.certifies and level > 0 and spec.rule_for(learns=measurement.learns) == "two_bands":
+        drawn = bands.plan_by_size(observation.n_pool, situation.allowed, level, spec.certificate_size)
+        sure = 0.0 if drawn is None else float(np.interp(drawn.n_sure / observation.n_items, shares, errors)) * observation.n_items
+        return search.terms_of_bands(drawn, sure)
+    made = search.terms(spec, situation.n_labels, observation.n_pool, level)
     left = situation.share_left
     return replace(made, kept=kept_by_classes(spec, observation, measurement, (shares / left, errors / left), level))
 

@@ -256,6 +256,8 @@ def _more_test(situation: Situation, measurement: Measurement, made: Forecast, n
     spec, observation = situation.spec, situation.observation
     if spec.test_size is not None or spec.certificate_size is not None or not spec.certifies:
         return 0
+    if spec.rule_for(learns=measurement.learns) == "two_bands":  # draws one size of V, whatever T says
+        return 0
     plan = plan_now(situation, measurement, made)
     known = cost_if_error_were(situation, measurement, situation.doubt(measurement))
     value = (plan.total_cost - known) / spec.price_per_label

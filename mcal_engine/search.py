@@ -13,7 +13,7 @@ from mcal_engine.certificates import uniform
 from mcal_engine.class_forecast import Kept
 from mcal_engine.cost import CostModel, money
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import FloatArray, Observation
+from mcal_engine.types import Bands, FloatArray, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,32 @@ def terms(spec: CampaignSpec, n_labels: int, n_pool: int, level: float) -> Terms
     if not len(share):  # no sample that leaves something over certifies anything
         return Terms(np.ones(1), np.zeros((1, len(QUANTILES))))
     return Terms(share, special.gammaincinv(tolerated[:, None] + 1.0, QUANTILES[None, :]) / share[:, None])
+
+
+def terms_of_bands(bands: Bands | None, sure_errors: float) -> Terms:
+    """The one size of V that the rule of two bands draws; see :mod:`mcal_engine.certificates.bands`.
+
+    With s errors of V in band 1 the machine's set ends at V's error number t[s] + 1 of band 2, so the pool's errors of band 2 in front of
+    it are spread about (t[s] + 1)/q2, as in :class:`Terms`; s is about Poisson. That a peel ranks anew is not counted.
+
+    Args:
+        bands: of today's pool; ``None``: no sample certifies anything.
+        sure_errors: the errors that band 1 is expected to hold, items.
+    """
+    from scipy import special, stats  # here, so that a command line that only reads does not wait for it
+
+    if bands is None:
+        return Terms(np.ones(1), np.zeros((1, len(QUANTILES))))
+    sure, unsure = bands.sample_sure / max(bands.n_sure, 1), max(bands.sample_unsure, 1) / max(bands.n_unsure, 1)
+    chance = stats.poisson.pmf(np.arange(len(bands.tolerated)), sure * sure_errors)
+    behind = sure_errors + special.gammaincinv(np.array(bands.tolerated)[:, None] + 1.0, QUANTILES[None, :]) / unsure
+    # With more errors of V in band 1 than the table has entries for, band 1 is all that may be the machine's.
+    alone = min(sure_errors, (bands.sure_tolerated + 1) / sure) if sure else 0.0
+    errors = np.append(behind.ravel(), alone)
+    weights = np.append(np.repeat(chance / len(QUANTILES), len(QUANTILES)), max(1 - float(chance.sum()), 0.0))
+    ascending = np.argsort(errors, kind="stable")
+    place = np.searchsorted(np.cumsum(weights[ascending]), QUANTILES * weights.sum())
+    return Terms(np.array([bands.n_sample / bands.n_pool]), errors[ascending][np.minimum(place, len(errors) - 1)][None])
 
 
 @dataclass(frozen=True, slots=True)

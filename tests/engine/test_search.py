@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mcal_engine import search
-from mcal_engine.certificates import uniform
+from mcal_engine.certificates import bands, uniform
 from mcal_engine.cost import TrainingCost, training_cost
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Measurement, Observation
@@ -139,3 +139,24 @@ def test_second_labels_of_the_sample_are_in_the_bill_and_make_it_smaller(size: i
     assert twice.cost[0, 0] == pytest.approx(0.5 * (n_items - twice.n_machine[0] + 0.5 * twice.n_certificate[0]))
     assert twice.n_certificate[0] == 800 if size else twice.n_certificate[0] < plain.n_certificate[0]
     assert plain.cost[0, 0] < twice.cost[0, 0] <= plain.cost[0, 0] + 0.5 * 0.5 * plain.n_certificate[0]
+
+
+@pytest.mark.parametrize(("n_pool", "allowed", "in_sure"), [(1200, 75, 3), (1200, 75, 20), (9500, 500, 40), (1300, 30, 0)])
+def test_the_price_of_two_bands_is_what_drawing_them_buys(n_pool: int, allowed: int, in_sure: int) -> None:
+    drawn = bands.plan_by_size(n_pool, allowed, 0.05, None)
+    assert drawn is not None
+    found = search.terms_of_bands(drawn, float(in_sure))
+    assert found.share[0] == drawn.n_sample / n_pool
+    draws, seen = np.random.default_rng(1), []
+    for _ in range(4000):
+        s = draws.hypergeometric(in_sure, drawn.n_sure - in_sure, drawn.sample_sure) if drawn.n_sure else 0
+        sample = np.sort(draws.choice(drawn.n_unsure, drawn.sample_unsure, replace=False))
+        wrong = sample[sample % 2 == 0] // 2  # every second item of band 2 is wrong: how many are in front of each that V holds
+        seen.append(in_sure + (int(wrong[drawn.tolerated[s]]) if s < len(drawn.tolerated) else 0))
+    assert found.errors.mean() == pytest.approx(np.mean(seen), rel=0.05, abs=1.5)
+    assert found.errors[0, 3] == pytest.approx(np.median(seen), rel=0.1, abs=2.0)
+
+
+def test_where_no_sample_certifies_anything_bands_buy_nothing() -> None:
+    nothing = search.terms_of_bands(None, 5.0)
+    assert nothing.share[0] == 1 and (nothing.errors == 0).all()
