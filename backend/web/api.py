@@ -20,6 +20,7 @@ from backend.store import Campaign
 from backend.views.certificate import Certificate, certificate
 from backend.views.estimate import Estimate
 from backend.views.exports import FORMATS, Format, export
+from backend.views.journey import Move, move
 from backend.views.log import log_row
 from backend.views.newcomers import Newcomers
 from backend.views.report import Report
@@ -29,6 +30,8 @@ from backend.views.status import sentence, standing
 from backend.views.what_if import CHANGEABLE, WhatIf, what_if
 from backend.web.answers import Answer, json_view, problem_response, read_object
 from backend.web.bodies import SettingsChange, StartBody
+from backend.web.campaign_list import WORDS as SHOWN
+from backend.web.campaign_list import chosen
 from backend.web.desk import Desk
 from backend.web.openapi import describe
 from backend.web.operation import PREFIX, Operation
@@ -56,9 +59,11 @@ class Api:
         return Thumbnails(self.desk.max_image_bytes, self.desk.max_image_pixels)
 
     def _on_all(self) -> list[Operation]:
-        pages = {
+        pages: dict[str, tuple[dict[str, Any], str]] = {
             "before": ({"type": "integer", "minimum": 0}, "Only campaigns with a smaller id, such as the last one of the page before."),
             "limit": ({"type": "integer", "minimum": 1, "maximum": CAMPAIGNS_AT_ONCE}, "How many at most."),
+            "search": ({"type": "string"}, "Only those whose title, sentence or number has every one of these words."),
+            "show": ({"type": "string", "enum": list(SHOWN)}, "All, those under way, those that wait for you, or those that have ended."),
         }
         return [
             Operation("GET", "/openapi.json", "openapi", "This description.", self.openapi),
@@ -242,11 +247,15 @@ class Api:
     def campaigns(self) -> Answer:
         before, limit = _whole("before", request.args.get("before", "9" * LONGEST_NUMBER)), _limit(CAMPAIGNS_AT_ONCE)
         rows = sorted((each for each in self.desk.store.campaigns() if each.id < before), key=lambda each: -each.id)
-        return {"campaigns": [campaign_row(self.desk, campaign) for campaign in rows[:limit]], "more": len(rows) > limit}, 200
+        wanted = {name: request.args[name] for name in ("search", "show") if request.args.get(name)}
+        if not wanted:
+            return {"campaigns": [campaign_row(self.desk, campaign) for campaign in rows[:limit]], "more": len(rows) > limit}, 200
+        found = chosen((campaign_row(self.desk, campaign) for campaign in rows), **wanted)
+        return {"campaigns": found[:limit], "more": len(found) > limit}, 200
 
     def create(self) -> Answer:
         asked = StartBody.read(read_object(), typed=True)
-        return campaign_row(self.desk, self.desk.start(asked.project, asked.settings)), 201
+        return dict(campaign_row(self.desk, self.desk.start(asked.project, asked.settings))), 201
 
     def show(self, campaign_id: int) -> Answer:
         return {**self.desk.snapshot(campaign_id).view, "machine": self.desk.machine()}, 200
@@ -330,23 +339,27 @@ def blueprint(desk: Desk, sessions: Sessions) -> Blueprint:
     return made
 
 
-def campaign_row(desk: Desk, campaign: Campaign) -> dict[str, Any]:
+def campaign_row(desk: Desk, campaign: Campaign) -> CampaignRow:
     """One line of the list; a broken history must not hide the other campaigns."""
-    row: dict[str, Any] = {
-        "campaign": campaign.id,
-        "project": campaign.project_id,
-        "title": title_of(desk.store, campaign.id),
-        "created_at": campaign.created_at.isoformat(),
-        "live": campaign.id in {each.id for each in desk.store.live_campaigns()},
-        "url": f"{desk.label_studio_url(campaign)}/projects/{campaign.project_id}/",
-    }
+    whose: Move = "you"
+    phase, said = UNREADABLE, ""
     try:
         with reading(f"campaign {campaign.id}"):
             state = standing(desk.store, campaign.id, desk.now())
-            said = sentence(state)
+            phase, whose, said = state.phase.value, move(state), sentence(state)
     except MCALError as error:
-        return row | {"phase": UNREADABLE, "sentence": f"It is unreadable: {error}"}
-    return row | {"phase": state.phase.value, "sentence": f"{said[:1].upper()}{said[1:]}"}
+        said = f"It is unreadable: {error}"
+    return CampaignRow(
+        campaign=campaign.id,
+        project=campaign.project_id,
+        title=title_of(desk.store, campaign.id),
+        created_at=campaign.created_at.isoformat(),
+        live=campaign.id in {each.id for each in desk.store.live_campaigns()},
+        url=f"{desk.label_studio_url(campaign)}/projects/{campaign.project_id}/",
+        phase=phase,
+        move=whose,
+        sentence=f"{said[:1].upper()}{said[1:]}",
+    )
 
 
 def _guarded(view: Callable[..., Answer | Response], sessions: Sessions) -> Callable[..., Response]:

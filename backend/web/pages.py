@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, flash, g, make_response, redirect, render_template, request, url_for
-from werkzeug.exceptions import HTTPException, NotFound, TooManyRequests, Unauthorized
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound, TooManyRequests, Unauthorized
 from werkzeug.wrappers import Response as BaseResponse
 
 from backend.campaign import history
@@ -31,14 +31,17 @@ from backend.views.what_if import what_if
 from backend.web import action_form
 from backend.web.api import campaign_row
 from backend.web.assets import asset, plotly_style_id
+from backend.web.campaign_list import ORDERS, WORDS, chosen
 from backend.web.desk import Desk
 from backend.web.session import Sessions
+from backend.web.shapes import CampaignRow
 from mcal_engine.errors import HistoryError, InvalidValue, MCALError
 
 logger = logging.getLogger(__name__)
 
 OPEN_TO_ALL = ("pages.login", "pages.log_in")
 SHOWN_EVENTS = 200
+MANY = 6  # campaigns; fewer are found without a search
 GOES_ON = {"check": "pages.review"}  # action → the page on which it goes on, if not the campaign's own
 MAIN_ACTIONS = ("approve", "resume")  # what a campaign may wait for
 
@@ -81,10 +84,14 @@ class Pages:
     # --- campaigns
 
     def campaigns(self) -> Page:
-        return render_template("campaigns.html", rows=self._rows())
+        asked = {name: request.args[name] for name in ("search", "show", "order") if request.args.get(name)}
+        rows = self._rows()
+        many = len(rows) >= MANY or bool(asked)
+        return render_template("campaigns.html", rows=_chosen(rows, asked), asked=asked, many=many, shows=WORDS, orders=ORDERS)
 
     def campaign_list(self) -> Page:
-        return render_template("parts/campaign_list.html", rows=self._rows())
+        asked = {name: request.args[name] for name in ("search", "show", "order") if request.args.get(name)}
+        return render_template("parts/campaign_list.html", rows=_chosen(self._rows(), asked), asked=asked)
 
     def projects(self) -> Page:
         """Label Studio may be slow or away: the page does not wait for it."""
@@ -93,9 +100,8 @@ class Pages:
         except MCALError as error:
             return render_template("parts/projects.html", rows=[], error=str(error))
 
-    def _rows(self) -> list[dict[str, Any]]:
-        campaigns = sorted(self.desk.store.campaigns(), key=lambda each: -each.id)
-        return [campaign_row(self.desk, campaign) for campaign in campaigns]
+    def _rows(self) -> list[CampaignRow]:
+        return [campaign_row(self.desk, campaign) for campaign in self.desk.store.campaigns()]
 
     def start(self, project_id: int) -> Page:
         typed = settings_form.as_text(
@@ -281,6 +287,13 @@ def _action(name: str) -> Action[Any]:
     if name not in ACTIONS:
         raise NotFound(f"there is no action {name}")
     return ACTIONS[name]
+
+
+def _chosen(rows: list[CampaignRow], asked: dict[str, str]) -> list[CampaignRow]:
+    try:
+        return chosen(rows, **asked)
+    except InvalidValue as error:
+        raise BadRequest(str(error)) from None
 
 
 def _typed() -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 from backend.heartbeat import Machine
 from backend.views.campaign import View
+from backend.views.journey import Move
 from backend.views.log import LogRow
 
 
@@ -16,7 +17,7 @@ class ShownCampaign(View):
 
 
 class CampaignRow(TypedDict):
-    """A campaign in one line. ``url``: its project in Label Studio."""
+    """A campaign in one line. ``url``: its project in Label Studio. ``move``: who has to do something: people, you, machine, nobody."""
 
     campaign: int
     project: int
@@ -25,6 +26,7 @@ class CampaignRow(TypedDict):
     live: bool
     url: str
     phase: str
+    move: Move
     sentence: str
 
 
