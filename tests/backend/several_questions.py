@@ -32,7 +32,7 @@ class SeveralQuestions(World):
 
     config = SEVERAL_CONFIG
 
-    def truth(self, task: int) -> int:
+    def leaning(self, task: int) -> int:
         """The number of the right answer; where nobody has given that one yet, of the first."""
         seen = self.state().choices
         return seen.index(self.right(task)) if self.right(task) in seen else 0

@@ -138,7 +138,7 @@ class World:
         self.people = [self.label_studio.add_user(f"{name}@example.com") for name in ("ann", "bob")]
         self.project = self.label_studio.add_project(self.config, [f"/data/{place}.png" for place in range(n)])
         self.tasks = self.label_studio.task_ids(self.project)
-        self.trainer = NoisyTruth(self.truth, hopeless)
+        self.trainer = NoisyTruth(self.leaning, hopeless)
         self.shelf = Shelf()
         directory.mkdir(exist_ok=True)
         self.path = directory / "mcal.db"
@@ -176,9 +176,13 @@ class World:
         """Let time pass."""
         self.offset += timedelta(**how_long)
 
-    def truth(self, task: int) -> int:
-        """The class that the trainer leans to."""
+    @staticmethod
+    def truth(task: int) -> int:
         return int(noise(task).integers(0, 10**6)) % len(CHOICES)
+
+    def leaning(self, task: int) -> int:
+        """The class that the trainer leans to."""
+        return self.truth(task)
 
     def right(self, task: int) -> str:
         return CHOICES[self.truth(task)]
