@@ -16,6 +16,7 @@ from backend.cli.numbers import Whole
 from backend.cli.opened import now, opened
 from backend.cli.setting_options import campaign_options, given
 from backend.settings import ServerSettings
+from backend.steering.checks import Judgement, judge
 from backend.steering.control import change_settings
 from mcal_engine.errors import InvalidValue
 
@@ -58,5 +59,23 @@ def set_settings(campaign_id: int, as_json: bool, **options: Any) -> None:
         say(house, campaign_id, said, as_json=as_json)
 
 
-for each in (create, set_settings, *SHOW, *STEER):
+@command("judge")
+@campaign_id
+@click.option("--check", type=Whole(min=1), required=True, help="Number of the open check.")
+@click.option("--right", type=Whole(min=1), multiple=True, help="A task whose machine label is right; may be given several times.")
+@click.option("--wrong", type=Whole(min=1), multiple=True, help="A task whose machine label is wrong; may be given several times.")
+def judge_labels(campaign_id: int, as_json: bool, check: int, right: tuple[int, ...], wrong: tuple[int, ...], **options: Any) -> None:
+    """Say of machine labels of the open check whether they are right or wrong; the last word on each counts."""
+    from backend.views.checks import sentence
+
+    said = Judgement(check=check, right=list(right), wrong=list(wrong))
+    with opened(given(options, ServerSettings)) as house:
+        found = judge(house.store, campaign_id, said, now(), by=who())
+    if as_json:
+        shown.print_json({"campaign": campaign_id, "check": found.number, "n_judged": len(found.judged), "done": found.done})
+    else:
+        click.echo(sentence(found))
+
+
+for each in (create, set_settings, judge_labels, *SHOW, *STEER):
     campaign.add_command(each)

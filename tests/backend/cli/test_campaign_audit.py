@@ -91,3 +91,16 @@ def test_help_names_what_a_taking_back_takes_and_no_second_name_for_it(mcal: Sai
     assert "--size" in mcal("audit", "--help")[1]
     for other in ("audit", "take-back"):
         assert "slice" not in mcal(other, "--help")[1] and "--fix" not in mcal(other, "--help")[1]
+
+
+@pytest.mark.slow
+def test_a_check_by_eye_is_begun_judged_and_read(world: World, mcal: Said) -> None:
+    assert world.run().phase == Phase.FINISHED
+    assert mcal("judge", "1", "--check", "1")[0] == 2  # there is none
+    code, out, _ = mcal("check", "1", "--size", "3")
+    assert code == 0 and "check 1: 3 of" in out
+    first, *others = map(str, world.state().checks[0].ids)
+    assert mcal("judge", "1", "--check", "1", "--wrong", first)[1] == "Check 1: 1 of 3 labels is judged."
+    code, out, _ = mcal("judge", "1", "--check", "1", *(part for task in others for part in ("--right", task)), "--json")
+    assert (code, json.loads(out)) == (0, {"campaign": 1, "check": 1, "n_judged": 3, "done": True})
+    assert "drawn at random and judged by eye" in mcal("review", "1")[1]

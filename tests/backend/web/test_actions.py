@@ -72,7 +72,7 @@ def test_no_command_and_no_route_steers_beside_the_table() -> None:
         "items",
         "export",
     }
-    assert set(group.commands) == looking | {"create", "set"} | set(ACTIONS)
+    assert set(group.commands) == looking | {"create", "set", "judge"} | set(ACTIONS)
     posts = {operation.path.rpartition("/")[2] for operation in Api(desk(None)).operations if operation.method == "POST"}
     assert posts == {"estimate", "campaigns", "judge"} | set(ACTIONS)
 
