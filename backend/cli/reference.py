@@ -20,10 +20,10 @@ from backend.docs.messages import MESSAGES, Message, Where
 from backend.settings import ServerSettings
 from backend.settings_reference import describe_settings
 from backend.steering.actions import ACTIONS
-from backend.web.api import Api
+from backend.web.api.openapi import template
+from backend.web.api.operation import PREFIX, Operation
+from backend.web.api.table import Api
 from backend.web.metrics import GAUGES
-from backend.web.openapi import template
-from backend.web.operation import PREFIX, Operation
 from mcal_engine.rules import told
 
 GUARDED = "in extra params it can only be made stricter"

@@ -9,7 +9,7 @@ from typing import Literal
 from backend.campaign.events import QUEUES, decision_title
 from backend.campaign.state import Phase, State
 from backend.campaign_settings import NoticeKind
-from backend.views.audits import sentences
+from backend.views.audits.audits import sentences
 from backend.views.status import sentence
 from mcal_engine.types import Acquire, Decision
 from mcal_engine.words import counted

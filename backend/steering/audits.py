@@ -14,7 +14,7 @@ from backend.campaign.commit import Commit
 from backend.campaign.state import Phase, State
 from backend.steering.call import Call, Hint, Nothing, Refusal, last_task, words
 from backend.steering.inputs import Inputs
-from backend.views.audits import percent
+from backend.views.audits.audits import percent
 from mcal_engine.certificates import uniform
 from mcal_engine.errors import InvalidValue
 from mcal_engine.types import LabelByMachine

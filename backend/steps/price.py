@@ -5,7 +5,7 @@ from __future__ import annotations
 from backend.campaign import events, history
 from backend.campaign.state import State
 from backend.store import Store
-from backend.views.labour import labour
+from backend.views.people.labour import labour
 
 MOVED = 0.03  # relative change of the measured price from which on it is recorded: below, it would only make forecasts restless
 

@@ -10,13 +10,14 @@ from backend.campaign.events import Happening
 from backend.campaign.history import Entry
 from backend.campaign.state import Phase, State
 from backend.store import Campaign, Item
-from backend.views import journey, people
+from backend.views import journey
 from backend.views.aside import why
 from backend.views.bands import Band, drawn_in
 from backend.views.classes import ClassRow, absent_from_test, absent_from_training, classes
 from backend.views.decisions import Decided, decided, plan_values
-from backend.views.labour import Labour, labour
 from backend.views.money import Money, money, plan_in_force
+from backend.views.people import annotators as people
+from backend.views.people.labour import Labour, labour
 from backend.views.questions import QuestionRow, questions
 from backend.views.report import Report, make_report, missed
 from backend.views.status import sentence, training_seconds

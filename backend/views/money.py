@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from backend.campaign.bill import labels_of
 from backend.campaign.state import Phase, State
-from backend.views.labour import Labour, labour
+from backend.views.people.labour import Labour, labour
 from mcal_engine.types import Acquire, Certify, Decision, HumanLabelAll, LabelByMachine, PeelBatch, Plan
 
 

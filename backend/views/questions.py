@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from backend.campaign.state import State
 from backend.views.classes import Share, share, test_pairs
-from backend.views.disagreement import judged_twice
+from backend.views.people.disagreement import judged_twice
 from mcal_engine.answers import Answer
 
 

@@ -13,11 +13,11 @@ from typing import Any, NotRequired, TypedDict, TypeGuard
 import mcal_engine
 from backend.campaign.state import State
 from backend.views.aside import Reason, reasons
-from backend.views.audits import AuditRow, audit_rows
+from backend.views.audits.audits import AuditRow, audit_rows
 from backend.views.classes import Bound, bounds
-from backend.views.disagreement import Disagreement, disagreement
-from backend.views.labour import Labour, labour
 from backend.views.money import Money, money
+from backend.views.people.disagreement import Disagreement, disagreement
+from backend.views.people.labour import Labour, labour
 from backend.views.warned import warnings
 from mcal_engine.looks import confidence_kept
 from mcal_engine.types import (

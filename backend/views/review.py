@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 from backend.campaign.frozen import score
 from backend.campaign.state import State
 from backend.store import Frozen, MachineLabel, Store
-from backend.views.checks import CheckRow, OpenCheck, check_rows, to_judge
+from backend.views.audits.checks import CheckRow, OpenCheck, check_rows, to_judge
 from backend.views.classes import Confusion, confusion
 from backend.views.exports.rows import likelihoods
 from backend.views.questions import QuestionErrors, question_errors

@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 from backend.campaign.state import State
-from backend.views.labour import labour
+from backend.views.people.labour import labour
 from mcal_engine.cost import money
 from mcal_engine.curves import error_curve
 from mcal_engine.curves.learning_curve import FitFailed

@@ -8,7 +8,7 @@ from backend.campaign.history import reading
 from backend.campaign.state import Phase, State, state_of
 from backend.store import Store
 from backend.views.aside import without_label
-from backend.views.audits import in_short
+from backend.views.audits.audits import in_short
 from backend.views.money import money
 from backend.views.report import errors, make_report, missed
 from mcal_engine.types import Acquire, LabelByMachine

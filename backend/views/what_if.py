@@ -9,8 +9,8 @@ from typing import Any, TypedDict
 from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings, parse_campaign_settings
 from backend.views.decisions import plan_values
-from backend.views.labour import labour
 from backend.views.money import money, plan_in_force
+from backend.views.people.labour import labour
 from backend.views.report import sentence_of
 from mcal_engine import engine
 from mcal_engine.errors import InvalidValue

@@ -9,9 +9,10 @@ from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from werkzeug.routing import IntegerConverter
 
-from backend.web import api, assets, docs, formats, health, metrics, ml_backend, pages
+from backend.web import assets, docs, formats, health, metrics, ml_backend, pages
 from backend.web.answers import error_response
-from backend.web.operation import PREFIX
+from backend.web.api import table as api
+from backend.web.api.operation import PREFIX
 from backend.web.ports import WebDeps
 from backend.web.session import Sessions
 

@@ -29,12 +29,12 @@ from backend.views.log import log_row
 from backend.views.status import LARGE, status_line
 from backend.views.what_if import what_if
 from backend.web import action_form
-from backend.web.api import campaign_row
+from backend.web.api.campaign_list import ORDERS, WORDS, chosen
+from backend.web.api.shapes import CampaignRow
+from backend.web.api.table import campaign_row
 from backend.web.assets import asset, plotly_style_id
-from backend.web.campaign_list import ORDERS, WORDS, chosen
 from backend.web.desk import Desk
 from backend.web.session import Sessions
-from backend.web.shapes import CampaignRow
 from mcal_engine.errors import HistoryError, InvalidValue, MCALError
 
 logger = logging.getLogger(__name__)

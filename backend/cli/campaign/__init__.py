@@ -66,7 +66,7 @@ def set_settings(campaign_id: int, as_json: bool, **options: Any) -> None:
 @click.option("--wrong", type=Whole(min=1), multiple=True, help="A task whose machine label is wrong; may be given several times.")
 def judge_labels(campaign_id: int, as_json: bool, check: int, right: tuple[int, ...], wrong: tuple[int, ...], **options: Any) -> None:
     """Say of machine labels of the open check whether they are right or wrong; the last word on each counts."""
-    from backend.views.checks import sentence
+    from backend.views.audits.checks import sentence
 
     said = Judgement(check=check, right=list(right), wrong=list(wrong))
     with opened(given(options, ServerSettings)) as house:

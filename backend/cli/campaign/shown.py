@@ -22,7 +22,7 @@ from backend.steps.names import title_of
 from backend.store import Store
 from backend.views.campaign import View, campaign_view
 from backend.views.classes import Bound, Share
-from backend.views.disagreement import Disagreement
+from backend.views.people.disagreement import Disagreement
 from backend.views.questions import QuestionRow
 from backend.views.report import make_report
 from backend.views.status import sentence

@@ -18,7 +18,7 @@ from backend.cli import app
 from backend.cli.campaign import campaign as group
 from backend.store import Store
 from backend.views.exports import FORMATS
-from backend.web.api import Api
+from backend.web.api.table import Api
 from tests.backend.web.world import desk
 from tests.backend.world import World
 

@@ -13,7 +13,7 @@ from backend.campaign.audits import Audit
 from backend.campaign.state import Phase, derive
 from backend.steering.actions import possible
 from backend.steering.checks import Judgement, judge, machine_labels
-from backend.views.checks import check_rows, to_judge
+from backend.views.audits.checks import check_rows, to_judge
 from backend.views.review import is_visible, review
 from mcal_engine.errors import InvalidValue
 from mcal_engine.round import draw_secret

@@ -10,7 +10,7 @@ import pytest
 from backend.campaign.state import Phase, State
 from backend.label_studio.port import User
 from backend.steering.control import change_settings
-from backend.views.labour import labour
+from backend.views.people.labour import labour
 from tests.backend.world import CHOICES, World
 
 

@@ -20,7 +20,7 @@ from backend.views.campaign import campaign_view
 from backend.views.exports import export_of, items_csv
 from backend.views.log import log_row
 from backend.views.money import money
-from backend.views.people import annotators
+from backend.views.people.annotators import annotators
 from backend.views.report import make_report
 from backend.views.status import sentence
 from tests.backend.world import CHOICES, World

@@ -11,7 +11,7 @@ from scipy import stats
 
 from backend.campaign.state import State
 from backend.views.classes import share
-from backend.views.disagreement import disagreement, warning
+from backend.views.people.disagreement import disagreement, warning
 from tests.backend.world import CHOICES, World
 
 

@@ -15,7 +15,7 @@ from backend.simtest.label_studio import FakeLabelStudio
 from backend.steering.control import change_settings
 from backend.steps.price import record_price
 from backend.store import Conflict
-from backend.views.labour import CAP, ENOUGH, labour
+from backend.views.people.labour import CAP, ENOUGH, labour
 from backend.views.report import make_report
 from backend.views.series import series
 from backend.views.what_if import what_if

@@ -9,8 +9,8 @@ import pytest
 
 from backend.campaign.history import entries
 from backend.steps.names import title_of
-from backend.views import people
 from backend.views.campaign import View, campaign_view
+from backend.views.people import annotators as people
 from tests.backend.world import World
 
 

@@ -15,9 +15,9 @@ from backend.campaign.state import Phase
 from backend.cli.campaign import campaign as group
 from backend.steering.actions import ACTIONS, possible
 from backend.steering.call import Action
-from backend.web.api import Api
+from backend.web.api.openapi import describe
+from backend.web.api.table import Api
 from backend.web.app import create_app
-from backend.web.openapi import describe
 from tests.backend.kills import Snapshot
 from tests.backend.steps.audited import another, machine_said, people
 from tests.backend.web.world import desk

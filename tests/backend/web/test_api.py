@@ -18,9 +18,9 @@ from backend.campaign import facts
 from backend.campaign.state import Phase
 from backend.views.report import make_report
 from backend.views.series import error_curves
+from backend.web.api.openapi import template
+from backend.web.api.operation import PREFIX
 from backend.web.app import create_app
-from backend.web.openapi import template
-from backend.web.operation import PREFIX
 from mcal_engine import engine
 from mcal_engine.certificates import bands, uniform
 from mcal_engine.types import Acquire, LabelByMachine, Observation

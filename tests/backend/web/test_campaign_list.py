@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from backend.views.journey import Move
-from backend.web.campaign_list import chosen
-from backend.web.shapes import CampaignRow
+from backend.web.api.campaign_list import chosen
+from backend.web.api.shapes import CampaignRow
 from mcal_engine.errors import InvalidValue
 from tests.backend.web.test_pages import api, browser_of
 from tests.backend.world import CONFIG, World

@@ -11,9 +11,9 @@ import jsonschema
 import pytest
 
 from backend.campaign.state import Phase
-from backend.web.api import Api as Table
-from backend.web.openapi import describe
-from backend.web.schemas import Schemas
+from backend.web.api.openapi import describe
+from backend.web.api.schemas import Schemas
+from backend.web.api.table import Api as Table
 from tests.backend.web.test_pages import api, browser_of
 from tests.browser.digits import DigitWorld
 from tests.browser.served import TOKEN

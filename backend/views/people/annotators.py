@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from backend.campaign.state import State
 from backend.store import Duplicate, Item
-from backend.views.labour import CAP, Labour
+from backend.views.people.labour import CAP, Labour
 
 RECENT = 200  # labels that the present pace is read from
 BREAK = timedelta(minutes=10)  # a longer gap between two labels is a break and counts as this much

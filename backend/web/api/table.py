@@ -29,14 +29,14 @@ from backend.views.series import Series
 from backend.views.status import sentence, standing
 from backend.views.what_if import CHANGEABLE, WhatIf, what_if
 from backend.web.answers import Answer, json_view, problem_response, read_object
-from backend.web.bodies import SettingsChange, StartBody
-from backend.web.campaign_list import WORDS as SHOWN
-from backend.web.campaign_list import chosen
+from backend.web.api.bodies import SettingsChange, StartBody
+from backend.web.api.campaign_list import WORDS as SHOWN
+from backend.web.api.campaign_list import chosen
+from backend.web.api.openapi import describe
+from backend.web.api.operation import PREFIX, Operation
+from backend.web.api.shapes import CampaignList, CampaignRow, Changed, Done, EventList, Judged, ProjectList, SettingTable, ShownCampaign
 from backend.web.desk import Desk
-from backend.web.openapi import describe
-from backend.web.operation import PREFIX, Operation
 from backend.web.session import Sessions
-from backend.web.shapes import CampaignList, CampaignRow, Changed, Done, EventList, Judged, ProjectList, SettingTable, ShownCampaign
 from backend.web.thumbnails import SIDES, Thumbnails
 from mcal_engine.errors import MCALError
 from mcal_engine.rules import shown

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from backend.campaign_settings import CampaignSettings
-from backend.web.operation import PREFIX, Operation
-from backend.web.schemas import Schemas
+from backend.web.api.operation import PREFIX, Operation
+from backend.web.api.schemas import Schemas
 from mcal_engine import __version__
 
 SCHEMAS = "#/components/schemas/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, cast, get_args
 
-from backend.web.shapes import CampaignRow
+from backend.web.api.shapes import CampaignRow
 from mcal_engine.errors import InvalidValue
 from mcal_engine.rules import shown
 

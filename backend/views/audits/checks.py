@@ -6,7 +6,7 @@ from typing import TypedDict
 
 from backend.campaign.checks import Check, open_check
 from backend.campaign.state import State
-from backend.views.audits import percent
+from backend.views.audits.audits import percent
 from backend.views.texts import text_of
 from mcal_engine.words import counted, counted_of, verb
 

@@ -1,0 +1,1 @@
+"""What people found when they looked at machine labels again: blind in audits, by eye in checks."""

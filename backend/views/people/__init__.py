@@ -1,0 +1,1 @@
+"""Who labelled how much, in how long, and how far people agree."""
