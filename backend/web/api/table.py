@@ -52,7 +52,7 @@ class Api:
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        self.operations = [*self._on_all(), *self._on_one(), *map(self._action, ACTIONS.values())]
+        self.operations = [*self._on_all(), *self._numbers(), *self._course(), *self._checks(), *map(self._action, ACTIONS.values())]
 
     @cached_property
     def thumbnails(self) -> Thumbnails:
@@ -113,13 +113,7 @@ class Api:
             ),
         ]
 
-    def _on_one(self) -> list[Operation]:
-        tried = {name: ({"type": SETTINGS[name].get("type", "string")}, f"{name} to try.") for name in CHANGEABLE}
-        after = {
-            "after": ({"type": "integer", "minimum": 0}, "Sequence number of the last event that is known."),
-            "limit": ({"type": "integer", "minimum": 1, "maximum": EVENTS_AT_ONCE}, "How many at most."),
-        }
-        picture = {"image/webp": {"type": "string", "format": "binary"}}
+    def _numbers(self) -> list[Operation]:
         return [
             Operation("GET", ONE, "show_campaign", "One campaign: every number of its page.", self.show, gives=ShownCampaign),
             Operation(
@@ -143,6 +137,15 @@ class Api:
                 self.newcomers,
                 gives=Newcomers,
             ),
+        ]
+
+    def _course(self) -> list[Operation]:
+        tried = {name: ({"type": SETTINGS[name].get("type", "string")}, f"{name} to try.") for name in CHANGEABLE}
+        after = {
+            "after": ({"type": "integer", "minimum": 0}, "Sequence number of the last event that is known."),
+            "limit": ({"type": "integer", "minimum": 1, "maximum": EVENTS_AT_ONCE}, "How many at most."),
+        }
+        return [
             Operation(
                 "GET",
                 f"{ONE}/settings",
@@ -178,6 +181,11 @@ class Api:
                 gives=WhatIf,
                 query=tried,
             ),
+        ]
+
+    def _checks(self) -> list[Operation]:
+        picture = {"image/webp": {"type": "string", "format": "binary"}}
+        return [
             Operation(
                 "GET",
                 f"{ONE}/review",
