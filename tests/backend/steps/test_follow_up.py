@@ -83,7 +83,7 @@ def test_while_a_follow_up_is_under_way_the_old_campaign_is_left_alone(tmp_path:
     assert "follow-up" in possible(of(world, 1)) and "rollback" in possible(of(world, 1))
     add(world, 200)
     follow_up(world)
-    assert possible(of(world, 1)) == {}
+    assert set(possible(of(world, 1))) == {"check"}, "it changes nothing in Label Studio"
     with pytest.raises(InvalidValue, match="campaign 2 is under way on the same project: roll that one back, or let it finish, first"):
         rollback(world.services, 1, by="test")
     state = world.advance()
