@@ -12,14 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-import numpy.typing as npt
-
 from mcal_engine.errors import InvalidValue
 
 Answer = Mapping[str, tuple[str, ...]]  # question → what was chosen; questions without an answer are left out
-Column = npt.NDArray[np.int64] | npt.NDArray[np.bool_]
-NOT_ANSWERED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,36 +134,6 @@ class Questions:
             return text
         return text if self.plain else "; ".join(f"{name}: {', '.join(chosen)}" for name, chosen in answer.items())
 
-    def columns_of(self, texts: Sequence[str]) -> tuple[Column, ...]:
-        """Answers as arrays, one for each question.
-
-        Returns:
-            Of a question with one choice: (n,) places of the choices, :data:`NOT_ANSWERED` without one. Of one with several: (n, choices)
-            flags.
-
-        Raises:
-            InvalidValue: one of the texts is none of an answer to these questions.
-        """
-        answers = {text: self.answer_of(text) for text in set(texts)}
-        return tuple(self._column(question, [answers[text].get(question.name, ()) for text in texts]) for question in self.questions)
-
-    def texts_of(self, columns: Sequence[Column]) -> list[str]:
-        """The answers that :meth:`columns_of` made ``columns`` from.
-
-        Raises:
-            InvalidValue: not one column for each question, a place that no choice has, or a row that is no answer (see :meth:`text_of`).
-        """
-        if len(columns) != len(self.questions):
-            raise InvalidValue(f"there must be {len(self.questions)} columns, one for each question, got {len(columns)}")
-        rows = zip(*(_chosen(question, column) for question, column in zip(self.questions, columns, strict=True)), strict=True)
-        made: dict[tuple[tuple[str, ...], ...], str] = {}
-        texts = []
-        for row in rows:
-            if row not in made:
-                made[row] = self.text_of(dict(zip(self._places, row, strict=True)))
-            texts.append(made[row])
-        return texts
-
     @cached_property
     def _places(self) -> dict[str, Question]:
         return {question.name: question for question in self.questions}
@@ -201,28 +166,3 @@ class Questions:
         if len(set(chosen)) > 1 and not question.several:
             raise InvalidValue(f"{question.name!r} takes one choice, got {', '.join(map(repr, chosen))}")
         return tuple(choice for choice in question.choices if choice in chosen)
-
-    @staticmethod
-    def _column(question: Question, chosen: Sequence[tuple[str, ...]]) -> Column:
-        place = {choice: number for number, choice in enumerate(question.choices)}
-        if not question.several:
-            return np.array([place[some[0]] if some else NOT_ANSWERED for some in chosen], dtype=np.int64)
-        flags = np.zeros((len(chosen), len(question.choices)), dtype=np.bool_)
-        for row, some in enumerate(chosen):
-            flags[row, [place[choice] for choice in some]] = True
-        return flags
-
-
-def _chosen(question: Question, column: Column) -> list[tuple[str, ...]]:
-    n = len(question.choices)
-    if question.several:
-        if column.ndim != 2 or column.shape[1] != n or column.dtype != np.bool_:
-            raise InvalidValue(
-                f"the column of {question.name!r} must hold {n} flags in each row, got {column.dtype} of shape {column.shape}"
-            )
-        return [tuple(question.choices[place] for place in np.flatnonzero(row)) for row in column]
-    if column.ndim != 1 or not np.issubdtype(column.dtype, np.integer):
-        raise InvalidValue(f"the column of {question.name!r} must be a line of whole numbers, got {column.dtype} of shape {column.shape}")
-    if len(column) and not NOT_ANSWERED <= column.min() <= column.max() < n:
-        raise InvalidValue(f"{question.name!r} has {n} choices, numbered from 0, got {column.min()} to {column.max()}")
-    return [() if place == NOT_ANSWERED else (question.choices[place],) for place in column]

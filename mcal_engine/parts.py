@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mcal_engine.answers import NOT_ANSWERED, Question, Questions
+from mcal_engine.answers import Question, Questions
 from mcal_engine.errors import InvalidValue
-from mcal_engine.types import BoolArray
+from mcal_engine.types import BoolArray, IntArray
 
+NOT_ANSWERED = -1
 LISTED_AT_MOST = 500  # whole answers, up to which all there can be are classes from the start
 
 
@@ -46,7 +47,7 @@ class Parts:
         if questions.plain:
             return None
         blocks, widths = [], []
-        for question, column in zip(questions, questions.columns_of(texts), strict=True):
+        for question, column in zip(questions, columns_of(questions, texts), strict=True):
             places = np.arange(NOT_ANSWERED if question.may_be_absent else 0, len(question.choices))
             blocks.append(np.asarray(column if question.several else column[:, None] == places, dtype=np.bool_))
             widths.append(blocks[-1].shape[1])
@@ -61,6 +62,30 @@ class Parts:
     def n_parts(self) -> int:
         """What stands for the number of choices where classes are whole answers, whose number grows."""
         return self.members.shape[1]
+
+
+def columns_of(questions: Questions, texts: Sequence[str]) -> tuple[IntArray | BoolArray, ...]:
+    """Answers as arrays, one for each question.
+
+    Returns:
+        Of a question with one choice: (n,) places of the choices, :data:`NOT_ANSWERED` without one. Of one with several: flags of shape
+        (n, choices).
+
+    Raises:
+        InvalidValue: one of the texts is none of an answer to these questions.
+    """
+    answers = {text: questions.answer_of(text) for text in set(texts)}
+    return tuple(_column(question, [answers[text].get(question.name, ()) for text in texts]) for question in questions)
+
+
+def _column(question: Question, chosen: Sequence[tuple[str, ...]]) -> IntArray | BoolArray:
+    place = {choice: number for number, choice in enumerate(question.choices)}
+    if not question.several:
+        return np.array([place[some[0]] if some else NOT_ANSWERED for some in chosen], dtype=np.int64)
+    flags = np.zeros((len(chosen), len(question.choices)), dtype=np.bool_)
+    for row, some in enumerate(chosen):
+        flags[row, [place[choice] for choice in some]] = True
+    return flags
 
 
 def every_answer(questions: Questions) -> list[str] | None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcal_engine.answers import NOT_ANSWERED, Answer, Column, Question, Questions, ShownIf
+from mcal_engine.answers import Answer, Question, Questions, ShownIf
 from mcal_engine.errors import InvalidValue
+from mcal_engine.parts import NOT_ANSWERED, columns_of
 
 KIND = Question("kind", ("cat", "dog", "none"))
 COLOURS = Question("colours", ("black", "white", "red"), several=True, optional=True)
@@ -100,43 +101,27 @@ def test_a_text_that_no_answer_has_is_refused(text: str) -> None:
 
 
 def test_columns_hold_places_and_flags() -> None:
-    kind, colours, breed = PET.columns_of(['{"kind": "cat", "colours": ["black", "red"]}', '{"kind": "dog", "breed": "pug"}'])
+    kind, colours, breed = columns_of(PET, ['{"kind": "cat", "colours": ["black", "red"]}', '{"kind": "dog", "breed": "pug"}'])
     assert kind.tolist() == [0, 1]
     assert colours.tolist() == [[True, False, True], [False, False, False]]
     assert breed.tolist() == [NOT_ANSWERED, 1]
 
 
 @given(answered())
-def test_texts_and_columns_say_all_of_an_answer(found: tuple[Questions, list[Answer]]) -> None:
+def test_texts_say_all_of_an_answer(found: tuple[Questions, list[Answer]]) -> None:
     space, answers = found
     texts = [space.text_of(answer) for answer in answers]
     assert [space.text_of(space.answer_of(text)) for text in texts] == texts
-    assert space.texts_of(space.columns_of(texts)) == texts
 
 
 @given(answered())
 def test_equal_texts_are_equal_columns(found: tuple[Questions, list[Answer]]) -> None:
     space, answers = found
     texts = [space.text_of(answer) for answer in answers]
-    columns = space.columns_of(texts)
+    columns = columns_of(space, texts)
     for one in range(len(texts)):
         for other in range(one):
             assert (texts[one] == texts[other]) == all(np.array_equal(column[one], column[other]) for column in columns)
-
-
-@pytest.mark.parametrize(
-    "columns",
-    [
-        (np.array([0]),),
-        (np.array([3]), np.zeros((1, 3), np.bool_), np.array([-1])),
-        (np.array([0]), np.zeros((1, 2), np.bool_), np.array([-1])),
-        (np.array([0.0]), np.zeros((1, 3), np.bool_), np.array([-1])),
-        (np.array([1]), np.zeros((1, 3), np.bool_), np.array([-1])),
-    ],
-)
-def test_columns_that_hold_no_answers_are_refused(columns: tuple[Column, ...]) -> None:
-    with pytest.raises(InvalidValue):
-        PET.texts_of(columns)
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,8 @@ def test_an_order_learned_beside_a_weak_candidate_saves_more_than_either_and_no_
             Machine("llm:m", asked, FixedTimes(), price=0.0005),
         ]
         used = [one for one in machines if one.name in names]
-        return simulate(np.arange(2000), data.n_classes, Annotators(data.labels), spec(*names), used)
+        alike = spec(*names, certificate_rule="uniform")  # as above
+        return simulate(np.arange(2000), data.n_classes, Annotators(data.labels), alike, used)
 
     without, ordered = play("frozen", "llm:m"), play("frozen", "llm:m", "ordered:llm:m")
     assert isinstance(ordered.decision, LabelByMachine) and ordered.decision.classifier == "ordered:llm:m"
