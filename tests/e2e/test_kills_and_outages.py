@@ -151,16 +151,17 @@ def test_the_worker_may_be_killed_in_training_before_v_is_answered_and_in_mid_wr
 
 
 def err_on_the_sample(house: House, state: State) -> None:
-    """Let people say something else than before of the sample's least sure items: of just more than the first batch can peel away."""
+    """Let people say something else than the machine of the sample's least sure items: of just more than the first batch can peel away."""
     assert state.bands is not None
-    rank = {row.task_id: row.rank for row in house.store.frozen(house.campaign_id, 1)}
+    frozen = house.store.frozen(house.campaign_id, 1)
+    rank, predicted = {row.task_id: row.rank for row in frozen}, {row.task_id: row.label for row in frozen}
     unanswered = sorted((task for task in state.sample if state.items[task].label is None), key=rank.__getitem__)
     n_first = sum(rank[task] >= len(rank) - peeling.SMALLEST_BATCH for task in unanswered)
     n_wrong = max(state.bands.tolerated) + n_first + 1
     assert len(unanswered) >= n_wrong
     choices = state.control.choices
     for task in unanswered[-n_wrong:]:
-        house.truth[task] = choices[(choices.index(house.truth[task]) + 1) % len(choices)]
+        house.truth[task] = choices[(predicted[task] + 1) % len(choices)]
 
 
 def test_the_worker_may_be_killed_in_the_middle_of_the_peel(build: Build) -> None:
