@@ -44,6 +44,7 @@ def machine(spec: CampaignSpec, history: tuple[Row, ...]) -> LabelByMachine:
     return decision
 
 
+@pytest.mark.slow
 def test_a_target_that_is_raised_later_does_not_read_an_earlier_sample_again() -> None:
     drawn, raised = machine(SPEC, two_looks()), machine(changed(target_error=0.1), two_looks())
     assert raised.look == drawn.look == 1

@@ -67,6 +67,7 @@ def test_a_legacy_token_is_sent_as_such(clients: Callable[..., LabelStudioClient
         assert server.asked[0].authorization == f"Token {LEGACY}"
 
 
+@pytest.mark.slow
 def test_a_personal_access_token_buys_one_access_token_for_many_calls(clients: Callable[..., LabelStudioClient]) -> None:
     desk = TokenDesk()
     with serving(desk.answer) as server:

@@ -129,6 +129,7 @@ def test_lead_times_with_and_without_a_suggestion_are_told_apart(tmp_path: Path)
     assert rows["train", True]["kept"] == right / len(labelled) and rows["train", False]["kept"] is None
 
 
+@pytest.mark.slow
 def test_switching_it_on_in_mid_campaign_shows_suggestions_from_the_next_queue_on(tmp_path: Path) -> None:
     world = Watched(tmp_path, hopeless=True)
     world.advance()

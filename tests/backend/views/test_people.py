@@ -161,6 +161,7 @@ def test_the_sentinel_is_replaced_when_somebody_labels_it(tmp_path: Path) -> Non
     assert state.queue is not None and set(world.label()) == set(state.queue.ids)
 
 
+@pytest.mark.slow
 def test_the_sentinel_is_replaced_when_it_is_deleted_and_its_lock_is_renewed_in_time(tmp_path: Path) -> None:
     world = World(tmp_path)
     old = world.advance().sentinel
@@ -265,6 +266,7 @@ def test_one_class_only_asks_for_another_random_batch(tmp_path: Path, monkeypatc
     assert len(world.advance().observations) == 1
 
 
+@pytest.mark.slow
 def test_a_project_of_one_class_ends_with_people_and_never_crashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(tmp_path, n=200, batch_size=60)
     monkeypatch.setattr(world, "right", lambda task: CHOICES[0])
@@ -290,6 +292,7 @@ def test_events_of_others_during_a_training_do_not_cost_it(tmp_path: Path) -> No
     assert state.phase == Phase.PAUSED and state.settings.price_per_label == 0.08
 
 
+@pytest.mark.slow
 def test_a_history_that_keeps_moving_is_a_conflict_and_not_an_endless_loop(tmp_path: Path) -> None:
     world = World(tmp_path)
 

@@ -173,6 +173,7 @@ GUARD = Access("label-studio", "open sesame", "a-secret")
     ],
 )
 @pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.slow
 def test_only_those_who_show_who_they_are_may_send_large_bodies(
     world: World, path: str, headers: dict[str, str], status: int, chunked: bool
 ) -> None:

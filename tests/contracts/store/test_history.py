@@ -63,6 +63,7 @@ def test_what_append_returns_is_what_a_later_reader_gets(store: Store, campaign:
     assert added.payload["θ"] == payload["θ"]
 
 
+@pytest.mark.slow
 def test_a_payload_of_a_megabyte_comes_back_whole(store: Store, campaign: Campaign) -> None:
     payload = {"level": [index % 21 for index in range(200_000)], "correct": [index % 7 == 0 for index in range(100_000)]}
     store.append(campaign.id, [NewEvent("observation", payload)])

@@ -58,6 +58,7 @@ def test_a_campaign_is_a_function_of_its_task(world: World) -> None:
     assert true_fixed_campaign(world, replace(TASK, seed=1)) | {"seconds": 0} != first | {"seconds": 0}
 
 
+@pytest.mark.slow
 def test_a_reading_adds_up(world: World) -> None:
     row = true_fixed_campaign(world, replace(TASK, targets=(0.02, 0.05, 0.1)))
     assert row["n_test"] + row["n_train"] + row["n_pool"] == row["n_items"] == ITEMS
@@ -176,6 +177,7 @@ def test_the_plan_has_every_size_the_data_allows() -> None:
     assert sizes(70_000, items=700) == {("fixed", 700): 30, ("price", 700): 2}
 
 
+@pytest.mark.slow
 def test_a_stopped_benchmark_goes_on_where_it_was(world: World, tmp_path: Path) -> None:
     tasks = [replace(TASK, items=400, seed=seed) for seed in range(3)]
     out, said = tmp_path / "validity.jsonl", list[str]()

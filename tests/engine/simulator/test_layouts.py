@@ -360,6 +360,7 @@ def parquet(path: Path, **columns: Any) -> Path:
 CELLS = [{"bytes": encoded(row), "path": None} for row in range(N)]
 
 
+@pytest.mark.slow
 def test_parquet_files_are_read_the_same_by_simulate_and_demo(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     words = arrow.array([word(row) for row in range(N)])

@@ -40,6 +40,7 @@ def picture(mode: str, width: int = 701, height: int = 503) -> Image.Image:
 
 @pytest.mark.parametrize("size", [16, 128, 400])
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"])
+@pytest.mark.slow
 def test_strip_by_strip_a_picture_comes_out_as_it_does_whole(monkeypatch: pytest.MonkeyPatch, mode: str, size: int) -> None:
     kind = "TIFF" if mode in ("CMYK", "F") else "PNG"
     content = encoded(picture(mode), kind, **({"transparency": 3} if mode == "P" else {}))
@@ -56,6 +57,7 @@ def test_strip_by_strip_a_picture_comes_out_as_it_does_whole(monkeypatch: pytest
         assert measure(content).gray == (None if gray is None else GrayRange(float(finite.min()), float(finite.max())))
 
 
+@pytest.mark.slow
 def test_deep_gray_takes_little_more_than_the_picture_itself() -> None:
     content = encoded(Image.fromarray(np.zeros((4000, 4000), dtype=np.uint16)))
     tracemalloc.start()
