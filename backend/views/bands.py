@@ -9,20 +9,21 @@ from mcal_engine.types import Certify, LabelByMachine, PeelBatch
 
 
 class Band(TypedDict):
-    """``n`` items are ``certificate`` items, ``machine`` items (or planned to be) and items that ``people`` label."""
+    """Of ``n`` items: ``certificate`` items, ``machine`` items, those that may be (``possible``) before it is decided, and ``people``'s."""
 
     name: str
     n: int
     certificate: int
     machine: int
+    possible: int
     people: int
 
 
 def drawn_in(state: State) -> list[Band]:
     """The surest items of the frozen order and the others, or all as one; empty where no such sample was drawn, or nothing came of it.
 
-    What leaves the machine's items is counted from the less sure end, as the peel takes it. Before the sample is answered all of them are
-    planned for the machine: nobody may know yet which predictions are wrong.
+    What leaves the machine's items is counted from the less sure end, as the peel takes it. Before the sample is answered all of them
+    may be the machine's: nobody can know yet which predictions are wrong.
     """
     bands, decision = state.bands, state.decision
     if bands is None:
@@ -37,14 +38,22 @@ def drawn_in(state: State) -> list[Band]:
             pass
         case _:
             return []
+    decided = isinstance(decision, LabelByMachine)
     if not bands.n_sure:
-        return [_band("all that the machine might label", bands.n_pool, bands.n_sample, machine)]
+        return [_band("all that the machine might label", bands.n_pool, bands.n_sample, machine, decided)]
     surest = min(machine, bands.n_sure - bands.sample_sure)
     return [
-        _band("the surest", bands.n_sure, bands.sample_sure, surest),
-        _band("the less sure", bands.n_pool - bands.n_sure, bands.sample_unsure, machine - surest),
+        _band("the surest", bands.n_sure, bands.sample_sure, surest, decided),
+        _band("the less sure", bands.n_pool - bands.n_sure, bands.sample_unsure, machine - surest, decided),
     ]
 
 
-def _band(name: str, n: int, certificate: int, machine: int) -> Band:
-    return Band(name=name, n=n, certificate=certificate, machine=machine, people=n - certificate - machine)
+def _band(name: str, n: int, certificate: int, machine: int, decided: bool) -> Band:
+    return Band(
+        name=name,
+        n=n,
+        certificate=certificate,
+        machine=machine if decided else 0,
+        possible=0 if decided else machine,
+        people=n - certificate - machine,
+    )

@@ -326,7 +326,7 @@ class Api:
 def _whole(name: str, text: str) -> int:
     """A whole number that a database column can hold. ``isdigit`` alone takes other scripts' digits, and ``²``."""
     if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER):
-        raise BadRequest(f"{name} must be a whole number of at most {LONGEST_NUMBER} digits, got {shown(text)}")
+        raise BadRequest(f"{name} must be a whole number from 0 on, of at most {LONGEST_NUMBER} digits, got {shown(text)}")
     return int(text)
 
 
