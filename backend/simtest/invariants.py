@@ -67,6 +67,7 @@ def ledger(life: World, state: State) -> dict[str, Any]:
     report = None if state.report is None else {key: value for key, value in state.report.items() if key not in UNLIKE}
     if report is not None:
         report["audits"] = [{key: value for key, value in row.items() if key not in UNLIKE} for row in report["audits"]]
+        report["disagreement"] = _nameless(report.get("disagreement"))
     machine = sorted(task.id for task in life.label_studio.content().values() if any(_machine(life, each) for each in task.annotations))
     if state.phase == Phase.ROLLED_BACK:  # a rollback that fails is tried again later, and meanwhile the campaign goes on
         return {"phase": state.phase.value, "machine_in_label_studio": machine}
@@ -80,6 +81,13 @@ def ledger(life: World, state: State) -> dict[str, Any]:
         "report": report,
         "machine_in_label_studio": machine,
     }
+
+
+def _nameless(found: Any) -> Any:
+    """Without people's names: a report does well without them where Label Studio did not say them in time."""
+    if isinstance(found, dict):
+        return {key: _nameless(value) for key, value in found.items() if key not in ("name", "names")}
+    return [_nameless(each) for each in found] if isinstance(found, list) else found
 
 
 def _machine(life: World, each: Annotation) -> bool:
@@ -286,7 +294,9 @@ def _bill(life: World, state: State) -> Iterator[str]:
     gone = any(item.deleted or task not in content for task, item in state.own.items())
     if gone or not all(_untouched(life, task) for task in content):
         return
-    given = sum(len(_usable(life, content[task])) for task in state.own) - sum(item.preexisting for item in state.own.values())
+    free = {each.id for task in life.found.values() for each in _usable(life, task)[1:]}  # second labels of before the campaign
+    given = sum(each.id not in free for task in state.own for each in _usable(life, content[task]))
+    given -= sum(item.preexisting for item in state.own.values())
     if report["human_labels"] != given:
         yield f"9: {counted(report['human_labels'], 'label', 'are')} on the bill, people gave {given}"
     if abs(report["human_cost"] - given * report["price_per_label"]) > 1e-9:

@@ -142,6 +142,7 @@ class Life:
         self.problems: list[str] = []
         self.struck: Counter[Place] = Counter()
         self.earlier: dict[int, Task] = self.label_studio.content()
+        self.found = self.earlier
         self._waiting = sorted(plan.incidents)
         self._workers: dict[str, tuple[Process, Worker]] = {}
         self._depth = self._born = self._n_in_phase = 0
@@ -190,6 +191,8 @@ class Life:
             return False
         if state.phase != Phase.FINISHED:
             return True
+        if self._rolls_back:  # the admin was refused, and will ask again
+            return False
         audit_to_come = self.scene.audit and not state.audits and ACTIONS["audit"].refuses(state) is None
         return not audit_to_come and self.scene.rollback_after != Phase.FINISHED
 
@@ -339,6 +342,8 @@ class Life:
         self.lines.append(f"{self.n:5} {call.process.name}, {self.stage}: {call.where}")
         if call.method == "tasks":
             self.last_read = self.n
+            if self.stage == "requested":
+                self.found = self.label_studio.content()
         incident = self._due(call)
         if incident is None:
             return call.do()

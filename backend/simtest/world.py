@@ -18,7 +18,7 @@ class World(Protocol):
 
     Attributes:
         n: calls at ports so far. ``last_read``: the number of the last one that listed the project's tasks.
-        earlier: Label Studio's tasks at the last turn. ``before``: the project before the campaign.
+        earlier: Label Studio's tasks at the last turn. ``found``: as the campaign read them first. ``before``: the project before it.
         hand_set: whether somebody has changed the project's settings by hand.
         loose: whether people or admins do anything of themselves.
     """
@@ -30,6 +30,7 @@ class World(Protocol):
     project: int
     before: Project
     earlier: dict[int, Task]
+    found: dict[int, Task]
     n: int
     last_read: int
     hand_set: bool

@@ -41,12 +41,14 @@ def _new_people(services: Services, state: State) -> dict[int, str]:
     last, now = services.memory.named_at.get(state.campaign_id), services.now()
     if not strangers or (last is not None and now - last < ASK_AGAIN and strangers <= services.memory.nameless):
         return {}
-    services.memory.named_at[state.campaign_id] = now
     try:
         found = {user.id: user.name or user.email for user in services.label_studio.users()}
     except LabelStudioError as error:  # a token may not be allowed to see the users; their numbers do as well
         logger.info("campaign %d: the annotators' names cannot be read: %s", state.campaign_id, error)
+        if error.retryable:
+            return {}
         found = {}
+    services.memory.named_at[state.campaign_id] = now
     named = {person: found[person] for person in sorted(strangers) if found.get(person)}
     services.memory.nameless |= strangers - set(named)
     return named

@@ -50,6 +50,16 @@ def test_a_token_that_may_not_see_the_users_is_no_trouble_and_asks_rarely(tmp_pa
     assert {row["name"] for row in people.annotators(world.advance())} == {"ann@example.com", "bob@example.com"}
 
 
+def test_a_label_studio_that_is_away_is_asked_for_names_again_at_the_next_visit(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.label_studio.fail("users", times=1, status=None, retryable=True)
+    world.advance()
+    world.label(2)
+    world.advance()
+    world.label(2)
+    assert {row["name"] for row in people.annotators(world.advance())} == {"ann@example.com", "bob@example.com"}
+
+
 def test_the_project_s_title_is_known_from_the_first_look_and_followed(tmp_path: Path) -> None:
     world = World(tmp_path)
     assert title_of(world.store, world.campaign.id) == ""
