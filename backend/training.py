@@ -33,7 +33,7 @@ from mcal_engine.classifiers.base import Progress, ProgressCallback, TooFewClass
 from mcal_engine.classifiers.candidates import Reads
 from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.classifiers.images.row_store import DamagedRows
-from mcal_engine.classifiers.texts.text_cache import TextCache
+from mcal_engine.classifiers.texts.text_cache import InRowsOf, TextCache
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.parts import Parts
 from mcal_engine.training import Scored, TrainingRequest
@@ -69,6 +69,7 @@ class Place:
         image_directory, image_size: the campaign's :class:`ImageCache`, or its :class:`TextCache` where the size is ``None``; all items
             of the request must be in it.
         cache_directory: where embeddings are kept between trainings.
+        beside_directory: the :class:`TextCache` of the texts beside the images, where the candidate sees them; of all items of the request.
         time_limit_seconds: of the whole training, start of the interpreter included.
         threads: of the CPU; None: all cores, or what OMP_NUM_THREADS says.
         processes: that train together; None: one for each GPU, where the work is large enough for more than one.
@@ -81,6 +82,7 @@ class Place:
     time_limit_seconds: float = 6 * 3600.0
     threads: int | None = None
     processes: int | None = None
+    beside_directory: Path | None = None
 
 
 def run_training(
@@ -216,8 +218,8 @@ def _write_job(request: TrainingRequest, place: Place, folder: Path) -> None:
 
 def _read_job(folder: Path) -> tuple[TrainingRequest, Place]:
     plain = json.loads((folder / "job.json").read_text())
-    for name in ("image_directory", "cache_directory"):
-        plain["place"][name] = Path(plain["place"][name])
+    for name in ("image_directory", "cache_directory", "beside_directory"):
+        plain["place"][name] = None if plain["place"][name] is None else Path(plain["place"][name])
     arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
     made = plain["request"].pop("parts", None)
     parts = None
@@ -245,7 +247,11 @@ def train(
     reads: Reads = "text" if place.image_size is None else "image"
     items = TextCache(place.image_directory) if place.image_size is None else ImageCache(place.image_directory, place.image_size)
     train_rows, score_rows = items.rows(request.train_ids), items.rows(request.score_ids)
-    classifier = make(request.classifier, items, cache_dir=place.cache_directory, device=place.device, reads=reads)
+    beside = None
+    if place.beside_directory is not None:
+        ids, rows = np.concatenate([request.train_ids, request.score_ids]), np.concatenate([train_rows, score_rows])
+        beside = InRowsOf(TextCache(place.beside_directory), ids, rows)
+    classifier = make(request.classifier, items, cache_dir=place.cache_directory, device=place.device, reads=reads, beside=beside)
     seconds = {"embed": classifier.prepare(np.union1d(train_rows, score_rows), progress=progress)}
     labels, seed = request.train_labels, request.seed
     report = fit(classifier, train_rows, labels, request.n_classes, request.parts, seed=seed, progress=progress)

@@ -40,6 +40,7 @@ class DemoData:
             text, where ``reads`` says so.
         notes: what was done to the data and what of it is not used, as sentences.
         questions: what people are asked, where that is more than one choice.
+        beside: the text beside each image, where there are such.
         interface: the labelling interface, where it is another one than these make.
     """
 
@@ -50,6 +51,7 @@ class DemoData:
     notes: tuple[str, ...] = ()
     reads: Reads = "image"
     questions: Questions | None = None
+    beside: Sequence[str] | None = None
     interface: str = ""
 
     def __len__(self) -> int:
@@ -93,7 +95,7 @@ def load(source: Path | None, items: int | None, seed: int, label_columns: Seque
     images: Sequence[AnyImage] = list(part.images)
     if isinstance(part.images, np.ndarray) and part.images.shape[3] == 1:
         images = list(part.images[..., 0])
-    return DemoData(data.name, data.class_names, part.labels, images, data.said(), data.reads, data.questions)
+    return DemoData(data.name, data.class_names, part.labels, images, data.said(), data.reads, data.questions, part.beside)
 
 
 @cache

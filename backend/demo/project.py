@@ -57,7 +57,7 @@ class Admin:
         Returns:
             The project, and the truth: task id → text of the true answer.
         """
-        config = data.interface or label_config(data.choices, data.reads, data.questions)
+        config = data.interface or label_config(data.choices, data.reads, data.questions, beside=data.beside is not None)
         project = self._post("/api/projects", {"title": data.title, "label_config": config})
         project_id = int(project["id"])
         if data.reads == "text":
@@ -68,6 +68,8 @@ class Admin:
             storage = {"project": project_id, "title": "images", "path": str(document_root / folder), "use_blob_urls": True}
             self._post("/api/storages/localfiles", storage)
             tasks = [{"image": f"/data/local-files/?d={folder}/{name}"} for name in names]
+            if data.beside is not None:
+                tasks = [task | {"text": text} for task, text in zip(tasks, data.beside, strict=True)]
         ids: list[int] = []
         for start in range(0, len(tasks), IMPORT_CHUNK):
             path = f"/api/projects/{project_id}/import?return_task_ids=true"
@@ -95,13 +97,14 @@ class Admin:
         return dict(_answer(self._session.post(path, json=body)))
 
 
-def label_config(choices: Sequence[str], reads: Reads = "image", questions: Questions | None = None) -> str:
-    """The labelling interface: one image or text, and one single choice, or a control for each question."""
+def label_config(choices: Sequence[str], reads: Reads = "image", questions: Questions | None = None, *, beside: bool = False) -> str:
+    """The labelling interface: one image or text, or an image with a text ``beside`` it, and one choice, or a control for each question."""
     to_name = TO_NAMES[reads]
     asked = [_control(question, to_name, required=not question.optional) for question in questions or ()]
     control = "".join(asked) or _control(Question(FROM_NAME, tuple(choices)), to_name, required=False)
     item = f'<Image name="{to_name}" value="$image" zoom="true"/>' if reads == "image" else f'<Text name="{to_name}" value="$text"/>'
-    return f"<View>{item}{control}</View>"
+    text = '<Text name="text" value="$text"/>' if beside else ""
+    return f"<View>{item}{text}{control}</View>"
 
 
 def _control(question: Question, to_name: str, *, required: bool) -> str:

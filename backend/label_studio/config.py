@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 
 from backend.label_studio.kinds import KINDS
 from backend.label_studio.kinds.tags import attribute, outermost, says_yes
-from backend.label_studio.port import CHOICES, Control, LabelControl
+from backend.label_studio.port import CHOICES, Control, LabelControl, TextBeside
 from backend.label_studio.references import data_key_of
 from backend.label_studio.unsupported import nothing_to_label
 from mcal_engine.answers import Question, Questions, ShownIf
@@ -47,13 +47,14 @@ def parse_label_config(xml: str, label_controls: str | None = None) -> LabelCont
     shows = _SHOWS[item.tag.lower()]
     key = _data_key(item, to_name) if shows == "image" else _text_key(item, to_name)
     names = ", ".join(control.question.name for control in controls)
+    beside = _beside(root) if shows == "image" else ()
     first = controls[0]
     if len(controls) > 1 or first.question.several:
         questions = Questions(tuple(control.question for control in controls))
-        return LabelControl(names, to_name, key, tuple(every_answer(questions) or ()), shows, controls)
+        return LabelControl(names, to_name, key, tuple(every_answer(questions) or ()), shows, controls, beside)
     if first.kind == CHOICES:
-        return LabelControl(names, to_name, key, first.question.choices, shows)
-    return LabelControl(names, to_name, key, first.question.choices, shows, controls)
+        return LabelControl(names, to_name, key, first.question.choices, shows, beside=beside)
+    return LabelControl(names, to_name, key, first.question.choices, shows, controls, beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +253,18 @@ def _upwards(tag: Element, parents: Mapping[Element, Element]) -> Iterator[Eleme
     while tag in parents:
         tag = parents[tag]
         yield tag
+
+
+def _beside(root: Element) -> tuple[TextBeside, ...]:
+    """The texts of tasks that people read; not those that stand in the interface itself, nor those that cannot be read from a task."""
+    found = []
+    for tag in root.iter():
+        shows = _SHOWS.get(tag.tag.lower(), "image")
+        elsewhere = attribute(tag, "valueType").lower() == "url" or attribute(tag, "encoding").lower() not in ("", "none")
+        key = data_key_of(attribute(tag, "value"))
+        if shows != "image" and key is not None and not elsewhere:
+            found.append(TextBeside(key, shows))
+    return tuple(found)
 
 
 def _data_key(image: Element, to_name: str) -> str:

@@ -110,6 +110,14 @@ class Control:
     question: Question
 
 
+@dataclass(frozen=True, slots=True)
+class TextBeside:
+    """A ``Text`` or ``HyperText`` tag that people read beside the image that is labelled; ``data_key`` as in :class:`LabelControl`."""
+
+    data_key: str
+    shows: Literal["text", "hypertext"]
+
+
 @dataclass(frozen=True)
 class LabelControl:
     """What a campaign labels with: the controls that ask about one ``Image``, ``Text`` or ``HyperText`` of each task.
@@ -123,6 +131,7 @@ class LabelControl:
             have given.
         shows: the tag that is labelled: an image, a text, or a text that is written as HTML.
         controls: empty for one ``Choices`` that takes one choice, as in every campaign before there were others.
+        beside: the texts that people read beside an image. They are no part of what labels mean.
     """
 
     from_name: str
@@ -131,6 +140,7 @@ class LabelControl:
     choices: tuple[str, ...]
     shows: Literal["image", "text", "hypertext"] = "image"
     controls: tuple[Control, ...] = ()
+    beside: tuple[TextBeside, ...] = ()
 
     @property
     def reads(self) -> Literal["image", "text"]:

@@ -117,6 +117,12 @@ def image_reference(data: Mapping[str, Any], control: LabelControl) -> str:
     return found[0] if len(found) == 1 else ""
 
 
+def text_beside(data: Mapping[str, Any], control: LabelControl) -> str:
+    """What people read beside the image of a task, one text after the other; "" where there is nothing."""
+    found = (plain(text_in(data, each.data_key), markup=each.shows == "hypertext") for each in control.beside)
+    return "\n".join(text for text in found if text)
+
+
 def annotation(data: Mapping[str, Any], task_id: int, control: LabelControl) -> Annotation:
     result = data.get("result") or []
     text, why = answer_in(result, control)

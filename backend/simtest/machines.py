@@ -94,6 +94,15 @@ class Shelf:
         self.there |= set(references)
         return {}
 
+    def missing_beside(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
+        """See :class:`backend.steps.ports.ImageShelf`."""
+        del campaign_id, task_ids
+        return []  # no candidate of a life looks at texts
+
+    def keep_beside(self, campaign_id: int, texts: Mapping[int, str]) -> None:
+        """See :class:`backend.steps.ports.ImageShelf`."""
+        del campaign_id, texts
+
     def discard(self, campaign_id: int) -> None:
         """See :class:`backend.steps.ports.ImageShelf`."""
         del campaign_id

@@ -194,8 +194,10 @@ def _mend(store: Store, campaign_id: int, changes: Mapping[str, Any], now: datet
 
 
 def _check(state: State, after: CampaignSettings, changed: list[str]) -> None:
-    classifiers.check_race(after.classifiers, None if state.created is None else state.control.reads)
-    if state.created is not None:
+    if state.created is None:
+        classifiers.check_race(after.classifiers)
+    else:
+        classifiers.check_race(after.classifiers, state.control.reads, bool(state.control.beside))
         refuse_what_needs_classes(after, state.control)
     if AUTO in after.classifiers and state.created is not None:
         raise InvalidValue(f"classifiers must be named once a campaign has begun; known: {', '.join(classifiers.names())}")

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
+import numpy as np
+
 from backend.label_studio.images import fetch_many
 from backend.label_studio.port import LabelStudioPort, MediaError
 from backend.shared_cache import SharedCache
@@ -31,6 +33,7 @@ TELL_EVERY = 500  # images between two progress lines
 SHARE_EVERY = 5000  # images that a worker which dies in mid-fetch costs the next one at most
 PLACE = "images"  # in the shared cache
 TEXTS = "texts"  # the folder of a campaign whose items are texts
+BESIDE = "beside"  # the folder of the texts beside images
 
 
 class CampaignImages:
@@ -79,7 +82,11 @@ class CampaignImages:
         cache = self._cache(campaign_id)
         assert cache is not None  # asked before a training, which has images
         here = [task for task, kept in zip(task_ids, cache.has(task_ids), strict=True) if kept]
-        return cache.keys(cache.rows(here))
+        of_images, beside = cache.keys(cache.rows(here)), self.beside(campaign_id)
+        if beside is None:
+            return of_images
+        there = [task for task, kept in zip(task_ids, beside.has(task_ids), strict=True) if kept]
+        return np.concatenate([of_images, beside.keys(beside.rows(there))])
 
     def holds_texts(self, campaign_id: int) -> bool:
         """Whether the campaign's items are texts."""
@@ -100,6 +107,19 @@ class CampaignImages:
                 reasons[task] = error.reason
         kept.add(fresh)
         return reasons
+
+    def beside(self, campaign_id: int) -> TextCache | None:
+        """The texts beside the campaign's images, where some were kept."""
+        folder = self.folder(campaign_id) / BESIDE
+        return TextCache(folder) if folder.is_dir() else None
+
+    def missing_beside(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
+        kept = self.beside(campaign_id)
+        return list(task_ids) if kept is None else kept.missing(task_ids)
+
+    def keep_beside(self, campaign_id: int, texts: Mapping[int, str]) -> None:
+        """Keep the texts beside images; see the port."""
+        TextCache(self.folder(campaign_id) / BESIDE).add(texts)
 
     def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
         cache = self._cache(campaign_id)

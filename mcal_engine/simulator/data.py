@@ -70,7 +70,9 @@ def decoded(listing: Listing, source: str) -> LabelledData:
     labels = listing.labels[kept]
     lost = [listing.class_names[label] for label in np.setdiff1d(listing.labels, labels).tolist()]
     notes = (*listing.said(), *notes, *([f"no image of the class {shown(lost)} can be read"] if lost else []))
-    return LabelledImages(listing.name, images, labels, listing.class_names, len(listing) - len(kept), notes, unused, listing.questions)
+    beside = None if listing.beside is None else tuple(listing.beside[int(row)] for row in kept)
+    n_skipped = len(listing) - len(kept)
+    return LabelledImages(listing.name, images, labels, listing.class_names, n_skipped, notes, unused, listing.questions, beside)
 
 
 def checked(data: LabelledData, source: str) -> LabelledData:

@@ -60,6 +60,9 @@ class LabelledData(Protocol):
     def source(self) -> ImageSource | TextSource:
         """The items by row, as classifiers take them."""
 
+    def source_beside(self) -> TextSource | None:
+        """The texts beside images, in the same rows, where there are such."""
+
     def relabelled(self, labels: IntArray, note: str) -> Self:
         """The same items under other labels, which the note tells of."""
 
@@ -80,6 +83,7 @@ class LabelledImages:
         notes: what was done to the data, as sentences for the reader of a report.
         unused: reason → number of files or rows that are not items, such as those without a label.
         questions: what people are asked, where that is more than one choice; ``class_names`` are the texts of whole answers then.
+        beside: the text beside each image, "" where there is none; ``None``: there are images alone.
     """
 
     name: str
@@ -90,6 +94,7 @@ class LabelledImages:
     notes: tuple[str, ...] = ()
     unused: Mapping[str, int] = field(default_factory=dict)
     questions: Questions | None = None
+    beside: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -105,9 +110,11 @@ class LabelledImages:
 
     @cached_property
     def digest(self) -> str:
-        """Names the images (not the labels), so that embeddings can be kept for the next run."""
+        """Names the images and what stands beside them (not the labels), so that embeddings can be kept for the next run."""
         hasher = hashlib.blake2b(repr(self.images.shape).encode(), digest_size=8)
         hasher.update(np.ascontiguousarray(self.images).data)
+        for text in self.beside or ():
+            hasher.update(text.encode("utf-8", "surrogatepass") + b"\0")
         return hasher.hexdigest()
 
     @property
@@ -119,11 +126,17 @@ class LabelledImages:
 
         return ArrayImages(self.images)
 
+    def source_beside(self) -> TextSource | None:
+        from mcal_engine.classifiers.texts.text_cache import ListTexts
+
+        return None if self.beside is None else ListTexts(self.beside)
+
     def relabelled(self, labels: IntArray, note: str) -> LabelledImages:
         return replace(self, labels=np.asarray(labels, dtype=np.int64), notes=(*self.notes, note))
 
     def part(self, rows: IntArray) -> LabelledImages:
-        return replace(self, images=self.images[rows], labels=self.labels[rows])
+        beside = None if self.beside is None else tuple(self.beside[row] for row in rows.tolist())
+        return replace(self, images=self.images[rows], labels=self.labels[rows], beside=beside)
 
     def with_labels(self, labels: IntArray, name: str) -> LabelledImages:
         """The same images under other labels, e.g. shuffled ones for a hopeless case."""

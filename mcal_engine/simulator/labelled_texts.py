@@ -57,6 +57,9 @@ class LabelledTexts:
     def source(self) -> TextSource:
         return ListTexts(self.texts)
 
+    def source_beside(self) -> TextSource | None:
+        return None
+
     def relabelled(self, labels: IntArray, note: str) -> LabelledTexts:
         return replace(self, labels=np.asarray(labels, dtype=np.int64), notes=(*self.notes, note))
 

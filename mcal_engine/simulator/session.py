@@ -31,12 +31,11 @@ def open_machines(data: LabelledData, names: Sequence[str], cache_dir: Path, dev
 
     devices.keep_memory()
     place = cache_dir / f"{data.name}-{data.digest}"
-    items = data.source()
+    items, beside = data.source(), data.source_beside()
     stopwatch = Stopwatch(place / f"seconds-{device}.jsonl")
     distances = distances_on(device)
-    return [
-        Machine(name, make(name, items, cache_dir=place, device=device, reads=data.reads), stopwatch, distances=distances) for name in names
-    ]
+    made = (make(name, items, cache_dir=place, device=device, reads=data.reads, beside=beside) for name in names)
+    return [Machine(name, classifier, stopwatch, distances=distances) for name, classifier in zip(names, made, strict=True)]
 
 
 @dataclass(frozen=True)

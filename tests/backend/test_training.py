@@ -24,6 +24,7 @@ from mcal_engine.classifiers import make
 from mcal_engine.classifiers.base import UNSEEN_CLASS_GAP, Progress, TooFewClasses
 from mcal_engine.classifiers.images.image_cache import ImageCache
 from mcal_engine.classifiers.images.shapes import shapes
+from mcal_engine.classifiers.texts.text_cache import TextCache
 from mcal_engine.errors import InvalidValue
 from mcal_engine.parts import Parts
 from mcal_engine.training import Scored, TrainingRequest
@@ -69,6 +70,20 @@ def said(scored: Scored) -> np.ndarray:
 
 def truth(job: Job) -> np.ndarray:
     return ((1000 - job.request.score_ids) // 7) % 3
+
+
+def test_the_child_sees_the_texts_beside_the_images(job, tmp_path):
+    """Of four classes the picture tells two, so that only with the text all are told apart."""
+    ids = np.concatenate([job.request.train_ids, job.request.score_ids])
+    rows = (1000 - ids) // 7
+    topics, texts = rows // 3 % 2, TextCache(tmp_path / "beside")
+    texts.add({int(item): ("rain and wind", "a goal of the team")[topic] for item, topic in zip(ids[::-1], topics[::-1], strict=True)})
+    labels = (rows % 3 == 0) * 2 + topics
+    sees = job.but(train_labels=labels[:36], beside_directory=tmp_path / "beside")
+    alone, both = (said(run(sees.but(classifier=name))).argmax(axis=1) for name in ("frozen", "both"))
+    assert (both == labels[36:]).mean() > 0.9 > (alone == labels[36:]).mean() + 0.2
+    with pytest.raises(InvalidValue, match="needs a text beside each image"):
+        run(job.but(classifier="both"))
 
 
 def test_the_child_is_told_what_whole_answers_are_made_of(job):

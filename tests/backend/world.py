@@ -94,6 +94,7 @@ class Shelf:
     there: set[int] = field(default_factory=set)
     fetched: list[int] = field(default_factory=list)
     fail: Exception | None = None
+    beside: dict[int, str] = field(default_factory=dict)
 
     def missing(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
         return [task for task in task_ids if task not in self.there]
@@ -111,6 +112,12 @@ class Shelf:
         reasons = {task: self.bad[image] for task, image in references.items() if image in self.bad}
         self.there |= set(references) - set(reasons)
         return reasons
+
+    def missing_beside(self, campaign_id: int, task_ids: Sequence[int]) -> list[int]:
+        return [task for task in task_ids if task not in self.beside]
+
+    def keep_beside(self, campaign_id: int, texts: Mapping[int, str]) -> None:
+        self.beside |= texts
 
     def discard(self, campaign_id: int) -> None:
         self.there.clear()

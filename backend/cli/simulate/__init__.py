@@ -54,7 +54,8 @@ def simulate(
     data, ids = datasets.read_part(data_path, items, seed, per_class, label_columns)
     if shuffle_labels:
         data = datasets.shuffled(data, seed)
-    spec = make_spec(preset, len(ids), settings, device, data.reads, whole_answers=data.questions is not None)
+    whole, beside = data.questions is not None, data.source_beside() is not None
+    spec = make_spec(preset, len(ids), settings, device, data.reads, whole_answers=whole, beside=beside)
     machines = open_machines(data, spec.classifiers, cache_folder(cache_dir), device)
     with Bars(len(ids), spec, machines, hidden=quiet) as bars:
         played = play(data, ids, spec, machines, [bars.after_round])

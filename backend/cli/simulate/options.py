@@ -47,18 +47,26 @@ def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_spec(
-    preset: str, n_items: int, given: dict[str, Any], device: str, reads: Reads = "image", *, whole_answers: bool = False
+    preset: str,
+    n_items: int,
+    given: dict[str, Any],
+    device: str,
+    reads: Reads = "image",
+    *,
+    whole_answers: bool = False,
+    beside: bool = False,
 ) -> CampaignSpec:
     """The environment's settings, the preset's on top, and what was given on top of both.
 
     The default race is the one that a campaign would run, and so is what orders ``whole_answers``.
+    ``beside``: whether images have texts beside them.
     """
     from mcal_engine.classifiers import race_of
 
     spec = CampaignSpec.parse(
         {"classifiers": AUTO} | (WHOLE_ANSWERS if whole_answers else {}) | _environment() | preset_values(preset, n_items) | given
     )
-    return spec.model_copy(update={"classifiers": race_of(spec.classifiers, n_items, device, reads)})
+    return spec.model_copy(update={"classifiers": race_of(spec.classifiers, n_items, device, reads, beside=beside)})
 
 
 def make_seed(given: str | None) -> int:

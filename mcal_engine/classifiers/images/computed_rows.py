@@ -36,9 +36,14 @@ class ComputedRows:
 
     def __init__(self, items: Source, directory: Path, shape: tuple[int, ...], make: Callable[[], Compute], batch: int) -> None:
         """``make`` loads what computes rows of at most ``batch`` items; called when something is missing."""
-        self._items, self._make, self._batch = items, make, batch
+        self._items, self._make, self._batch, self._shape = items, make, batch, shape
         self._store = RowStore(directory, shape, np.float16)
         self._compute: Compute | None = None
+
+    @property
+    def width(self) -> int:
+        """Numbers of one row."""
+        return int(np.prod(self._shape))
 
     def fill(self, rows: IntArray, progress: ProgressCallback | None = None) -> int:
         """Compute what is missing or damaged; return how many items that were. Each batch is kept as soon as it is done."""

@@ -42,6 +42,28 @@ class ListTexts:
         return self._keys[rows]
 
 
+class InRowsOf:
+    """Texts of a cache in the rows of another one, such as that of the images which they stand beside; a ``TextSource``."""
+
+    def __init__(self, texts: TextCache, ids: IntArray, rows: IntArray) -> None:
+        """``rows``: the other cache's, of the items ``ids``, both of shape (n,). No other rows may be asked for.
+
+        Raises:
+            InvalidValue, DamagedRows: as :meth:`TextCache.rows`.
+        """
+        self._texts, self._row_of = texts, np.full(int(rows.max(initial=-1)) + 1, -1, dtype=np.int64)
+        self._row_of[rows] = texts.rows(ids)
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def batch(self, rows: IntArray) -> list[str]:
+        return self._texts.batch(self._row_of[rows])
+
+    def keys(self, rows: IntArray) -> IntArray:
+        return self._texts.keys(self._row_of[rows])
+
+
 class TextCache:
     """Texts of a campaign by item id, append-only, for one writer and any number of readers; a ``TextSource``.
 

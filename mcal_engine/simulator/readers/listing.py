@@ -34,6 +34,7 @@ class Listing:
         unused: reason → number of files or rows that are not items.
         notes: what was done to the data, as sentences for the reader of a report.
         questions: what people are asked, where that is more than one choice; the classes are whole answers then.
+        beside: the text beside each image, "" where there is none; ``None``: there are images or texts alone.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     reads: Reads = "image"
     questions: Questions | None = None
+    beside: Sequence[Text] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,7 +53,8 @@ class Listing:
     def part(self, rows: IntArray) -> Listing:
         """The items ``rows``, in that order."""
         images = self.images[rows] if isinstance(self.images, np.ndarray) else [self.images[int(row)] for row in rows]
-        return replace(self, images=images, labels=self.labels[rows])
+        beside = None if self.beside is None else [self.beside[int(row)] for row in rows]
+        return replace(self, images=images, labels=self.labels[rows], beside=beside)
 
     def said(self) -> tuple[str, ...]:
         """The notes, with a sentence about what is not used."""
@@ -91,6 +94,7 @@ def listing_of(
     source: str,
     reads: Reads = "image",
     questions: Questions | None = None,
+    beside: Sequence[Text] | None = None,
 ) -> Listing:
     """A listing of the items that have a label (a class of 0 or more); the others are counted.
 
@@ -106,7 +110,8 @@ def listing_of(
     if len(labelled) < len(labels):
         unused = unused + Counter({"without a label (−1, empty or NaN)": len(labels) - len(labelled)})
         images = images[labelled] if isinstance(images, np.ndarray) else [images[int(row)] for row in labelled]
-    return Listing(name, images, labels[labelled], class_names, unused, tuple(notes), reads, questions)
+        beside = None if beside is None else [beside[int(row)] for row in labelled]
+    return Listing(name, images, labels[labelled], class_names, unused, tuple(notes), reads, questions, beside)
 
 
 def shown(values: Sequence[Any], limit: int = 6) -> str:

@@ -85,7 +85,19 @@ def read_rows(found: Rows, label_columns: Sequence[str] = (), notes: Sequence[st
     there = [row for row in once if files[row] is not None]
     images = [file for row in there if (file := files[row]) is not None]
     classes = labels[[at[row] for row in there]], class_names
-    return listing_of(path.stem, images, classes, unused, notes, source=str(path), questions=said.questions)
+    texts = _texts_beside(found, there, label_columns)
+    return listing_of(path.stem, images, classes, unused, notes, source=str(path), questions=said.questions, beside=texts)
+
+
+def _texts_beside(found: Rows, rows: Sequence[int], label_columns: Sequence[str]) -> list[str] | None:
+    """What people read beside the image of each row, "" where there is nothing; ``None`` where no column says that it holds texts."""
+    taken = {name.strip().lower() for name in label_columns}
+    named = {column.strip().lower(): column for column in found.columns}
+    name = next((name for name in TEXT_COLUMNS if name in named and name not in taken), None)
+    if name is None:
+        return None
+    cells = (found.rows[row].get(named[name]) for row in rows)
+    return [plain(str(cell), markup=name == "html") if isinstance(cell, str | int | float) else "" for cell in cells]
 
 
 def pick_label(columns: Sequence[str], asked: str | None, source: str) -> str | None:

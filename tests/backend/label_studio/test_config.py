@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, parse_label_config, warn_of
-from backend.label_studio.port import LabelControl
+from backend.label_studio.port import LabelControl, TextBeside
 from mcal_engine.answers import Question, ShownIf
 from mcal_engine.errors import InvalidValue
 
@@ -21,7 +21,7 @@ def view(*parts: str) -> str:
 
 def test_the_control_is_found_among_other_tags_and_whatever_the_layout() -> None:
     xml = view('<Header value="Which?"/>', IMAGE, '<Text name="note" value="$note"/>', view(choices(more='choice="single-radio"')))
-    assert parse_label_config(xml) == LabelControl("kind", "image", "image", ("cat", "dog"))
+    assert parse_label_config(xml) == LabelControl("kind", "image", "image", ("cat", "dog"), beside=(TextBeside("note", "text"),))
 
 
 def test_an_alias_stands_in_results_and_so_is_the_choice() -> None:
@@ -131,6 +131,17 @@ def test_what_else_is_required_stands_in_the_way_of_a_campaign_and_both_ways_out
 def test_a_config_with_nothing_beside_the_control_is_not_warned_of() -> None:
     xml = view('<Header value="Which?"/>', IMAGE, choices(more='required="true"'))
     assert warn_of(controls_beside(xml, campaign_control(xml))) == ""
+
+
+def test_the_texts_of_tasks_that_people_read_beside_an_image_are_known_and_mean_nothing_of_the_labels() -> None:
+    beside = (
+        '<Text name="title" value="$title"/><Header value="$name"/><Text name="hint" value="Look twice"/><HyperText name="h" value="$a.b"/>'
+    )
+    elsewhere = '<Text name="far" value="$url" valueType="url"/><Text name="coded" value="$code" encoding="base64"/>'
+    control = parse_label_config(view(IMAGE, beside + elsewhere, choices()))
+    assert control.beside == (TextBeside("title", "text"), TextBeside("a.b", "hypertext"))
+    assert config_fingerprint(control) == config_fingerprint(parse_label_config(view(IMAGE, choices())))
+    assert parse_label_config(view(IMAGE, TEXT, choices(to="words"))).beside == ()  # a label on the text is a campaign on texts
 
 
 def test_a_choice_on_a_text_is_a_campaign_on_texts() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from backend.label_studio import wire
 from backend.label_studio.config import parse_label_config
-from backend.label_studio.port import LabelControl, LabelStudioError, Prediction
+from backend.label_studio.port import LabelControl, LabelStudioError, Prediction, TextBeside
 
 CONTROL = LabelControl("kind", "image", "image", ("cat", "dog"))
 TIMES = {"created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z"}
@@ -83,6 +84,13 @@ def test_an_image_is_found_by_its_field_or_by_its_path() -> None:
     assert wire.image_reference({"a": "text"}, nested) == ""
     several = wire.task({"id": 9, "data": {"image": ["x", " ", "y"]}, "annotations": [], **TIMES}, CONTROL)
     assert (several.image, several.n_images) == ("", 2)  # people are shown both
+
+
+def test_the_texts_beside_an_image_are_read_one_after_the_other() -> None:
+    control = replace(CONTROL, beside=(TextBeside("title", "text"), TextBeside("more.html", "hypertext")))
+    assert wire.text_beside({"title": "A  <cat>", "more": {"html": "<p>on a <b>mat</b></p>"}}, control) == "A <cat>\non a mat"
+    assert wire.text_beside({"title": 7, "more": {}}, control) == "7"
+    assert wire.text_beside({"title": None}, control) == wire.text_beside({"title": "x"}, CONTROL) == ""
 
 
 @pytest.mark.parametrize(

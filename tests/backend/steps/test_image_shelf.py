@@ -64,6 +64,23 @@ def test_each_campaign_has_its_own_folder_and_loses_only_that(tmp_path: Path) ->
     assert both.missing(1, [1]) == [1] and both.missing(2, [1]) == []
 
 
+def test_texts_beside_images_are_kept_once_and_go_with_the_campaign(tmp_path: Path) -> None:
+    fake, references = filled(3)
+    kept = shelf(fake, tmp_path)
+    assert kept.missing_beside(1, [1, 2, 3]) == [1, 2, 3] and kept.beside(1) is None
+    put(kept, 1, references)
+    alone = kept.digests(1, [1, 2, 3]).tolist()
+    kept.keep_beside(1, {1: "one", 2: ""})
+    kept.keep_beside(1, {2: "later", 3: "three"})
+    again = shelf(fake, tmp_path)
+    assert again.missing_beside(1, [1, 2, 3, 4]) == [4] and not again.holds_texts(1)
+    texts = again.beside(1)
+    assert texts is not None and texts.batch(texts.rows([3, 2, 1])) == ["three", "", "one"]
+    assert again.digests(1, [1, 2, 3]).tolist() == alone + texts.keys(texts.rows([1, 2, 3])).tolist()  # what other machines have of both
+    again.discard(1)
+    assert again.missing_beside(1, [1]) == [1]
+
+
 def test_bad_images_are_named_and_the_others_kept(tmp_path: Path) -> None:
     fake, references = filled()
     fake.media["/data/3.png"] = b"<html>no</html>"

@@ -9,7 +9,7 @@ from mcal_engine.errors import InvalidValue
 
 
 def test_a_name_alone_is_a_family():
-    assert {"frozen", "finetune", "cnn", "cnn18", "resnet18", "resnet50", "efficientnet_b0"} == set(names("image"))
+    assert {"frozen", "both", "finetune", "cnn", "cnn18", "resnet18", "resnet50", "efficientnet_b0"} == set(names("image"))
     assert names("text") == ("frozen", "tfidf")
     assert parse("resnet18").arguments == {"net": "resnet18"}
 
@@ -73,6 +73,17 @@ def test_auto_stands_alone_and_for_the_default_race():
         check_race(["auto", "cnn"])
     with pytest.raises(InvalidValue, match="unknown classifier 'vgg'"):
         check_race(["frozen", "vgg"])
+
+
+def test_an_image_with_a_text_beside_it_is_seen_whole_by_one_of_the_race() -> None:
+    assert race_of(("auto",), 70_000, "cpu", beside=True) == ("both", "frozen", "finetune")
+    assert race_of(("frozen",), 300, "cpu", beside=True) == ("frozen",)  # somebody chose
+    assert race_of(("both", "cnn"), 300, "cpu", beside=True) == ("both", "cnn") and parse("both").pairs
+    with pytest.raises(InvalidValue, match="'both' needs a text beside each image, and here is none"):
+        race_of(("both",), 300, "cpu")
+    with pytest.raises(InvalidValue, match="'both' classifies images, and the items are texts"):
+        race_of(("both",), 300, "cpu", "text")
+    check_race(["both"])  # nothing is known of the items yet
 
 
 def test_texts_have_a_race_of_their_own_and_refuse_classifiers_of_images() -> None:
