@@ -33,7 +33,8 @@ class ShownIf:
 class Question:
     """One thing that people are asked about an item.
 
-    ``several``: any number of choices may be chosen, else one. ``optional``: it may be left without an answer where it is shown.
+    ``several``: any number of choices may be chosen, up to ``at_most`` where there is such a number, else one. ``optional``: it may be left
+    without an answer where it is shown.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Question:
     several: bool = False
     optional: bool = False
     shown_if: ShownIf | None = None
+    at_most: int | None = None
 
     @property
     def may_be_absent(self) -> bool:
@@ -53,7 +55,8 @@ class Questions:
     """All that people are asked about an item, in their order.
 
     Raises:
-        InvalidValue: no question, a name or a choice twice, no choices, or a condition on a question that is not there or on itself.
+        InvalidValue: no question, a name or a choice twice, no choices, fewer than one that may be chosen, or a condition on a question
+            that is not there or on itself.
     """
 
     questions: tuple[Question, ...]
@@ -69,6 +72,8 @@ class Questions:
                 raise InvalidValue(f"question {question.name!r} must have choices")
             if len(set(question.choices)) < len(question.choices):
                 raise InvalidValue(f"question {question.name!r} must have different choices")
+            if question.at_most is not None and question.at_most < 1:
+                raise InvalidValue(f"question {question.name!r} must take at least one choice, got at most {question.at_most}")
             self._check_condition(question)
 
     def __len__(self) -> int:
@@ -86,7 +91,7 @@ class Questions:
         """The text of a whole answer. Answers to questions that the others hide do not count.
 
         Raises:
-            InvalidValue: an unknown question or choice, several choices where one is taken, no answer where one is needed, or none at all.
+            InvalidValue: an unknown question or choice, more choices than are taken, no answer where one is needed, or none at all.
         """
         if unknown := [name for name in answer if name not in self._places]:
             raise InvalidValue(f"there is no question {unknown[0]!r}; there are {', '.join(map(repr, self._places))}")
@@ -165,4 +170,6 @@ class Questions:
             raise InvalidValue(f"{question.name!r} has no choice {unknown[0]!r}")
         if len(set(chosen)) > 1 and not question.several:
             raise InvalidValue(f"{question.name!r} takes one choice, got {', '.join(map(repr, chosen))}")
+        if question.at_most is not None and len(set(chosen)) > question.at_most:
+            raise InvalidValue(f"{question.name!r} takes at most {question.at_most} choices, got {len(set(chosen))}")
         return tuple(choice for choice in question.choices if choice in chosen)

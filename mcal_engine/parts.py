@@ -103,11 +103,13 @@ def every_answer(questions: Questions) -> list[str] | None:
 
 def _n_ways(question: Question) -> int:
     n = len(question.choices)
-    return 2**n if question.several else n + question.may_be_absent
+    if not question.several:
+        return n + question.may_be_absent
+    return 2**n if question.at_most is None else sum(math.comb(n, size) for size in range(min(question.at_most, n) + 1))
 
 
 def _ways(question: Question) -> list[tuple[str, ...]]:
     if not question.several:
         return [(choice,) for choice in question.choices] + ([()] if question.may_be_absent else [])
-    n = len(question.choices)
-    return [chosen for size in range(n + 1) for chosen in itertools.combinations(question.choices, size)]
+    most = len(question.choices) if question.at_most is None else min(question.at_most, len(question.choices))
+    return [chosen for size in range(most + 1) for chosen in itertools.combinations(question.choices, size)]

@@ -137,6 +137,17 @@ def campaign_control(xml: str, label_controls: str | None = None) -> LabelContro
     )
 
 
+def warn_of_nothing(control: LabelControl) -> str:
+    """What to say where people may submit with nothing ticked; empty where that cannot be meant as an answer."""
+    asked = tuple(control.questions)
+    if not all(question.optional for question in asked) or not any(question.several for question in asked):
+        return ""
+    return (
+        f"People can submit an item with nothing chosen under {control.from_name!r}, of which Label Studio keeps nothing: such items have "
+        'no label and are set aside. If that is an answer, add a choice for it, such as "none", and set required="true".'
+    )
+
+
 def warn_of(beside: Beside) -> str:
     """What to say of controls that nobody must answer; empty where there is none."""
     if not beside.optional:
@@ -208,7 +219,7 @@ def _control(tag: Element) -> Control:
         raise InvalidValue(f"{tag.tag} {name!r} must have at least 2 choices, got {len(choices)}")
     if twice := sorted({choice for choice in choices if choices.count(choice) > 1}):
         raise InvalidValue(f"{tag.tag} {name!r} must have different choices, got twice: {', '.join(twice)}")
-    return Control(tag.tag.lower(), Question(name, choices, kind.several(tag), not says_yes(tag, "required")))
+    return Control(tag.tag.lower(), Question(name, choices, kind.several(tag), not says_yes(tag, "required"), at_most=kind.at_most(tag)))
 
 
 def _conditioned(found: list[tuple[Element, Control]], root: Element) -> tuple[Control, ...]:

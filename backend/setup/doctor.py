@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from backend.campaign.state import SMALLEST, State
-from backend.label_studio.config import campaign_control, controls_beside, parse_label_config, warn_of
+from backend.label_studio.config import campaign_control, controls_beside, parse_label_config, warn_of, warn_of_nothing
 from backend.label_studio.inspection import ConnectedModel, TokenSettings
 from backend.label_studio.port import LabelControl, LabelStudioError, LabelStudioPort, MediaError, Project, User
 from backend.setup.findings import Finding, Status
@@ -232,6 +232,9 @@ def _labelling(project: Project, control_names: str | None, campaign: State | No
     beside = warn_of(controls_beside(project.label_config, control))
     if beside:
         yield Finding("other questions", "warn", beside, "Ask for these in a project of its own if every task needs them.")
+    nothing = warn_of_nothing(control)
+    if nothing:
+        yield Finding("empty answers", "warn", nothing, "Nothing to do if every item has something to choose.")
     return control
 
 

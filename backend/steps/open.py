@@ -10,7 +10,7 @@ from backend.campaign.earlier import refuse_beside_an_earlier_one
 from backend.campaign.fitting import refuse_what_needs_classes
 from backend.campaign.state import State
 from backend.campaign_settings import CampaignSettings
-from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, warn_of
+from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, warn_of, warn_of_nothing
 from backend.label_studio.port import LabelControl, LabelStudioError, Project, Task, User
 from backend.label_studio.queue import ProjectBefore
 from backend.label_studio.write_back import is_machine
@@ -113,9 +113,9 @@ def check(
         classifiers.check_race(settings.classifiers, control.reads, bool(control.beside))
     except InvalidValue as error:
         raise Unfit(str(error), f"Set classifiers to some of: {', '.join(classifiers.names(control.reads))}.") from None
-    warning = warn_of(controls_beside(project.label_config, control))
-    if warning:
-        logger.warning("project %d: %s", project_id, warning)
+    for warning in (warn_of(controls_beside(project.label_config, control)), warn_of_nothing(control)):
+        if warning:
+            logger.warning("project %d: %s", project_id, warning)
     try:
         after = 0 if follows is None else follows.last_task
         refuse_beside_an_earlier_one(services.store, services.label_studio_url, project_id, after=after)

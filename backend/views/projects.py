@@ -6,7 +6,7 @@ from typing import Any
 
 from backend.campaign.state import SMALLEST
 from backend.campaign_settings import CampaignSettings
-from backend.label_studio.config import campaign_control, controls_beside, warn_of
+from backend.label_studio.config import campaign_control, controls_beside, warn_of, warn_of_nothing
 from backend.label_studio.port import LabelStudioPort
 from backend.store import Store, same_address
 from backend.views.estimate import Estimate, estimate
@@ -46,5 +46,5 @@ def project_estimate(label_studio: LabelStudioPort, project_id: int, settings: C
     project = label_studio.project(project_id)
     control = campaign_control(project.label_config, settings.label_controls)
     found = estimate(settings, project.n_tasks, control.n_choices, project.n_tasks - project.n_labelled)
-    warning = warn_of(controls_beside(project.label_config, control))
-    return found | {"warnings": [warning] if warning else []}
+    warnings = (warn_of(controls_beside(project.label_config, control)), warn_of_nothing(control))
+    return found | {"warnings": [warning for warning in warnings if warning]}

@@ -139,3 +139,12 @@ def test_equal_texts_are_equal_columns(found: tuple[Questions, list[Answer]]) ->
 def test_questions_that_cannot_be_asked_are_refused(questions: tuple[Question, ...]) -> None:
     with pytest.raises(InvalidValue):
         Questions(questions)
+
+
+def test_more_choices_than_a_question_takes_are_no_answer() -> None:
+    questions = Questions((Question("tags", ("a", "b", "c"), several=True, at_most=2),))
+    assert questions.text_of({"tags": ("c", "a", "c")}) == '{"tags": ["a", "c"]}'
+    with pytest.raises(InvalidValue, match="'tags' takes at most 2 choices, got 3"):
+        questions.text_of({"tags": ("a", "b", "c")})
+    with pytest.raises(InvalidValue, match="must take at least one choice, got at most 0"):
+        Questions((Question("tags", ("a", "b"), several=True, at_most=0),))

@@ -44,6 +44,14 @@ def test_every_answer_is_listed_once_and_none_that_nobody_can_give():
     assert len(every_answer(Questions((KIND, Question("colours", ("black", "white"), several=True, optional=True))))) == 2 * 4
 
 
+def test_no_answer_holds_more_choices_than_a_question_takes():
+    pair = Question("colours", tuple(map(str, range(30))), several=True, at_most=2)
+    found = every_answer(Questions((pair,)))
+    assert len(found) == 30 + 30 * 29 // 2  # all of 30 would be far too many to list
+    assert {len(Questions((pair,)).answer_of(text)["colours"]) for text in found} == {1, 2}
+    assert Parts.of(Questions((pair,)), found).complete
+
+
 def test_more_answers_than_can_be_listed_are_not():
     n = LISTED_AT_MOST // 2
     assert len(every_answer(Questions((KIND, Question("number", tuple(map(str, range(n)))))))) == 2 * n

@@ -31,6 +31,9 @@ class Kind(Protocol):
     def several(self, tag: Element) -> bool:
         """Whether more than one may be chosen."""
 
+    def at_most(self, tag: Element) -> int | None:
+        """How many may be chosen where several may; ``None``: any number."""
+
     def meant(self, tag: Element, word: str) -> Sequence[str]:
         """The choices that ``word`` means in the ``whenChoiceValue`` of another tag."""
 

@@ -35,6 +35,10 @@ class Choices:
         """Unless ``choice="multiple"``, one."""
         return attribute(tag, "choice") == "multiple"
 
+    def at_most(self, tag: Element) -> int | None:
+        """Label Studio knows no such number here."""
+        return None
+
     def meant(self, tag: Element, word: str) -> Sequence[str]:
         """Label Studio takes the value or the alias."""
         return [said(each) for each in outermost(tag) if is_meant(each, word)]

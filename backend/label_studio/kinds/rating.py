@@ -31,6 +31,10 @@ class Rating:
         """Never."""
         return False
 
+    def at_most(self, tag: Element) -> int | None:
+        """One is chosen."""
+        return None
+
     def meant(self, tag: Element, word: str) -> Sequence[str]:
         """Label Studio shows nothing by a number of stars."""
         return ()

@@ -1,4 +1,4 @@
-"""``Taxonomy``: paths of a tree; any number of them, or one with ``maxUsages="1"``. A choice is a path, written ``Animal / Bird``."""
+"""``Taxonomy``: paths of a tree; any number of them, or as many as ``maxUsages`` says. A choice is a path, written ``Animal / Bird``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,11 @@ class Taxonomy:
     def several(self, tag: Element) -> bool:
         """Unless ``maxUsages="1"``, any number."""
         return attribute(tag, "maxUsages") != "1"
+
+    def at_most(self, tag: Element) -> int | None:
+        """``maxUsages``; what is no whole number from 1 on sets no bound."""
+        most = attribute(tag, "maxUsages")
+        return int(most) if most.isascii() and most.isdigit() and int(most) > 1 else None
 
     def meant(self, tag: Element, word: str) -> Sequence[str]:
         """Every path that ends with this value or alias."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, parse_label_config, warn_of
+from backend.label_studio.config import campaign_control, config_fingerprint, controls_beside, parse_label_config, warn_of, warn_of_nothing
 from backend.label_studio.port import LabelControl, TextBeside
 from mcal_engine.answers import Question, ShownIf
 from mcal_engine.errors import InvalidValue
@@ -192,6 +192,28 @@ def test_a_taxonomy_has_its_paths_as_choices_and_takes_several_unless_it_says_on
     assert question == Question("tree", ("animal", "animal / Bird", "animal / Cat", "Plant"), several=True, optional=True)
     leaves = parse_label_config(view(IMAGE, TREE.format(more='leafsonly="true" maxUsages="1"')))
     assert leaves.plain and leaves.choices == ("animal / Bird", "animal / Cat", "Plant") and leaves.controls[0].kind == "taxonomy"
+
+
+@pytest.mark.parametrize(("said", "most"), [("2", 2), ("3", 3), ("", None), ("many", None), ("0", None), ("-2", None)])
+def test_a_taxonomy_takes_as_many_paths_as_it_says(said: str, most: int | None) -> None:
+    tree = parse_label_config(view(IMAGE, TREE.format(more=f'maxUsages="{said}"')))
+    (question,) = tree.questions
+    assert question.several and question.at_most == most
+    longest = max(len(tree.questions.answer_of(text)["tree"]) for text in tree.choices)
+    assert longest == (most or 4)  # what a machine may answer
+
+
+def test_where_nothing_ticked_may_be_meant_people_are_told_that_it_is_no_answer() -> None:
+    multiple = choices(more='choice="multiple"')
+    assert "nothing chosen under 'kind'" in warn_of_nothing(parse_label_config(view(IMAGE, multiple)))
+    assert 'add a choice for it, such as "none"' in warn_of_nothing(parse_label_config(view(IMAGE, multiple)))
+    assert "under 'kind, b'" in warn_of_nothing(parse_label_config(view(IMAGE, multiple, choices(name="b"))))
+    for never in (
+        view(IMAGE, choices(more='choice="multiple" required="true"')),
+        view(IMAGE, multiple, choices(name="b", more='required="true"')),  # with an answer to b, nothing ticked is a part of the answer
+        view(IMAGE, choices()),
+    ):
+        assert warn_of_nothing(parse_label_config(never)) == ""
 
 
 def test_a_control_with_several_choices_is_a_campaign() -> None:

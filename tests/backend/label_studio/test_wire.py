@@ -11,6 +11,10 @@ from backend.label_studio.config import parse_label_config
 from backend.label_studio.port import LabelControl, LabelStudioError, Prediction, TextBeside
 
 CONTROL = LabelControl("kind", "image", "image", ("cat", "dog"))
+MULTIPLE = (
+    '<View><Image name="image" value="$image"/><Choices name="signs" toName="image" choice="multiple"><Choice value="a"/>'
+    '<Choice value="b"/></Choices>{more}</View>'
+)
 TIMES = {"created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T03:04:05.678901Z"}
 
 
@@ -84,6 +88,17 @@ def test_an_image_is_found_by_its_field_or_by_its_path() -> None:
     assert wire.image_reference({"a": "text"}, nested) == ""
     several = wire.task({"id": 9, "data": {"image": ["x", " ", "y"]}, "annotations": [], **TIMES}, CONTROL)
     assert (several.image, several.n_images) == ("", 2)  # people are shown both
+
+
+def test_nothing_ticked_is_no_answer_where_it_is_all_there_is_and_a_part_of_one_elsewhere() -> None:
+    lone = parse_label_config(MULTIPLE.format(more=""))
+    found = wire.annotation(annotation(result=[]), 9, lone)
+    assert (found.choice, found.no_choice, found.empty) == (None, "submitted without an answer", True)
+    assert wire.result_of(None, lone) == []  # nor could a machine write it: what says where a label comes from stands in a result
+    other = '<Choices name="kind" toName="image" required="true"><Choice value="cat"/><Choice value="dog"/></Choices>'
+    among = parse_label_config(MULTIPLE.format(more=other))
+    said = wire.annotation(annotation(), 9, among).choice
+    assert said == '{"kind": "dog"}' and wire.answer_in(wire.result_of(said, among), among) == (said, "")
 
 
 def test_the_texts_beside_an_image_are_read_one_after_the_other() -> None:
