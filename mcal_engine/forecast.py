@@ -137,7 +137,9 @@ def forecast(situation: Situation, measurement: Measurement) -> Forecast:
         to_buy=to_buy,
     )
     if not measurement.learns:
-        band = [float(_priced(situation, found, prices, np.array([factor])).cost[0, 0]) for factor in situation.doubt(measurement)]
+        band = [
+            float(_priced(situation, found, prices, np.array([factor])).cost[0, 0]) for factor in situation.doubt(measurement, search.BAND)
+        ]
         made = replace(plan, low=min(band), high=max(band))
         return Forecast(made, True, np.inf, _floor(situation, found.cost_model, prices), 0.0, found.cost_model)
     larger = len(found.sizes) > 1

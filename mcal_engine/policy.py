@@ -186,10 +186,14 @@ def _reason_to_look_no_further(
     looking = n_train * spec.price_per_label * plan.n_machine / observation.n_pool + training
     if looking <= max(LOOK_AROUND * plan.total_cost, plan.to_buy):
         return None
+    foreseen = [one for one in learners if forecasts[one.classifier].fitted]
+    others = "no other candidate is forecast to be cheaper"
+    if not foreseen:  # this close to the beginning the others may well be cheaper: nothing is known of it
+        others = "the other candidates would still have too few of them for a forecast"
     return (
         StopReason.NO_GAIN,
         f"{now} with {plan.classifier}, which needs no training; with {counted(n_train, 'training label')}, "
-        f"which would cost {looking:,.2f} more, no other candidate is forecast to be cheaper.",
+        f"which would cost {looking:,.2f} more, {others}.",
     )
 
 

@@ -183,15 +183,19 @@ def largest_share(shares: FloatArray, errors: FloatArray, budget: FloatArray, wo
     return np.where(np.minimum(budget, errors[-1]) <= worst * theta + 1e-9, theta, 0.0)
 
 
-def doubt_about(n_errors: float) -> FloatArray:
-    """How far the true error may be from the counted one: quantiles of its posterior, Gamma(k + 1), relative to its mean; shape (5,).
+EQUALLY_LIKELY = (0.1, 0.3, 0.5, 0.7, 0.9)  # the middles of five equally likely parts: to take a mean over
+BAND = (0.05, 0.95)  # the ends of a band that holds 90 %
+
+
+def doubt_about(n_errors: float, at: tuple[float, ...] = EQUALLY_LIKELY) -> FloatArray:
+    """How far the true error may be from the counted one: quantiles of its posterior, Gamma(k + 1), relative to its mean; shape (len(at),).
 
     The errors that matter for a plan are the few inside S*, so k is small and the doubt is large; a plan made for the counted error
     alone would buy too small a certificate sample.
     """
     from scipy import special  # here, so that a command line that only reads does not wait for it
 
-    return np.asarray(special.gammaincinv(n_errors + 1.0, np.array([1, 3, 5, 7, 9]) / 10) / (n_errors + 1.0), dtype=np.float64)
+    return np.asarray(special.gammaincinv(n_errors + 1.0, np.array(at)) / (n_errors + 1.0), dtype=np.float64)
 
 
 def worst_useful_error(target_error: float, n_classes: int) -> float:

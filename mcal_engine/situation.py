@@ -142,13 +142,16 @@ class Situation:
         shares, errors = error_curve.measured(last, error_curve.count(last, measurement, len(grid)), grid, allow_unseen=allow_unseen)
         return shares * self.share_left, errors * self.share_left
 
-    def doubt(self, measurement: Measurement) -> FloatArray:
-        """Equally likely factors by which the true error may differ from the counted one; see :func:`mcal_engine.search.doubt_about`."""
+    def doubt(self, measurement: Measurement, at: tuple[float, ...] = search.EQUALLY_LIKELY) -> FloatArray:
+        """Factors by which the true error may differ from the counted one, equally likely ones or the ends of a band.
+
+        See :func:`mcal_engine.search.doubt_about`.
+        """
         if not self.spec.certifies:
             return np.ones(1)
         survivors = self.observation.survivors
         wrong = int((survivors & ~measurement.correct).sum())
-        return search.doubt_about(min(wrong, self.spec.target_error * int(survivors.sum())))
+        return search.doubt_about(min(wrong, self.spec.target_error * int(survivors.sum())), at)
 
     def cost_model(self, classifier: str) -> CostModel:
         """The user's law where one was given, else the measured one (Eq. 4)."""

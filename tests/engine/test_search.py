@@ -160,3 +160,12 @@ def test_the_price_of_two_bands_is_what_drawing_them_buys(n_pool: int, allowed: 
 def test_where_no_sample_certifies_anything_bands_buy_nothing() -> None:
     nothing = search.terms_of_bands(None, 5.0)
     assert nothing.share[0] == 1 and (nothing.errors == 0).all()
+
+
+@pytest.mark.parametrize("n_errors", [0.0, 3.0, 40.0])
+def test_a_band_holds_nine_tenths_of_what_the_true_error_may_be(n_errors: float) -> None:
+    low, high = search.doubt_about(n_errors, search.BAND)
+    draws = np.random.default_rng(0).gamma(n_errors + 1, size=20_000) / (n_errors + 1)
+    assert np.mean((low <= draws) & (draws <= high)) == pytest.approx(0.9, abs=0.01)
+    middles = search.doubt_about(n_errors)
+    assert low < middles.min() and middles.max() < high

@@ -13,10 +13,13 @@ from mcal_engine import codec
 from mcal_engine.classifiers.images.image_cache import ArrayImages
 from mcal_engine.classifiers.outside import OutsideClassifier
 from mcal_engine.engine import decide
+from mcal_engine.forecast import cost_if_error_were, forecast
+from mcal_engine.search import BAND
 from mcal_engine.simulator.campaign import SimulatedCampaign, simulate
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.simulator.people import Annotators
 from mcal_engine.simulator.truth import true_overall_error
+from mcal_engine.situation import Situation
 from mcal_engine.spec import CampaignSpec
 from mcal_engine.types import Acquire, Certify, FloatArray, HumanLabelAll, IntArray, LabelByMachine, Observation
 from tests.engine.simulator.toy import FixedTimes, RidgeClassifier, toy_data
@@ -107,6 +110,26 @@ def test_beside_a_candidate_that_learns_the_total_is_near_the_cheaper_of_the_two
     cheaper = min(play("ridge").total_cost, play("asked").total_cost)
     assert both.total_cost <= 1.1 * cheaper
     assert true_overall_error(data.labels, both) <= 0.05
+
+
+@pytest.mark.slow
+def test_a_race_that_ends_before_the_others_have_a_forecast_says_so_and_its_band_is_as_wide_as_it_is_called() -> None:
+    data = toy_data(n=2000, noise=200.0)
+    machines = [
+        Machine("frozen", RidgeClassifier(ArrayImages(data.images)), FixedTimes()),
+        outside(data.labels, data.n_classes, 0.15, 0.0005),
+    ]
+    campaign = simulate(np.arange(2000), data.n_classes, Annotators(data.labels), spec("frozen", "asked"), machines)
+    asked = next(row for row in campaign.history if isinstance(row, Certify))
+    assert asked.classifier == "asked" and len({row.n_train for row in campaign.observations}) < 4
+    assert asked.verdict.sentence.endswith("the other candidates would still have too few of them for a forecast.")
+    now = Situation.after(campaign.spec, campaign.history[: campaign.history.index(asked)])
+    measurement = next(one for one in now.observation.measurements if one.classifier == "asked")
+    made, at_ends = (
+        forecast(now, measurement).plan,
+        [cost_if_error_were(now, measurement, now.doubt(measurement, BAND)[[end]]) for end in (0, 1)],
+    )
+    assert [made.low, made.high] == pytest.approx(sorted(at_ends))
 
 
 @pytest.mark.slow
