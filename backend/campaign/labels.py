@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from backend.label_studio.port import Annotation, Task
 from backend.label_studio.write_back import is_machine
@@ -28,7 +29,7 @@ class Reading:
     left_over: tuple[int, ...] = ()
 
 
-def read_task(task: Task, choices: Sequence[str], service_user: int, previous: Item | None, *, baseline: bool) -> Reading:
+def read_task(task: Task, choices: Sequence[str], service_user: int, previous: Item | None, *, baseline: bool, now: datetime) -> Reading:
     """Read one task as Label Studio has it now.
 
     Args:
@@ -37,6 +38,7 @@ def read_task(task: Task, choices: Sequence[str], service_user: int, previous: I
         service_user: the user the backend acts as.
         previous: the ledger's row so far; keeps what Label Studio does not know (unreadable, pre-existing).
         baseline: whether the campaign does not exist yet, so that labels found now cost nothing.
+        now: by our clock; when labels that ``previous`` does not have were learned of.
 
     Returns:
         The row, the repeated labels, and the choices that are not in the control. A task that people answered without a
@@ -66,6 +68,7 @@ def read_task(task: Task, choices: Sequence[str], service_user: int, previous: I
         updated_at=task.updated_at,
         no_label=None if last is None else _no_label(last),
         last_answer=None if last is None else last.id,
+        seen_at=_seen_at(usable, previous, now),
     )
     duplicates = tuple(Duplicate(task.id, a.id, _author(a, service_user), index[str(a.choice)], a.created_at) for a in usable[1:])
     unknown = frozenset(a.choice for a in people if not a.was_cancelled and a.choice is not None and a.choice not in index)
@@ -89,3 +92,12 @@ def _author(annotation: Annotation, service_user: int) -> int:
     if annotation.completed_by == service_user and annotation.updated_by is not None:
         return annotation.updated_by
     return annotation.completed_by
+
+
+def _seen_at(usable: Sequence[Annotation], previous: Item | None, now: datetime) -> datetime | None:
+    """When these labels were learned of: before, where the ledger's row has as many from the same first one on."""
+    if not usable:
+        return None
+    if previous is not None and (previous.annotation_id, previous.n_human) == (usable[0].id, len(usable)):
+        return previous.seen_at
+    return now

@@ -86,10 +86,10 @@ class Progress:
     gone: int  # deleted from the project
     missing: tuple[int, ...]
     blind_missing: tuple[int, ...]  # those of the missing that are test, certificate or audit items
-    quiet_since: datetime | None  # the last label on any of the queue's tasks, or the opening
+    quiet_since: datetime | None  # when we learned of the last label on any of the queue's tasks, or the opening
     twice: int = 0  # asked of two people, and still in the project
     second: int = 0  # second labels that are in
-    others_at: datetime | None = None  # when somebody who could give a missing second label last labelled; None: nobody, or none missing
+    others_at: datetime | None = None  # the same of whoever could give a missing second label; None: nobody, or none missing
 
 
 def opening(queue: Queue, *, last_known_task: int = 0) -> QueueOpened:
@@ -156,8 +156,9 @@ def progress(queue: Queue, items: Mapping[int, Item], roles: Mapping[int, Role],
             skipped += 1
         else:
             missing.append(task)
-    given = [(items[task].annotator, items[task].labelled_at) for task in queue.ids if task in items]
-    given += [(second[task].annotator, second[task].created_at) for task in queue.twice if task in second]
+    # By our clock throughout: the opening and the present are ours, and Label Studio's may differ by hours.
+    given = [(items[task].annotator, items[task].learned_at) for task in queue.ids if task in items]
+    given += [(second[task].annotator, items[task].seen_at or second[task].created_at) for task in queue.twice if task in second]
     latest = [time for time in (queue.opened_at, *(time for _, time in given)) if time is not None]
     blind = tuple(task for task in missing if queue.kind == "audit" or roles.get(task) in BLIND)
     there = [task for task in queue.twice if task in items and not items[task].deleted]

@@ -79,6 +79,7 @@ class Memory:
 
     user: int | None = None  # whom the token belongs to
     visited_at: dict[int, datetime] = field(default_factory=dict)
+    moved_at: dict[int, datetime] = field(default_factory=dict)  # when the watermark last moved: it is Label Studio's time, this is ours
     checked_at: dict[int, datetime] = field(default_factory=dict)  # the last full check
     guarded_at: dict[int, datetime] = field(default_factory=dict)  # the last look at the sentinel
     named_at: dict[int, datetime] = field(default_factory=dict)  # the last question for annotators' names

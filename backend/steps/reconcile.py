@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 # A change's time is set before others can see it: for a single label by fractions of a second, by bulk writes up to 30 s.
 OVERLAP = timedelta(seconds=15)
 FULL_OVERLAP = timedelta(minutes=2)
-SETTLED = timedelta(minutes=5)  # changes that were this old when they were read have no late companions; more than clocks differ
+SETTLED = timedelta(minutes=5)  # by our clock: where nothing newer came for this long, what was read last has no late companions
 CHUNK = 1000  # tasks per transaction
 
 
@@ -146,14 +146,15 @@ def reconcile(services: Services, state: State, project: Project, *, full: bool 
 
 
 def _start(services: Services, campaign_id: int, watermark: datetime | None, *, full: bool) -> datetime | None:
-    """Where to begin to read: a little before the latest change seen, unless that change had settled when it was last read.
+    """Where to begin to read: a little before the latest change seen, unless nothing newer came for long before the last visit.
 
     Without the exception, the tasks of a fresh import would be read again at every visit until somebody labels one.
     """
     if watermark is None:
         return None
     visited = services.memory.visited_at.get(campaign_id)
-    if not full and visited is not None and visited - watermark > SETTLED:
+    moved = services.memory.moved_at.setdefault(campaign_id, services.now())
+    if not full and visited is not None and visited - moved > SETTLED:
         return watermark
     return watermark - (FULL_OVERLAP if full else OVERLAP)
 
@@ -172,13 +173,15 @@ def read_into_ledger(
     """Read tasks chunk by chunk, store the rows that differ, and move the watermark once all are in. ``known`` is updated in place.
 
     The watermark is Label Studio's time, and never beyond our own clock: one label with a time to come would hide all that follow.
+    What is known already does not move it: after that clock was set back, those times are yet to come.
     """
     latest, changed, started = since, False, services.now()
     for chunk in _chunks(tasks):
         choices = classes.with_answers_of(chunk)
-        readings = [read_task(task, choices, service_user, known.get(task.id), baseline=baseline) for task in chunk]
+        newer = [task.updated_at for task in chunk if task.id not in known or known[task.id].updated_at != task.updated_at]
+        readings = [read_task(task, choices, service_user, known.get(task.id), baseline=baseline, now=services.now()) for task in chunk]
         changed |= _store(services, campaign_id, known, readings)
-        latest = max(task.updated_at for task in chunk) if latest is None else max(latest, *(task.updated_at for task in chunk))
+        latest = max(newer if latest is None else [latest, *newer], default=latest)
     if latest is not None:
         # While a long reading went on, tasks that it had passed may have changed. Clocks may differ by some of this minute.
         long = services.now() - started > OVERLAP
@@ -186,6 +189,7 @@ def read_into_ledger(
         latest = latest if since is None else max(latest, min(since, started))
     if latest is not None and latest != since:
         services.store.set_watermark(campaign_id, latest)
+        services.memory.moved_at[campaign_id] = started
     return changed
 
 
@@ -200,7 +204,7 @@ def humans_win(services: Services, state: State, classes: Classes, known: dict[i
     for place in range(0, len(suspects), CHUNK):
         ids = suspects[place : place + CHUNK]
         tasks = {task.id: task for task in services.label_studio.tasks_by_id(state.project_id, state.control, ids)}
-        _store(services, state.campaign_id, known, _read(state, classes, known, list(tasks.values())))
+        _store(services, state.campaign_id, known, _read(services, state, classes, known, list(tasks.values())))
         for task_id in ids:
             task, item = tasks.get(task_id), known[task_id]
             if task is None or (item.label is None and item.machine_annotation_id is None):
@@ -228,17 +232,18 @@ def _check_all(services: Services, state: State, classes: Classes, known: dict[i
     other = sorted(task for task, at in there.items() if task not in known or known[task].deleted or known[task].updated_at != at)
     for place in range(0, len(other), CHUNK):
         tasks = services.label_studio.tasks_by_id(state.project_id, state.control, other[place : place + CHUNK])
-        changed |= _store(services, state.campaign_id, known, _read(state, classes, known, tasks))
+        changed |= _store(services, state.campaign_id, known, _read(services, state, classes, known, tasks))
     hidden = [there[task] for task in other if start is not None and there[task] <= start]
     if hidden:  # Label Studio's clock was set back: what follows now is older than what was read before
         logger.warning("campaign %d: %d changes were older than what had been read already", state.campaign_id, len(hidden))
         services.store.set_watermark(state.campaign_id, max(hidden))
+        services.memory.moved_at[state.campaign_id] = services.now()
     return changed
 
 
-def _read(state: State, classes: Classes, known: dict[int, Item], tasks: Sequence[Task]) -> list[Reading]:
-    choices = classes.with_answers_of(tasks)
-    return [read_task(task, choices, _service_user(state), known.get(task.id), baseline=False) for task in tasks]
+def _read(services: Services, state: State, classes: Classes, known: dict[int, Item], tasks: Sequence[Task]) -> list[Reading]:
+    choices, now = classes.with_answers_of(tasks), services.now()
+    return [read_task(task, choices, _service_user(state), known.get(task.id), baseline=False, now=now) for task in tasks]
 
 
 def _store(services: Services, campaign_id: int, known: dict[int, Item], readings: Sequence[Reading]) -> bool:

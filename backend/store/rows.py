@@ -78,6 +78,7 @@ class Item:
         deleted: gone from Label Studio.
         machine_annotation_id: the service user's own annotation on it.
         updated_at: Label Studio's time of last change.
+        seen_at: when this program learned of the labels it has, by our clock. ``None``: not known, as in rows of older versions.
     """
 
     task_id: int
@@ -96,6 +97,15 @@ class Item:
     updated_at: datetime
     no_label: str | None = None
     last_answer: int | None = None
+    seen_at: datetime | None = None
+
+    @property
+    def learned_at(self) -> datetime | None:
+        """When the counting label was there, to be compared with our times: Label Studio's clock may differ from ours by hours.
+
+        ``None`` without a label. For a row of an older version it is Label Studio's time: nothing better is known.
+        """
+        return self.labelled_at if self.seen_at is None or self.label is None else self.seen_at
 
 
 @dataclass(frozen=True, slots=True)

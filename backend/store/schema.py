@@ -128,6 +128,7 @@ items = Table(
     Column("updated_at", UTCDateTime, nullable=False),
     Column("no_label", Text),
     Column("last_answer", BigInteger),
+    Column("seen_at", UTCDateTime),
 )
 
 duplicates = Table(

@@ -151,7 +151,8 @@ def _asked(state: State) -> Mapping[int, tuple[Kind, int | None]]:
 
 def _since(item: Item | None, opened: datetime | None) -> bool:
     """Whether a label came after a later queue asked for its task again."""
-    return item is not None and item.labelled_at is not None and opened is not None and item.labelled_at >= opened
+    learned = None if item is None else item.learned_at
+    return learned is not None and opened is not None and learned >= opened
 
 
 def _row(group: _Group) -> LeadTimes:

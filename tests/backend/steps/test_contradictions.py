@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backend.campaign.queues import BLIND
 from backend.campaign.state import Phase
 from backend.label_studio.port import LabelStudioError
 from backend.steps.open import request_campaign
@@ -221,6 +222,49 @@ def test_no_label_is_lost_after_one_with_a_time_to_come(tmp_path: Path) -> None:
         assert n_labels(world) == given
     watermark = world.store.watermark(world.campaign.id)
     assert watermark is not None and watermark <= world.now()
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_patience_runs_by_one_clock_however_wrong_label_studio_s_is(tmp_path: Path, hours: int) -> None:
+    world = small(tmp_path)
+    world.advance()
+    set_clock(world, hours=hours)
+    state = world.state()
+    asked = state.queues[-1].asked
+    last = next(task for task in reversed(asked) if state.roles.get(task) not in BLIND)
+    for task in asked:
+        if task != last:
+            world.label_studio.annotate(task, world.people[0], CHOICES[task % 2])
+    if hours < 0:  # labels that are older than what was read already are found by the full check
+        world.wait(minutes=6)
+    world.advance()
+    seen = world.state().progress
+    assert seen is not None and len(seen.missing) == 1 and not seen.blind_missing and seen.quiet_since is not None
+    assert abs(seen.quiet_since - world.now()) < timedelta(seconds=30)
+    n_queues = len(world.state().queues)
+    world.wait(minutes=world.state().settings.patience_minutes - 1)
+    world.advance()
+    assert len(world.state().queues) == n_queues
+    world.wait(minutes=1.5)
+    world.advance()
+    assert len(world.state().queues) > n_queues
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_what_comes_just_before_the_last_change_is_read_however_wrong_label_studio_s_clock_is(tmp_path: Path, hours: int) -> None:
+    world = small(tmp_path)
+    world.advance()
+    set_clock(world, hours=hours)
+    world.label(3)
+    world.wait(minutes=6)
+    world.advance()  # the full check: the watermark has followed the clock
+    world.label(3)
+    world.advance()
+    late = next(task for task, item in world.state().items.items() if item.label is None)
+    world.label_studio.annotate(late, world.people[0], CHOICES[1])
+    world.label_studio._tasks[late].updated_at -= timedelta(seconds=5)  # stored after the others, and dated before them
+    world.advance()
+    assert n_labels(world) == 7
 
 
 def test_a_change_that_no_clock_tells_is_found_by_the_full_check(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_a_fresh_import_is_not_read_again_and_again_once_it_has_settled(opened: 
     project = world.label_studio.project(world.project)
     from backend.steps.reconcile import reconcile
 
+    reconcile(world.services, world.state(), project)
     world.wait(minutes=6)
     reconcile(world.services, world.state(), project)
     asked: list[Any] = []

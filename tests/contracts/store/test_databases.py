@@ -68,7 +68,7 @@ def test_classes_are_found_under_their_name_of_today_where_the_first_tables_call
         connection.execute(sa.text("INSERT INTO machine_labels VALUES (1, 3, 1, 2, 0.5, 'written', 9)"))
         connection.execute(sa.text("INSERT INTO frozen VALUES (1, 1, 0, 3, 2, 0.5)"))
         connection.execute(sa.text("INSERT INTO duplicates VALUES (1, 6, 3, 4, 1, :at)").bindparams(at))
-    assert store.migrate() == ("0001", "0005")
+    assert store.migrate() == ("0001", "0006")
     assert store.machine_labels(1) == [MachineLabel(3, 1, 2, 0.5, "written", 9)]
     assert store.frozen(1, 1) == [Frozen(0, 3, 2, 0.5)]
     assert [(row.task_id, row.annotation_id, row.annotator, row.label) for row in store.duplicates(1)] == [(3, 6, 4, 1)]
