@@ -132,7 +132,7 @@ def test_what_the_project_was_is_written_down(tmp_path: Path) -> None:
 
 
 def test_an_unknown_classifier_is_refused_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(InvalidValue, match=r"unknown classifier 'vgg'.*frozen, tfidf, cnn"):
+    with pytest.raises(InvalidValue, match=r"unknown classifier 'vgg'.*frozen, tfidf, both, cnn"):
         World(tmp_path, classifiers="vgg")
 
 
