@@ -57,7 +57,7 @@ _FORMER_FIELDS: dict[type, tuple[str, object]] = {Observation: ("n_machine", 0),
 # Fields that came later: where they say what earlier rows meant without them, they are not written.
 _LATER: dict[type, frozenset[str]] = {
     Acquire: frozenset({"buys"}),
-    Certify: frozenset({"rule"}),
+    Certify: frozenset({"rule", "why"}),
     CertificateOutcome: frozenset({"bands"}),
     LabelByMachine: frozenset({"peeled"}),
     Measurement: frozenset({"bought", "price", "n_unbought", "learns"}),

@@ -13,7 +13,7 @@ from mcal_engine.cost import CostModel, money
 from mcal_engine.curves import error_curve
 from mcal_engine.curves.learning_curve import FitFailed
 from mcal_engine.situation import Situation
-from mcal_engine.types import FloatArray, Measurement, Plan
+from mcal_engine.types import CertificateRule, FloatArray, Measurement, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +149,13 @@ def forecast(situation: Situation, measurement: Measurement) -> Forecast:
     return Forecast(plan, found.fitted, future, _floor(situation, found.cost_model, prices), hope, found.cost_model)
 
 
-def plan_now(situation: Situation, measurement: Measurement, made: Forecast) -> Plan:
-    """The plan for exactly today's B, from this round's counts; what ``made`` forecast fills the rest of it."""
+def plan_now(situation: Situation, measurement: Measurement, made: Forecast, rule: CertificateRule | None = None) -> Plan:
+    """The plan for exactly today's B, from this round's counts; what ``made`` forecast fills the rest of it.
+
+    ``rule``: how V would be drawn; ``None``: as the settings say, by the cheaper rule where they leave that open.
+    """
     found = today(situation, measurement)
-    priced = _priced(situation, found, price_list(situation, measurement), situation.doubt(measurement))
+    priced = _priced(situation, found, price_list(situation, measurement, rule), situation.doubt(measurement))
     theta, total = float(priced.theta[0]), float(priced.cost[0, 0])
     to_buy = measurement.to_buy if priced.n_machine[0] else 0.0
     return replace(
@@ -179,16 +182,21 @@ def cost_if_error_were(situation: Situation, measurement: Measurement, factors: 
     return float(np.mean([_priced(situation, found, prices, np.array([factor])).cost[0, 0] for factor in factors]))
 
 
-def price_list(situation: Situation, measurement: Measurement) -> search.Terms:
-    """What a V of each size buys of today's pool, by the rule that will draw it and by what a bound per class would leave of that."""
+def price_list(situation: Situation, measurement: Measurement, rule: CertificateRule | None = None) -> search.Terms:
+    """What a V of each size buys of today's pool, by the rule that will draw it and by what a bound per class would leave of that.
+
+    ``rule``: as for :func:`plan_now`. What a peel spares is in no price, so that it favours neither rule.
+    """
     spec, observation = situation.spec, situation.observation
     level = per_class.level_of_each(spec, situation.level)
     shares, errors = situation.measured(measurement)
-    if spec.certifies and level > 0 and spec.rule_for(learns=measurement.learns) == "two_bands":
+    made = search.terms(spec, situation.n_labels, observation.n_pool, level)
+    wanted = rule or spec.rule_for(learns=measurement.learns)
+    if spec.certifies and level > 0 and wanted in ("two_bands", "cheaper"):
         drawn = bands.plan_by_size(observation.n_pool, situation.allowed, level, spec.certificate_size)
         sure = 0.0 if drawn is None else float(np.interp(drawn.n_sure / observation.n_items, shares, errors)) * observation.n_items
-        return search.terms_of_bands(drawn, sure)
-    made = search.terms(spec, situation.n_labels, observation.n_pool, level)
+        in_bands = search.terms_of_bands(drawn, sure)
+        return in_bands if wanted == "two_bands" else in_bands.beside(made)
     left = situation.share_left
     return replace(made, kept=kept_by_classes(spec, observation, measurement, (shares / left, errors / left), level))
 

@@ -212,16 +212,48 @@ def _stop(
         "training_spent": situation.spent,
     }
     verdict = Verdict(reason, sentence, {name: value for name, value in evidence.items() if np.isfinite(value)})
-    rule = spec.rule_for(learns=measurement.learns)
-    n_certificate = _exact_certificate_size(situation, plan, rule) if spec.certifies and plan.n_machine else None
-    if plan.n_machine == 0 or (spec.certifies and n_certificate is None):
+    if spec.certifies:
+        found = _certify(situation, measurement, made, verdict)
+        return HumanLabelAll(plan, verdict) if found is None else found
+    if plan.n_machine == 0:
         return HumanLabelAll(plan, verdict)
-    if n_certificate is not None:
-        promise = Promise(spec.target_error, situation.allowed, situation.n_labels, spec.min_class_precision)
-        return Certify(plan.classifier, n_certificate, situation.look, situation.level, plan, verdict, promise, rule)
     n_ranked = plan.n_machine if spec.budget is not None else min(int(plan.theta * observation.n_items), observation.n_pool)
     estimate = float(np.interp(n_ranked / observation.n_items, *situation.measured(measurement, allow_unseen=False)))
     return LabelByMachine(plan.classifier, n_ranked, n_ranked, False, estimate, None, plan, replace(verdict, reason=StopReason.ESTIMATED))
+
+
+def _certify(situation: Situation, measurement: Measurement, made: Forecast, verdict: Verdict) -> Certify | None:
+    """Draw V by the rule that is forecast to cost less, of those that the settings allow; ``None``: no V pays for itself.
+
+    Nothing of V is known yet, so the choice costs no certainty.
+    """
+    spec = situation.spec
+    wanted = spec.rule_for(learns=measurement.learns)
+    rules: tuple[CertificateRule, ...] = ("two_bands", "one_band") if wanted == "cheaper" else (wanted,)
+    offers: list[tuple[Plan, int, CertificateRule]] = []
+    for rule in rules:
+        plan = plan_now(situation, measurement, made, rule)
+        size = _exact_certificate_size(situation, plan, rule) if plan.n_machine else None
+        if size is not None:
+            offers.append((plan, size, rule))
+    if not offers:
+        return None
+    plan, size, rule = min(offers, key=lambda offer: offer[0].total_cost)
+    why = ""
+    if wanted == "cheaper":
+        verdict = replace(verdict, evidence=verdict.evidence | {f"total_cost_{of}": each.total_cost for each, _, of in offers})
+        why = _why_so_drawn(offers, rule, spec.currency)
+    promise = Promise(spec.target_error, situation.allowed, situation.n_labels, spec.min_class_precision)
+    return Certify(plan.classifier, size, situation.look, situation.level, plan, verdict, promise, rule, why)
+
+
+def _why_so_drawn(offers: list[tuple[Plan, int, CertificateRule]], chosen: CertificateRule, currency: str) -> str:
+    """One sentence: how V is drawn, and what that was held against."""
+    ways = {"one_band": "drawn evenly", "two_bands": "drawn more densely among the less sure half"}
+    bills = [f"at {plan.total_cost:,.2f} {currency} with {counted(size, 'item')} {ways[rule]}" for plan, size, rule in offers]
+    if len(bills) == 1:
+        return f"Before the draw the whole bill was forecast {bills[0]}; no other sample was of use."
+    return f"Before the draw the whole bill was forecast {' and '.join(bills)}, so the sample was {ways[chosen]}."
 
 
 def _buy(situation: Situation, measurement: Measurement, plan: Plan, racing: tuple[str, ...], sentence: str) -> Acquire:
@@ -245,6 +277,8 @@ def _exact_certificate_size(situation: Situation, plan: Plan, rule: CertificateR
     if spec.certificate_size is not None:
         return min(spec.certificate_size, n_pool)
     level = per_class.level_of_each(spec, situation.level)
+    if rule == "one_band":
+        level *= 1 - 2 * bands.ARITHMETIC  # its table keeps this far below the level
     shares = uniform.sample_share(np.arange(3000), allowed=situation.allowed, level=level)
     tolerated = int(np.searchsorted(shares, plan.n_certificate / n_pool + 1e-12, side="right")) - 1
     return uniform.sample_size(max(tolerated, 0), n_pool=n_pool, allowed=situation.allowed, level=level)

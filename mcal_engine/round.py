@@ -341,6 +341,9 @@ def bands_of(spec: CampaignSpec, asked: Certify, n_pool: int) -> Bands | None:
     """
     if asked.rule == "uniform" or asked.promise is None:
         return None
+    if asked.rule == "one_band":
+        size = min(asked.n_certificate, n_pool)
+        return two_bands.plan(n_pool, allowed=asked.promise.allowed, level=asked.level, n_bands=1, n_sample=size)
     return two_bands.plan_by_size(n_pool, asked.promise.allowed, asked.level, spec.certificate_size)
 
 

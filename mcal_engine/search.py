@@ -33,6 +33,10 @@ class Terms:
     errors: FloatArray
     kept: Kept | None = None
 
+    def beside(self, other: Terms) -> Terms:
+        """Both price lists in one: what is planned takes the cheapest row of the two."""
+        return Terms(np.concatenate([self.share, other.share]), np.concatenate([self.errors, other.errors]))
+
 
 QUANTILES = (np.arange(7) + 0.5) / 7
 

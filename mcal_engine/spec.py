@@ -115,11 +115,12 @@ class CampaignSpec(BaseModel):
         description="Number of certificate items (V); empty: in two bands by the errors that are allowed, a uniform sample by money.",
         json_schema_extra=about(PROMISE, "items"),
     )
-    certificate_rule: Literal["two_bands", "uniform"] = Field(
-        "two_bands",
+    certificate_rule: Literal["cheaper", "two_bands", "uniform"] = Field(
+        "cheaper",
         description="two_bands: the certificate sample is denser among the less sure half, and people label the least trusted items until "
-        "few enough of its mistakes are left; uniform: one uniform sample, which max_looks above 1, min_class_precision and a model that "
-        "learns from no label need and get.",
+        "few enough of its mistakes are left; uniform: one uniform sample, read at once, which max_looks above 1, min_class_precision and "
+        "a model that learns from no label need and get; cheaper: two bands or one uniform sample that is sized by money, whichever is "
+        "forecast to cost less just before it is drawn, and people label the least trusted items as with two_bands.",
         json_schema_extra=about(PROMISE),
     )
     overlap_share: Fraction = Field(
@@ -224,8 +225,8 @@ class CampaignSpec(BaseModel):
         """Whether a certificate sample V is drawn; a budget is spent on labels, and the error is then an estimate."""
         return self.guarantee == "certified" and self.budget is None
 
-    def rule_for(self, *, learns: bool) -> Literal["two_bands", "uniform"]:
-        """How V is drawn at the next freeze.
+    def rule_for(self, *, learns: bool) -> Literal["cheaper", "two_bands", "uniform"]:
+        """How V is drawn at the next freeze; ``cheaper``: in two bands or in one, whichever is forecast to cost less then.
 
         A second sample must stand for the pool, and so must one that classes are bounded by. A model that learns from no label cannot
         rank anew what is left of band 2 either, and the denser sample there is then paid for nothing.

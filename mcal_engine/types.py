@@ -17,7 +17,7 @@ from mcal_engine.bill import Labels
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-CertificateRule = Literal["two_bands", "uniform"]
+CertificateRule = Literal["two_bands", "one_band", "uniform"]
 
 
 def _nothing() -> IntArray:
@@ -283,8 +283,10 @@ class Promise:
 class Certify:
     """Freeze the classifier's predictions on U, then ask people for a random blind sample V of ``n_certificate`` items.
 
-    ``rule``: how V is drawn and read. ``two_bands``: by the :class:`Bands` of the frozen pool; ``uniform``: one uniform sample. A look is
-    finished under the rule that it was drawn under. ``promise`` is ``None`` in histories of version 0.1, which did not store it.
+    ``rule``: how V is drawn and read. ``two_bands`` and ``one_band``: by the :class:`Bands` of the frozen pool, and peeled; ``uniform``:
+    one uniform sample that is read at once. A look is finished under the rule that it was drawn under. ``why`` says in a sentence what that
+    rule was preferred to, where there was a choice; the forecasts that were compared are evidence of the verdict. ``promise`` is ``None``
+    in histories of version 0.1, which did not store it.
     """
 
     classifier: str
@@ -295,6 +297,7 @@ class Certify:
     verdict: Verdict
     promise: Promise | None = None
     rule: CertificateRule = "uniform"
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,11 +46,13 @@ def certificate(state: State, report: Report) -> Certificate:
             f"what is left is ranked anew. That goes on until at most {tolerated:,} of the sample's wrong predictions are among the "
             f"machine's items; now it is {left:,}. It may end with any batch. Then the machine labels are written."
         )
-        return Certificate(status="running", headline="People label the least trusted items.", steps=[_in_bands(state), step])
+        asked = next(row for row in reversed(state.history) if isinstance(row, Certify) and row.look == decision.look)
+        steps = [_in_bands(state) + _why(asked), step]
+        return Certificate(status="running", headline="People label the least trusted items.", steps=steps)
     if isinstance(decision, Certify):
         step = (
             f"{counted(len(state.sample), 'item', 'were')} drawn at random from the frozen predictions. People label them without "
-            "seeing what the machine said; until the last one is in, nobody can know which of them it got wrong."
+            f"seeing what the machine said; until the last one is in, nobody can know which of them it got wrong.{_why(decision)}"
         )
         return Certificate(status="running", headline="The blind certificate sample is being labelled.", steps=[step])
     return Certificate(status="none", headline="There is no certificate yet.", steps=["It comes when the search for training labels ends."])
@@ -119,7 +121,8 @@ def _steps_of_bands(state: State, report: Report, decision: LabelByMachine, aske
         f"The classifier “{decision.classifier}” was frozen: its prediction and its certainty for each of "
         f"{counted(n_pool, 'item', 'were')} stored and "
         "hashed before the sample was drawn.",
-        f"{_in_bands(state)} {counted_of(int(evidence['errors_in_sample']), int(evidence['sample']), 'prediction', 'were')} wrong; items "
+        f"{_in_bands(state)}{_why(asked)} "
+        f"{counted_of(int(evidence['errors_in_sample']), int(evidence['sample']), 'prediction', 'were')} wrong; items "
         f"that nobody answered count as wrong{_first_counts(state)}.",
         *([peeled] if n_peeled else []),
         f"The target of {report['target_error']:g} allows {counted(int(evidence['allowed_errors']), 'error')} among "
@@ -140,6 +143,11 @@ def _in_bands(state: State) -> str:
         f"People checked a secret random sample without seeing the predictions, more densely among the less sure half: "
         f"{bands.sample_sure:,} of the {counted(bands.n_sure, 'surest item')} and {bands.sample_unsure:,} of the other {bands.n_unsure:,}."
     )
+
+
+def _why(asked: Certify) -> str:
+    """How the sample was drawn, where there was a choice, and what that was held against."""
+    return f" {asked.why}" if asked.why else ""
 
 
 def _first_counts(state: State) -> str:

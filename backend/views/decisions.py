@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict
 from backend.campaign import events
 from backend.campaign.events import Happening, decision_title
 from backend.campaign.history import Entry
-from mcal_engine.types import Acquire, Decision, Plan
+from mcal_engine.types import Acquire, Certify, Decision, Plan
 
 Kind = Literal["money", "price", "count", "percent_fine", "plain"]
 Meaning = tuple[str, Kind, str]
@@ -28,6 +28,8 @@ EVIDENCE: dict[str, Meaning] = {
     "best_future_cost": ("whole bill of the best plan with more training labels", "money", ""),
     "floor": ("whole bill after another batch, were the classifier perfect", "money", ""),
     "training_spent": ("spent on training", "money", ""),
+    "total_cost_one_band": ("whole bill with a sample drawn evenly", "money", ""),
+    "total_cost_two_bands": ("whole bill with a sample drawn more densely among the less sure half", "money", ""),
     "sample": ("certificate items", "count", "item"),
     "errors_in_sample": ("wrong predictions among them", "count", "item"),
     "errors_in_sure_band": ("wrong ones in the surer band", "count", "item"),
@@ -86,7 +88,7 @@ def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
                 seq=entry.seq,
                 at=entry.at.isoformat(),
                 title=decision_title(row, drawn),
-                sentence=row.sentence if isinstance(row, Acquire) else row.verdict.sentence,
+                sentence=_sentence(row),
                 reason=None if verdict is None else verdict.reason.value,
                 again=isinstance(row, Acquire) and row.plan is not None,
                 facts=list(_facts(row, evidence)),
@@ -95,6 +97,12 @@ def decided(history: Sequence[Entry[Happening]]) -> list[Decided]:
             )
         )
     return rows
+
+
+def _sentence(row: Decision) -> str:
+    if isinstance(row, Acquire):
+        return row.sentence
+    return " ".join(part for part in (row.verdict.sentence, row.why if isinstance(row, Certify) else "") if part)
 
 
 def plan_values(plan: Plan | None) -> dict[str, Any] | None:

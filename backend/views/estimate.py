@@ -16,9 +16,9 @@ class Estimate(TypedDict):
 
     ``n_to_label`` of the items have no label yet: those are what people alone would be paid for. T is drawn from all items, so what it
     costs is what it costs on average. ``warnings`` are sentences about the project.
-    ``smallest_certificate``: in two bands the sample V for a pool as large as it is to begin with, since its size follows the pool's. A
-    uniform one is the smallest that can certify anything, as it must come back without an error; how large it will be is decided by money
-    at the end. ``None``: even the whole pool would be too small, or the guarantee needs no sample.
+    ``smallest_certificate``: the smallest uniform sample that can certify anything, as it must come back without an error; how V is drawn,
+    and how large it is, is decided by money at the end. With ``certificate_rule = two_bands`` it is V for a pool as large as it is to begin
+    with, since its size follows the pool's. ``None``: even the whole pool would be too small, or the guarantee needs no sample.
     """
 
     n_items: int

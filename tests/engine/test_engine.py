@@ -249,6 +249,8 @@ def test_a_bad_setting_is_named_with_its_rule(values: dict[str, object], text: s
         (20, 0.01, "uniform", "at most 0 errors among 20 items can only be certified by labelling everything"),
         # q = 1.1/√75 = .127 of the 1,323 that T and B0 leave: 168, less what rounding takes.
         (1500, 0.05, "two_bands", "at most 75 errors among 1,500 items, a blind sample of about 1"),
+        # What may be one uniform sample needs the least of it: q = 1 − .05^(1/76) = .039 of the 1,323: 52.
+        (1500, 0.05, "cheaper", "at most 75 errors among 1,500 items, a blind sample of 52 or more"),
         (20, 0.01, "two_bands", "at most 0 errors among 20 items can only be certified by labelling everything"),
     ],
 )

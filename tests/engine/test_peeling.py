@@ -122,6 +122,17 @@ def test_over_every_sample_and_pattern_of_errors_the_engine_s_decision_keeps_to_
             assert share_broken(plan, wrong, errors_last) <= Fraction(plan.level)
 
 
+def test_one_sample_of_all_that_is_peeled_keeps_to_its_level_over_every_sample_and_pattern_of_errors() -> None:
+    plan = bands.plan(7, allowed=1, level=0.5, n_bands=1, n_sample=3)
+    assert plan is not None
+    assert (plan.n_sure, plan.n_sample) == (0, 3)
+    assert plan.tolerated
+    for pattern in product([False, True], repeat=plan.n_pool):
+        wrong = np.array(pattern)
+        if wrong.sum() > plan.allowed:
+            assert share_broken(plan, wrong, errors_last) <= Fraction(plan.level)
+
+
 def test_a_ranker_that_knows_the_sample_would_break_the_engine_s_promise() -> None:
     plan = bands.plan(400, allowed=20, level=0.05)
     assert plan is not None
@@ -230,6 +241,7 @@ def test_what_two_bands_cannot_do_is_done_by_a_uniform_sample(changes: dict[str,
     assert SPEC.rule_for(learns=True) == "two_bands"
     assert SPEC.rule_for(learns=False) == "uniform"
     assert SPEC.model_copy(update=changes).rule_for(learns=True) == "uniform"
+    assert SPEC.model_copy(update={"certificate_rule": "cheaper"} | changes).rule_for(learns=True) == "uniform"
 
 
 # --- whole campaigns -----------------------------------------------------------------------------------------------------------------
@@ -246,8 +258,8 @@ class Watched(Machine):
         return Machine.fit_and_score(self, request, once=once)
 
 
-def campaign(n: int, **changes: object) -> tuple[SimulatedCampaign, list[TrainingRequest], dict[str, object]]:
-    data = toy_data(n)
+def campaign(n: int, noise: float = 60.0, **changes: object) -> tuple[SimulatedCampaign, list[TrainingRequest], dict[str, object]]:
+    data = toy_data(n, noise=noise)
     spec = CampaignSpec.parse({"target_error": 0.05, "price_per_label": 0.04, "certificate_rule": "two_bands", "max_looks": 1} | changes)
     plain = toy_machines(data, *spec.classifiers)[0]
     machine = Watched(plain.name, plain.classifier, plain.stopwatch)
@@ -278,6 +290,27 @@ def test_a_whole_campaign_peels_and_the_ranker_learns_from_no_item_that_is_still
     engine = Engine(found.spec, 1200, 4)
     engine.history = list(found.history[:-1])
     assert codec.to_json(engine.ask()) == codec.to_json(found.decision)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("noise", "rule"), [(20.0, "one_band"), (80.0, "two_bands")])
+def test_the_sample_is_drawn_in_the_way_that_is_forecast_to_cost_less_and_says_so(noise: float, rule: str) -> None:
+    found, _, said = campaign(1200, noise, certificate_rule="cheaper")
+    place = next(place for place, row in enumerate(found.history) if isinstance(row, Certify))
+    asked, outcome = found.history[place], found.history[place + 1]
+    assert isinstance(asked, Certify)
+    assert isinstance(outcome, CertificateOutcome)
+    costs = {name: asked.verdict.evidence[f"total_cost_{name}"] for name in ("one_band", "two_bands")}
+    assert asked.rule == rule == min(costs, key=costs.__getitem__)
+    assert asked.plan.total_cost == costs[rule]
+    assert all(f"{cost:,.2f} USD" in asked.why for cost in costs.values())
+    assert outcome.bands is not None
+    assert (outcome.bands.n_sure > 0) == (rule == "two_bands")
+    assert len(outcome.ranks) == asked.n_certificate
+    assert said["certified"] is True
+    again = [codec.from_json(codec.to_json(row)) for row in found.history]
+    assert codec.to_json(decide(found.spec, again[:place])) == codec.to_json(asked)
+    assert codec.to_json(decide(found.spec, again[:-1])) == codec.to_json(found.decision)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from mcal_engine.classifiers.base import Progress as Step
 from mcal_engine.simulator.campaign import RoundView
 from mcal_engine.simulator.machines import Machine
 from mcal_engine.spec import CampaignSpec
-from mcal_engine.types import Acquire
+from mcal_engine.types import Acquire, Certify
 from mcal_engine.words import counted
 
 PHASES = {"embed": "embedding images", "fit": "training", "score": "scoring"}
@@ -55,6 +55,8 @@ class Bars:
         self._bars.update(self._people, completed=view.n_labels_paid)
         decision = view.decision
         self.say(decision.sentence if isinstance(decision, Acquire) else decision.verdict.sentence)
+        if isinstance(decision, Certify) and decision.why:
+            self.say(decision.why)
 
     def say(self, sentence: str) -> None:
         if self._lines:

@@ -55,7 +55,7 @@ def test_settings_of_version_0_1_load_where_those_that_are_gone_have_their_defau
 
 @pytest.mark.parametrize("more", [{}, {"certificate_rule": "uniform", "max_looks": 3}])
 def test_a_campaign_keeps_the_certificate_that_it_began_with_whatever_the_default_has_become(tmp_path: Path, more: dict[str, Any]) -> None:
-    assert CampaignSettings(**settings()).certificate_rule == "two_bands"
+    assert CampaignSettings(**settings()).certificate_rule == "cheaper"
     world = World(tmp_path)
     old = world.store.create_campaign(77, "http://elsewhere", [NewEvent("requested", {"source": "page", "settings": settings(**more)})])
 

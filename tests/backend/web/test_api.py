@@ -339,7 +339,7 @@ def test_a_project_that_label_studio_does_not_have_is_not_found_and_nobody_is_aw
 def test_a_campaign_can_be_started_and_its_first_queue_is_what_the_estimate_said(tmp_path: Path) -> None:
     world = DigitWorld(tmp_path, n=400, start=False)
     api = Api(world)
-    body = {"project": world.project, "settings": {"target_error": 0.05, "price_per_label": 0.04}}
+    body = {"project": world.project, "settings": {"target_error": 0.05, "price_per_label": 0.04, "certificate_rule": "two_bands"}}
     said = api.send("POST", "/estimate", body)
     assert said["human_only_cost"] == 16.0 and said["allowed_errors"] == 20
     pool = 400 - said["n_test"] - said["n_train"]
