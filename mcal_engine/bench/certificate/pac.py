@@ -46,7 +46,7 @@ def read_answers(file: Path) -> tuple[BoolArray, FloatArray]:
 
 
 def true_comparison(name: str, wrong: BoolArray, confidence: FloatArray, draws: int) -> Row:
-    """Machine labels as a share of all items, and broken promises, of each rule over ``draws`` draws of V."""
+    """Machine labels as a share of all items, mean and standard deviation, and broken promises, of each rule over ``draws`` draws of V."""
     n_items, allowed = len(wrong), allowance(TARGET, len(wrong))
     plans = {}
     for rule, n_bands in (("bands", 2), ("uniform", 1)):
@@ -76,5 +76,6 @@ def true_comparison(name: str, wrong: BoolArray, confidence: FloatArray, draws: 
         "draws": draws,
         "oracle": true_largest_machine_set(wrong, allowed) / n_items,
         "machine": {rule: float(np.mean([one[0] for one in each])) / n_items for rule, each in found.items()},
+        "spread": {rule: float(np.std([one[0] for one in each], ddof=1)) / n_items if draws > 1 else 0.0 for rule, each in found.items()},
         "broken": {rule: sum(errors > allowed for _, errors in each) for rule, each in found.items()},
     }

@@ -75,11 +75,11 @@ PAC_RULES = {"bands": "two bands", "uniform": "one band", "pac_labels": "PAC lab
 
 
 def pac_markdown(rows: Sequence[Row]) -> str:
-    """Machine labels as a share of all items on the data of the PAC labels paper, with how often the promise was broken."""
+    """Machine labels as a share of all items on the data of the PAC labels paper, their spread, and how often the promise was broken."""
     lines = ["| data | items | V | " + " | ".join(PAC_RULES.values()) + " | oracle | broken |", "|" + "---|" * (5 + len(PAC_RULES))]
     for row in rows:
         sizes = " / ".join(f"{row['n_certificate'][rule]:,}" for rule in PAC_RULES)
-        shares = " | ".join(f"{row['machine'][rule]:.1%}" for rule in PAC_RULES)
+        shares = " | ".join(_share([row["machine"][rule], row["spread"][rule]]) for rule in PAC_RULES)
         broken = " / ".join(str(row["broken"][rule]) for rule in PAC_RULES)
         lines.append(f"| {row['data']} | {row['n_items']:,} | {sizes} | {shares} | {row['oracle']:.1%} | {broken} of {row['draws']:,} |")
     return "\n".join(lines) + "\n"

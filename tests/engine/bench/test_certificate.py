@@ -82,6 +82,7 @@ def test_beside_pac_labels_both_keep_the_promise_and_ours_labels_more() -> None:
     found = pac.true_comparison("toy", wrong, confidence, 60)
     assert found["machine"]["pac_labels"] < found["machine"]["uniform"] <= found["oracle"]
     assert found["machine"]["pac_labels"] < found["machine"]["bands"] <= found["oracle"]
+    assert all(0 < spread < 0.2 for spread in found["spread"].values())
     assert all(broken <= 9 for broken in found["broken"].values())  # P[Binomial(60, 0.05) > 9] < 0.001
 
 
