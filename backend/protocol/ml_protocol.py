@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -131,8 +132,8 @@ class MLProtocol:
 
         So lost, doubled, reordered and forged events do no harm, nor do those that our own writing causes: at worst the worker
         visits once more and finds nothing to do, and the queue holds one waiting job per campaign however many events arrive.
-        A ``trusted`` sender's do more: START_TRAINING resumes a paused or halted campaign, and the answer to a submission is held back
-        for a fraction of a second where two people submitted at once and the campaign has paid for a task twice before.
+        A ``trusted`` sender's do more: START_TRAINING resumes a paused or halted campaign, and the answer to a submission may be held
+        back (:meth:`keep_apart`).
 
         Raises:
             InvalidValue: no action, or a known one without its project.
@@ -140,10 +141,18 @@ class MLProtocol:
         action = bodies.action(body)
         if action not in WAKING_ACTIONS:
             return {"status": "ignored", "reason": "unknown action"}
-        answer = self._wake(bodies.project_id(body), action, resume=trusted and action == START_TRAINING)
-        if trusted and action == SUBMITTED and answer["status"] == "ok":
-            self._keep_apart(answer["campaign"], body)
-        return answer
+        return self._wake(bodies.project_id(body), action, resume=trusted and action == START_TRAINING)
+
+    def keep_apart(self, body: dict[str, Any]) -> Generator[float, None, None] | None:
+        """The wait before a trusted event is answered, part by part (:meth:`Turnstile.pass_through`); None where there is none.
+
+        Submissions wait, where two people submitted at once and the campaign has paid for a task twice before.
+        """
+        person = bodies.annotator(body) if bodies.action(body) == SUBMITTED else None
+        campaign = self._store.live_campaign(self._url, bodies.project_id(body)) if person is not None else None
+        if person is None or campaign is None or not self._store.has_duplicates(campaign.id):
+            return None
+        return self._turnstile.pass_through(campaign.project_id, person, bodies.seconds_since_stored(body, datetime.now(UTC)))
 
     def train(self, body: dict[str, Any]) -> dict[str, Any]:
         """What older Label Studios call instead of START_TRAINING; the sender is trusted.
@@ -170,12 +179,6 @@ class MLProtocol:
         switches = history.read(self._store, campaign.id, events.Paused, events.Halted, events.Resumed)
         if switches and not isinstance(switches[-1].event, events.Resumed):
             self._store.append(campaign.id, [history.new(events.Resumed(by=by))])
-
-    def _keep_apart(self, campaign_id: int, body: dict[str, Any]) -> None:
-        person = bodies.annotator(body)
-        if person is not None and self._store.has_duplicates(campaign_id):
-            delay = bodies.seconds_since_stored(body, datetime.now(UTC))
-            self._turnstile.pass_through(bodies.project_id(body), person, delay)
 
     def _idle_line(self, label_config: str) -> str:
         if label_config.strip():

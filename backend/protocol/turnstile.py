@@ -2,19 +2,21 @@
 
 Label Studio on SQLite looks for a free task and locks it in two steps; whoever asks between them gets the same task. It asks for a
 webhook's answer before it answers a submission, and people ask for their next task after that. So an answer that comes a little later
-makes the next person ask a little later.
+makes the next person ask a little later. Label Studio gives up an answer of which nothing has come for a second, so a longer wait is
+handed out in parts, and the answer's sender writes a byte after each.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 SHORTEST_GAP, LONGEST_GAP = 0.25, 0.8  # seconds between two people: about what Label Studio takes to choose and lock
 GAP_PER_DELAY = 2.0  # the gap, for each second since the label was stored: that is slow where choosing is slow
-LONGEST_SECONDS = 0.9  # that anybody waits: Label Studio gives a webhook one second, and goes on without its answer after that
+LONGEST_SECONDS = 2.0  # that anybody waits
+SILENT_SECONDS = 0.4  # Label Studio goes on without an answer of which no byte has come for one second
 MOST_WAITING = 8  # at once, of all projects: the server's other threads stay free for pages
 
 
@@ -39,11 +41,11 @@ class Turnstile:
         self._latest: dict[int, _Turn] = {}  # project → who was let through last, and when
         self._waiting = 0
 
-    def pass_through(self, project_id: int, person: int, delay: float = 0.0) -> float:
-        """Wait for one's turn: a gap after the last other person, less where many wait. Returns the seconds waited.
+    def pass_through(self, project_id: int, person: int, delay: float = 0.0) -> Generator[float, None, None]:
+        """Wait for one's turn: a gap after the last other person, less where many wait. Yields the seconds of each part of the wait.
 
-        Each new arrival takes at most two thirds of what is left of ``LONGEST_SECONDS``, so nobody waits longer than that. The same
-        person is never kept apart from herself.
+        The turn is taken when the first part is asked for. Each new arrival takes at most two thirds of what is left of
+        ``LONGEST_SECONDS``, so nobody waits longer than that. The same person is never kept apart from herself.
 
         Args:
             delay: seconds since the label was stored, by Label Studio's clock: a slow Label Studio needs a longer gap. A clock that is
@@ -56,13 +58,17 @@ class Turnstile:
             self._latest[project_id] = _Turn(person, max(at, now if latest is None else latest.at))
             wait = at - now
             self._waiting += wait > 0
-        if wait > 0:
-            try:
-                self._sleep(wait)
-            finally:
-                with self._lock:
-                    self._waiting -= 1
-        return wait
+        if wait <= 0:
+            return
+        try:
+            while wait > 0:
+                part = min(wait, SILENT_SECONDS)
+                self._sleep(part)
+                yield part
+                wait -= part
+        finally:
+            with self._lock:
+                self._waiting -= 1
 
 
 def _turn(latest: _Turn, person: int, now: float, delay: float) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
-from flask import Blueprint, Flask, Response, redirect, request, url_for
+from flask import Blueprint, Flask, Response, after_this_request, redirect, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
 from backend.web.access import Access
@@ -44,7 +46,12 @@ def routes(protocol: MLHandler, access: Access) -> list[Route]:
         trusted = access.trusts_webhook()
         if not trusted:
             request.max_content_length = UNTRUSTED_BODY_BYTES
-        return protocol.webhook(read_object(), trusted=trusted), 200
+        body = read_object()
+        answer = protocol.webhook(body, trusted=trusted)
+        wait = protocol.keep_apart(body) if trusted else None
+        if wait is not None:
+            after_this_request(partial(_hold_back, wait))
+        return answer, 200
 
     def train() -> Answer:
         access.require_login()
@@ -66,6 +73,21 @@ def routes(protocol: MLHandler, access: Access) -> list[Route]:
         ("/versions", "POST", versions),
     ]
     return [Route(path, method, f"{method.lower()}_{path.strip('/') or 'root'}", json_view(view)) for path, method, view in table]
+
+
+def _hold_back(wait: Generator[float, None, None], response: AnyResponse) -> AnyResponse:
+    """Send a blank after each part of the wait, and the answer at its end: whoever reads it sees that it is on its way."""
+    answer = response.get_data()
+
+    def parts() -> Iterator[bytes]:
+        with closing(wait):
+            for _ in wait:
+                yield b" "
+        yield answer
+
+    response.response = parts()
+    response.headers.pop("Content-Length", None)
+    return response
 
 
 def blueprint(protocol: MLHandler, access: Access) -> Blueprint:

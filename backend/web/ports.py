@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +22,8 @@ class MLHandler(Protocol):
     def predict(self, body: dict[str, Any]) -> dict[str, Any]: ...
 
     def webhook(self, body: dict[str, Any], *, trusted: bool) -> dict[str, Any]: ...
+
+    def keep_apart(self, body: dict[str, Any]) -> Generator[float, None, None] | None: ...
 
     def train(self, body: dict[str, Any]) -> dict[str, Any]: ...
 

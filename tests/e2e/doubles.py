@@ -92,11 +92,15 @@ def turnstile_webhook(held: list[float]) -> Iterator[str]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             person = bodies.annotator(body)
-            if body["action"] == "ANNOTATION_CREATED" and person is not None:
-                delay = bodies.seconds_since_stored(body, datetime.now(UTC))
-                held.append(turnstile.pass_through(bodies.project_id(body), person, delay))
             self.send_response(httpx.codes.OK)
             self.end_headers()
+            if body["action"] == "ANNOTATION_CREATED" and person is not None:
+                delay = bodies.seconds_since_stored(body, datetime.now(UTC))
+                held.append(0.0)
+                mine = len(held) - 1
+                for part in turnstile.pass_through(bodies.project_id(body), person, delay):
+                    held[mine] += part
+                    self.wfile.write(b" ")
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
