@@ -26,7 +26,7 @@ from mcal_engine.types import (
 from mcal_engine.words import counted
 
 MIN_MORE_TEST = 20  # items; fewer are not worth another round
-LOOK_AROUND = 0.01  # of the bill of a candidate that needs no training: what others may cost before they must be forecast to be cheaper
+LOOK_AROUND = 0.02  # of the bill of a candidate that needs no training: what others may cost before they must be forecast to be cheaper
 
 
 def decide(situation: Situation, *, stop_requested: bool) -> Decision:
@@ -162,7 +162,7 @@ def _reason_to_look_no_further(
 ) -> tuple[StopReason, str] | None:
     """Why the leader, which needs no training, is not held against the others any longer; ``None``: they may still be cheaper.
 
-    What they learn from costs labels that the leader's plan does not need. They get a hundredth of its bill, or as much as the leader's
+    What they learn from costs labels that the leader's plan does not need. They get 2 % of its bill, or as much as the leader's
     answers would cost where that is more: so late a purchase costs at most twice its price. After that they must be forecast to be
     cheaper, which would make them lead.
     """
