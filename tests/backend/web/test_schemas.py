@@ -103,8 +103,8 @@ def agree(client: Any, document: Any) -> list[str]:
         if reference is None:
             continue
         answer = client.get(f"/api/v1{re.sub('{campaign_id}', '1', path)}", headers={"Authorization": f"Bearer {TOKEN}"})
-        if path.endswith("/what-if") and answer.status_code == 400:
-            continue  # nothing is measured yet
+        if answer.status_code == 400 and "before the first round is measured" in answer.text:
+            continue  # only what-if asks for a round
         assert answer.status_code == 200, (path, answer.text)
         schema = {"$ref": reference, "components": document["components"]}
         jsonschema.Draft202012Validator(schema).validate(answer.get_json())
